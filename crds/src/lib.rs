@@ -1,0 +1,1 @@
+//! The kubelns.io resources: types, defaults, validation.

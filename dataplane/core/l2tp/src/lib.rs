@@ -1,0 +1,1 @@
+//! L2TP control connections and calls (RFC 2661).

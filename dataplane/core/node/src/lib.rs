@@ -1,0 +1,1 @@
+//! One L2TP network server node, without sockets or clocks.

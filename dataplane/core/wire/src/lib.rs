@@ -1,0 +1,14 @@
+//! Codecs of an L2TP network server: octets in, typed values out, and back.
+//!
+//! Nothing here keeps state, allocates without bound or panics: a parser takes a [`Reader`], gives a
+//! value or a typed error, and never reads outside what it was given. Each protocol has its own
+//! module; a file begins with the RFC sections that it covers.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod id;
+mod reader;
+
+pub use reader::{Reader, Truncated};

@@ -1,0 +1,1 @@
+//! Workers that move subscribers' packets between L2TP and IP.

@@ -1,0 +1,3 @@
+//! The process of a kubelns node.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! LAC and subscriber generator, topologies, tests with real peers.
+
+fn main() {}
