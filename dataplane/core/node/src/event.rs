@@ -1,0 +1,127 @@
+//! What happened, for those who write logs and metrics. The node itself writes neither.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::sync::Arc;
+
+use lns_tables::path::SlotIndex;
+use lns_wire::id::{SessionId, TunnelId};
+use serde::Serialize;
+
+/// Something an operator would want to know. User names are octets of the peer's: escape them.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A control connection is established.
+    TunnelUp {
+        /// Ours.
+        tunnel: TunnelId,
+        /// The LAC's entry.
+        lac: Arc<str>,
+        /// Where it is.
+        remote: SocketAddr,
+        /// Its Host Name AVP.
+        host_name: Arc<str>,
+    },
+    /// A control connection is gone, established or not.
+    TunnelDown {
+        /// Ours.
+        tunnel: TunnelId,
+        /// The LAC's entry.
+        lac: Arc<str>,
+        /// Where it was.
+        remote: SocketAddr,
+        /// Why: a label from a fixed list.
+        reason: &'static str,
+        /// The advisory text that came with it, if any.
+        message: Option<Box<str>>,
+    },
+    /// A LAC was turned away; it was told nothing unless it matched an entry.
+    LacRefused {
+        /// Where it is.
+        remote: SocketAddr,
+        /// Its Host Name AVP.
+        host_name: Box<str>,
+        /// Why: a label from a fixed list.
+        reason: &'static str,
+    },
+    /// A subscriber can send and receive.
+    SessionUp {
+        /// Its slot.
+        slot: SlotIndex,
+        /// Our ids.
+        tunnel: TunnelId,
+        /// Our ids.
+        session: SessionId,
+        /// The LAC's entry.
+        lac: Arc<str>,
+        /// The name that it logged in with.
+        user: Arc<[u8]>,
+        /// What it was given.
+        address: Ipv4Addr,
+        /// From the Incoming-Call-Request to now.
+        setup: Duration,
+    },
+    /// A call ended, established or not. Exactly one for each call that was accepted.
+    SessionDown(Box<SessionEnd>),
+}
+
+/// How a call ended.
+#[derive(Clone, Debug)]
+pub struct SessionEnd {
+    /// Its slot: free now.
+    pub slot: SlotIndex,
+    /// Our ids.
+    pub tunnel: TunnelId,
+    /// Our ids.
+    pub session: SessionId,
+    /// The LAC's entry.
+    pub lac: Arc<str>,
+    /// The name that it logged in with, or tried to.
+    pub user: Option<Arc<[u8]>>,
+    /// What it had been given.
+    pub address: Option<Ipv4Addr>,
+    /// The Calling Number AVP.
+    pub calling_number: Option<Box<str>>,
+    /// How far it had come.
+    pub stage: Stage,
+    /// Why: a label from a fixed list.
+    pub reason: &'static str,
+    /// How long it was up; `None`: it never was.
+    pub up: Option<Duration>,
+}
+
+/// How far a call has come.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum Stage {
+    /// The control connection.
+    Tunnel,
+    /// The call itself: ICRQ to ICCN.
+    Call,
+    /// LCP is being negotiated.
+    #[serde(rename = "LCP")]
+    Lcp,
+    /// The subscriber proves who it is.
+    Authentication,
+    /// An address is being found.
+    Address,
+    /// A network control protocol is being negotiated.
+    #[serde(rename = "NCP")]
+    Ncp,
+    /// The subscriber can send and receive.
+    Up,
+}
+
+impl Stage {
+    /// The name as the metric label `stage` and the commands show it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Tunnel => "Tunnel",
+            Self::Call => "Call",
+            Self::Lcp => "LCP",
+            Self::Authentication => "Authentication",
+            Self::Address => "Address",
+            Self::Ncp => "NCP",
+            Self::Up => "Up",
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What the node shows of itself to an engineer: plain values, serialised as the admin API has them.
+//!
+//! Lists come in pages, so that a question about a million sessions is many short ones.
+
+use core::net::{Ipv4Addr, SocketAddr};
+
+use lns_tables::path::SlotIndex;
+use serde::Serialize;
+
+use crate::event::Stage;
+
+/// The whole node at a glance.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Our Host Name AVP.
+    pub host_name: String,
+    /// Established tunnels.
+    pub tunnels: u32,
+    /// Half-open tunnels.
+    pub tunnels_opening: u32,
+    /// Sessions that are up.
+    pub sessions: u32,
+    /// Calls on their way up.
+    pub sessions_opening: u32,
+    /// The most sessions that fit.
+    pub max_sessions: u32,
+    /// The node is draining: no new tunnel, no new call.
+    pub draining: bool,
+    /// What the back-stop sweep found overdue since the start. Anything but 0 is a bug.
+    pub overdue: u64,
+}
+
+/// One LAC entry.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lac {
+    /// Its name in the manifest.
+    pub name: String,
+    /// `Accept`, `Drain`, `Refuse`, or `Removed`: gone from the manifest, tunnels still live.
+    pub admission: &'static str,
+    /// Its tunnels, half-open ones included.
+    pub tunnels: u32,
+    /// Its calls in any state.
+    pub sessions: u32,
+    /// Calls accepted since the start.
+    pub setups: u64,
+    /// Calls and tunnels refused since the start, for whatever reason.
+    pub refusals: u64,
+}
+
+/// A LAC that was turned away.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedLac {
+    /// Where it last came from.
+    pub remote: SocketAddr,
+    /// Its Host Name AVP.
+    pub host_name: String,
+    /// Why.
+    pub reason: &'static str,
+    /// How often.
+    pub count: u64,
+    /// Seconds since the last time.
+    pub seconds_ago: u64,
+}
+
+/// One tunnel.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tunnel {
+    /// Our id.
+    pub id: u16,
+    /// The LAC's id.
+    pub peer_id: u16,
+    /// Its LAC entry.
+    pub lac: String,
+    /// Its Host Name AVP.
+    pub host_name: String,
+    /// Its Vendor Name AVP.
+    pub vendor: String,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The LAC's end.
+    pub remote: SocketAddr,
+    /// State of the control connection, by RFC 2661, 7.2.
+    pub state: &'static str,
+    /// Its calls in any state.
+    pub sessions: u32,
+    /// Seconds since it came up, or since the SCCRQ while it is opening.
+    pub seconds: u64,
+}
+
+/// One session.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// `tunnel.session`, our ids: what the commands take as ID.
+    pub id: String,
+    /// Where it is.
+    #[serde(skip)]
+    pub slot: SlotIndex,
+    /// Our tunnel id.
+    pub tunnel: u16,
+    /// Our session id.
+    pub session: u16,
+    /// The LAC's session id.
+    pub peer_session: u16,
+    /// Its LAC entry.
+    pub lac: String,
+    /// The name that it logged in with; octets that are no UTF-8 are shown as U+FFFD.
+    pub user: Option<String>,
+    /// What it was given.
+    pub address: Option<Ipv4Addr>,
+    /// The pool that the address is from.
+    pub pool: Option<String>,
+    /// How far it has come.
+    pub stage: Stage,
+    /// The Calling Number AVP.
+    pub calling_number: Option<String>,
+    /// The Called Number AVP.
+    pub called_number: Option<String>,
+    /// The Call Serial Number AVP.
+    pub call_serial: u32,
+    /// What it proved itself with: `CHAP`, `MSCHAPv2`, `PAP`, `None`.
+    pub authentication: Option<&'static str>,
+    /// LCP was taken over from the LAC.
+    pub proxied_lcp: bool,
+    /// The authentication was taken over from the LAC.
+    pub proxied_authentication: bool,
+    /// The largest packet that the subscriber takes, octets.
+    pub mtu: Option<u16>,
+    /// The LAC's transmit speed, bit/s; 0: unknown.
+    pub tx_speed: u32,
+    /// The LAC's receive speed, bit/s; 0: unknown.
+    pub rx_speed: u32,
+    /// Seconds since it came up, or since the ICRQ while it is opening.
+    pub seconds: u64,
+    /// Seconds until it ends for its age.
+    pub remaining_seconds: Option<u64>,
+}
+
+/// A part of the sessions.
+#[derive(Clone, Debug)]
+pub struct SessionPage {
+    /// What was found.
+    pub sessions: Vec<Session>,
+    /// Where to go on; `None`: this was the last page.
+    pub next: Option<SlotIndex>,
+}
+
+/// Which sessions are wanted: all that is given must match.
+#[derive(Clone, Debug, Default)]
+pub struct SessionFilter {
+    /// The name that it logged in with.
+    pub user: Option<Box<[u8]>>,
+    /// The LAC entry.
+    pub lac: Option<String>,
+    /// The address.
+    pub address: Option<Ipv4Addr>,
+    /// The Calling Number AVP.
+    pub calling_number: Option<String>,
+    /// Our tunnel id.
+    pub tunnel: Option<u16>,
+    /// The pool.
+    pub pool: Option<String>,
+}
+
+/// One address pool.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pool {
+    /// Its name in the manifest.
+    pub name: String,
+    /// Our end of its links.
+    pub local_address: Ipv4Addr,
+    /// Its prefixes.
+    pub prefixes: Vec<String>,
+    /// Addresses that can be given out now.
+    pub free: u64,
+    /// Addresses given out.
+    pub used: u64,
+    /// Addresses that rest until they can be given out again.
+    pub resting: u64,
+    /// Addresses never given out: excluded, or of a prefix that drains.
+    pub excluded: u64,
+}
