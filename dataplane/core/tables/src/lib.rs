@@ -4,5 +4,11 @@
 //! Everything here is O(1) per operation and fixed in size from the start: nothing is walked.
 #![forbid(unsafe_code)]
 
+mod chunks;
+pub mod dirty;
+pub mod free;
+pub mod index;
 pub mod path;
+pub mod slab;
+pub mod sweep;
 pub mod time;

@@ -51,7 +51,10 @@ impl Add<Duration> for Instant {
 
     /// Saturates at the end of time: a timer that far out never fires, and nothing wraps.
     fn add(self, after: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
