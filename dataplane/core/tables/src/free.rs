@@ -1,0 +1,146 @@
+//! A free list of dense indices: allocation and release in O(1), memory that was never used stays
+//! untouched.
+
+/// Hands out the indices `0..capacity`.
+///
+/// The last one given back is the first one taken again: what it stands for is still in the cache,
+/// and the tables behind it stay as small as the highest load was. Whoever needs an index to rest
+/// before it is used again keeps it back himself.
+#[derive(Debug)]
+pub struct FreeList {
+    capacity: u32,
+    /// Indices from here on have never been out.
+    untouched: u32,
+    /// Given back, most recent last.
+    returned: Vec<u32>,
+    /// One bit for each index below `untouched`: it is out.
+    taken: Vec<u64>,
+}
+
+impl FreeList {
+    /// A list with all of `0..capacity` free. Takes no memory until indices go out.
+    pub const fn new(capacity: u32) -> Self {
+        Self {
+            capacity,
+            untouched: 0,
+            returned: Vec::new(),
+            taken: Vec::new(),
+        }
+    }
+
+    /// Takes a free index; `None` if all are out.
+    pub fn take(&mut self) -> Option<u32> {
+        let index = match self.returned.pop() {
+            Some(index) => index,
+            None if self.untouched < self.capacity => {
+                let index = self.untouched;
+                self.untouched = index.saturating_add(1);
+                if index.is_multiple_of(64) {
+                    self.taken.push(0);
+                }
+                index
+            }
+            None => return None,
+        };
+        if let Some(word) = self.taken.get_mut(word_of(index)) {
+            *word |= bit(index);
+        }
+        Some(index)
+    }
+
+    /// Gives an index back. `false`, and nothing happens, if it was not out.
+    pub fn give(&mut self, index: u32) -> bool {
+        let Some(word) = self.taken.get_mut(word_of(index)) else {
+            return false;
+        };
+        if *word & bit(index) == 0 {
+            return false;
+        }
+        *word &= !bit(index);
+        self.returned.push(index);
+        true
+    }
+
+    /// Whether the index is out.
+    pub fn is_taken(&self, index: u32) -> bool {
+        self.taken
+            .get(word_of(index))
+            .is_some_and(|word| word & bit(index) != 0)
+    }
+
+    /// How many are out.
+    pub fn taken(&self) -> u32 {
+        let returned = u32::try_from(self.returned.len()).unwrap_or(u32::MAX);
+        self.untouched.saturating_sub(returned)
+    }
+
+    /// How many can be out at once.
+    pub const fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// Every index that was ever out is below this.
+    pub const fn span(&self) -> u32 {
+        self.untouched
+    }
+}
+
+fn word_of(index: u32) -> usize {
+    usize::try_from(index / 64).unwrap_or(usize::MAX)
+}
+
+const fn bit(index: u32) -> u64 {
+    1_u64.rotate_left(index % 64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_index_is_given_back_only_once() {
+        let mut list = FreeList::new(2);
+        assert_eq!(
+            (list.take(), list.take(), list.take()),
+            (Some(0), Some(1), None)
+        );
+        assert!(list.give(0));
+        assert!(!list.give(0));
+        assert!(!list.give(2), "it was never out");
+        assert_eq!((list.take(), list.take()), (Some(0), None));
+    }
+
+    #[test]
+    fn a_large_list_takes_no_memory_before_it_is_used() {
+        let mut list = FreeList::new(u32::MAX);
+        assert_eq!(list.take(), Some(0));
+        assert_eq!(
+            (list.taken.len(), list.returned.capacity(), list.span()),
+            (1, 0, 1)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_index_is_out_twice(steps in prop::collection::vec((any::<bool>(), 0_u32..100), 0..500)) {
+            let mut list = FreeList::new(70);
+            let mut out = BTreeSet::new();
+            for (take, index) in steps {
+                if take {
+                    match list.take() {
+                        Some(index) => prop_assert!(index < 70 && out.insert(index)),
+                        None => prop_assert_eq!(out.len(), 70),
+                    }
+                } else {
+                    prop_assert_eq!(list.give(index), out.remove(&index));
+                }
+                prop_assert_eq!(usize::try_from(list.taken()).unwrap(), out.len());
+                prop_assert!((0..100).all(|index| list.is_taken(index) == out.contains(&index)));
+            }
+        }
+    }
+}
