@@ -1,1 +1,27 @@
-//! The kubelns.io resources: types, defaults, validation.
+//! The kubelns.io resources: types, defaults, validation, and the reader of manifest files.
+//!
+//! [`LnsCluster`] is one resource with two homes: an object in Kubernetes, or a document of the
+//! file that `lnsd run --manifest` reads. Both are held to the same rules, and the rules are written
+//! once: the structure and the CEL rules of the [`crd`], evaluated here the way the API server
+//! evaluates them, and the few of [`rules`] that span lists and that the operator shares.
+//!
+//! [`read_manifest`] is the way in for a file; it gives typed values, so that nobody parses an
+//! address a second time.
+#![forbid(unsafe_code)]
+
+#[allow(
+    unreachable_pub,
+    reason = "the schema derive makes a private twin of each type, with the type's visibility"
+)]
+pub mod cluster;
+mod format;
+pub mod limits;
+pub mod manifest;
+pub mod rules;
+pub mod schema;
+
+pub use cluster::{LnsCluster, LnsClusterSpec};
+pub use manifest::{Manifest, ManifestError, User, read_manifest};
+pub use schema::crd;
+
+pub use ipnet::{IpNet, Ipv4Net};

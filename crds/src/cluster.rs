@@ -1,0 +1,122 @@
+//! `LnsCluster`: one L2TP network server and all that it needs to know.
+//!
+//! The doc comment of a field is its description in the CustomResourceDefinition. Each names the
+//! unit, where there is one, and when a change takes effect. The fields are the parsed values
+//! (addresses, prefixes), not their text; they are only built from a document that the schema and
+//! the rules have passed.
+//!
+//! What is not built yet (RADIUS, filters, clustering) is not here, and is refused as unknown.
+
+mod lac;
+mod pool;
+mod ppp;
+mod service;
+mod subscribers;
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+pub use lac::{
+    Admission, Lac, LacLimits, LcpRenegotiation, TunnelAuthentication, TunnelAuthenticationMode,
+};
+pub use pool::{Allocation, Pool, PoolPrefix};
+pub use ppp::{Authentication, Echo, Ppp, ProxiedAuthentication};
+pub use service::{Announce, AnnounceMode, Core, Datapath, DatapathMode, Isolation, Service};
+pub use subscribers::{
+    DuplicateAction, DuplicateKey, Duplicates, LocalUsers, SecretReference, Subscribers,
+};
+
+use crate::format;
+
+/// What one L2TP network server is to do.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "kubelns.io",
+    version = "v1alpha1",
+    kind = "LnsCluster",
+    plural = "lnsclusters",
+    shortname = "lns",
+    category = "lns",
+    namespaced,
+    derive = "PartialEq",
+    doc = "One L2TP network server: where LACs reach it, which LACs, how subscribers log in and which addresses they get.",
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 45 && !self.metadata.name.contains('.')")
+        .message("metadata.name is longer than 45 characters or has a dot; names of other objects are made of it")
+        .field_path(".metadata.name")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.pools.all(p, !self.service.addresses.exists(a, a == p.localAddress))")
+        .message(kube::core::Message::Expression(
+            "self.pools.filter(p, self.service.addresses.exists(a, a == p.localAddress)).map(p, '\"' + p.localAddress + '\" of pool \"' + p.name + '\"').join(', ') + ' is a service address; a subscriber whose gateway is the LNS itself would route the tunnel into the tunnel: take another address'".into()))
+        .field_path(".pools"),
+    validation = Rule::new("self.lacs.all(l, l.from.all(f, self.service.addresses.exists(a, isIPv4(a) == isCIDRv4(f))))")
+        .message("a prefix in lacs[].from is of a family in which the service has no address; no LAC there can reach it")
+        .field_path(".lacs"),
+    validation = Rule::new("has(self.subscribers.localUsers) || self.lacs.all(l, has(l.authentication) ? l.authentication == ['None'] : self.ppp.authentication == ['None'])")
+        .message("is required: subscribers must authenticate and there is nothing to check them against; name a Secret with users.yaml, or set authentication: [None]")
+        .field_path(".subscribers.localUsers"),
+)]
+pub struct LnsClusterSpec {
+    /// Which nodes become members: those that carry all these labels. Says nothing where the
+    /// LNS runs from a file. A change takes effect at once.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = crate::limits::NODE_LABELS), schema_with = "format::labels")]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// Where and as whom LACs reach the LNS. When a change takes effect is said at each field.
+    pub service: Service,
+
+    /// The LACs that may open tunnels. The first entry that matches a tunnel's first message decides;
+    /// a LAC that matches none is refused silently, counted and listed. A change takes effect for
+    /// new tunnels, where a field does not say otherwise.
+    #[schemars(length(min = 1, max = crate::limits::LACS), extend("x-kubernetes-list-type" = "atomic"))]
+    #[x_kube(validation = Rule::new("self.all(l, self.exists_one(m, m.name == l.name))")
+        .message("two LACs have the same name; give each entry its own"))]
+    pub lacs: Vec<Lac>,
+
+    /// How PPP is spoken with subscribers. A change takes effect for new sessions.
+    #[serde(default)]
+    pub ppp: Ppp,
+
+    /// The network behind the LNS. When a change takes effect is said at each field.
+    #[serde(default)]
+    pub core: Core,
+
+    /// Who the subscribers are. A change takes effect for new sessions.
+    #[serde(default)]
+    pub subscribers: Subscribers,
+
+    /// The addresses that subscribers get; the pools are tried in the order given. A change takes
+    /// effect for new sessions.
+    #[schemars(
+        length(min = 1, max = crate::limits::POOLS),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub pools: Vec<Pool>,
+
+    /// How packets are moved. A change takes effect at the next start of the process.
+    #[serde(default)]
+    pub datapath: Datapath,
+}
+
+impl LnsCluster {
+    /// The Host Name that the LNS sends (RFC 2661, section 4.4.3): the one of the manifest, or the
+    /// resource's own name.
+    pub fn host_name(&self) -> &str {
+        let named = self.spec.service.host_name.as_deref();
+        named.or(self.metadata.name.as_deref()).unwrap_or_default()
+    }
+}
+
+impl LnsClusterSpec {
+    /// The authentication protocols to offer to subscribers who come through `lac`, in order.
+    pub fn authentication<'a>(&'a self, lac: &'a Lac) -> &'a [Authentication] {
+        lac.authentication
+            .as_deref()
+            .unwrap_or(&self.ppp.authentication)
+    }
+}

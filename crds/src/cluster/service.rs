@@ -1,0 +1,119 @@
+//! The LNS's two sides, towards the LACs and towards the core, and the datapath between them.
+
+use std::net::IpAddr;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::format;
+
+/// Where and as whom LACs reach the LNS.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// The addresses on which the LNS answers, IPv4 or IPv6, without a prefix length. A change takes
+    /// effect at once; tunnels of an address that is taken away end.
+    #[schemars(
+        with = "Vec<format::Address>",
+        length(min = 1, max = crate::limits::SERVICE_ADDRESSES),
+        extend("x-kubernetes-list-type" = "set")
+    )]
+    pub addresses: Vec<IpAddr>,
+
+    /// The UDP port of L2TP (RFC 2661, section 8.1). A change takes effect at the next start of the
+    /// process.
+    #[serde(default = "l2tp_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+
+    /// The Host Name that the LNS sends; some LACs check it. Default: metadata.name. A change takes
+    /// effect for new tunnels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = crate::limits::HOST_NAME))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$')")
+        .message(kube::core::Message::Expression(
+            "'\"' + self + '\" is no host name: letters, digits, dots, hyphens and underscores only, with a letter or digit at both ends'".into())))]
+    pub host_name: Option<String>,
+
+    /// How routers learn the addresses. A change takes effect at once.
+    #[serde(default)]
+    pub announce: Announce,
+}
+
+/// How routers learn the service's addresses.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Announce {
+    /// External: by hand or by other software; the LNS does nothing. A change takes effect at once.
+    #[serde(default)]
+    pub mode: AnnounceMode,
+}
+
+/// The ways in which routers learn an address.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnnounceMode {
+    #[doc = "The addresses are configured and routed by hand or by other software."]
+    #[default]
+    External,
+}
+
+/// The network behind the LNS.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Core {
+    /// Nodeless: subscribers reach the core and each other, and nothing of the node but ICMP on the
+    /// pools' local addresses. Open: they are routed like any other host. A change takes effect at
+    /// once.
+    #[serde(default)]
+    pub isolation: Isolation,
+
+    /// The network interface by which subscribers' packets leave. Default: by route. A change takes
+    /// effect at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 15))]
+    #[x_kube(validation = Rule::new("self.matches('^[^/:[:space:]]+$') && self != '.' && self != '..'")
+        .message(kube::core::Message::Expression(
+            "'\"' + self + '\" is no name of a network interface: no blanks, slashes or colons'".into())))]
+    pub interface: Option<String>,
+}
+
+/// What subscribers reach of the node itself.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    #[doc = "Nothing but ICMP on the pools' local addresses."]
+    #[default]
+    Nodeless,
+    #[doc = "What the node's own firewall lets them."]
+    Open,
+}
+
+/// How packets are moved.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Datapath {
+    /// Auto: the fastest that the machine offers. TUN: the kernel's TUN device. A change takes effect
+    /// at the next start of the process.
+    #[serde(default)]
+    pub mode: DatapathMode,
+
+    /// Threads that move packets; 0 means one per core. A change takes effect at the next start of
+    /// the process.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 256))]
+    pub workers: u16,
+}
+
+/// The ways to move packets.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DatapathMode {
+    #[doc = "The fastest that the machine offers."]
+    #[default]
+    Auto,
+    #[doc = "The kernel's TUN device."]
+    TUN,
+}
+
+fn l2tp_port() -> u16 {
+    1701
+}

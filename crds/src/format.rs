@@ -1,0 +1,127 @@
+//! The schemas of the texts that are more than text: addresses, prefixes, names.
+//!
+//! The rules sit on the value itself, so that the API server and the reader of files name the very
+//! list item that is wrong. Their messages say what was given, because the API server prints only the
+//! type of a refused value.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::limits;
+
+/// Characters of the longest IPv6 address in text.
+const ADDRESS: u32 = 45;
+/// Characters of the longest IPv6 prefix in text.
+const CIDR: u32 = 49;
+
+/// Defines a type that stands for a string of some format in a schema.
+macro_rules! text_format {
+    ($(#[$doc:meta])* $name:ident, $longest:expr, [$(($rule:expr, $message:expr)),+ $(,)?]) => {
+        $(#[$doc])*
+        pub(crate) struct $name;
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "maxLength": $longest,
+                    "x-kubernetes-validations": [$({ "rule": $rule, "messageExpression": $message }),+],
+                })
+            }
+        }
+    };
+}
+
+/// A prefix without host bits. Nothing is guessed: `198.51.100.7/24` may mean the network or the host.
+const HOST_BITS_RULE: &str = "!isCIDR(self) || cidr(self) == cidr(self).masked()";
+const HOST_BITS_MESSAGE: &str = r#"'"' + self + '" has bits set behind its prefix length; write ' + string(cidr(self).masked()) + ' for the network, or ' + string(cidr(self).ip()) + (cidr(self).ip().family() == 4 ? '/32' : '/128') + ' for the one address'"#;
+
+text_format!(
+    /// An IPv4 or IPv6 address that a host can have.
+    Address, ADDRESS, [
+        ("isIP(self)", r#"'"' + self + '" is no IP address'"#),
+        ("!isIP(self) || !(ip(self).isUnspecified() || ip(self).isLoopback() || ip(self).isLinkLocalMulticast() || ip(self).isLinkLocalUnicast())",
+         r#"'"' + self + '" is not an address that a LAC could reach'"#),
+    ]
+);
+
+text_format!(
+    /// An IPv4 address that a host can have.
+    Ipv4Address, 15, [
+        ("isIPv4(self)", r#"'"' + self + '" is no IPv4 address'"#),
+        ("!isIPv4(self) || !(cidr('0.0.0.0/8').containsIP(self) || cidr('127.0.0.0/8').containsIP(self) || cidr('224.0.0.0/3').containsIP(self))",
+         r#"'"' + self + '" is not an address that a host can have'"#),
+    ]
+);
+
+text_format!(
+    /// An IPv4 or IPv6 prefix.
+    Cidr, CIDR, [
+        ("isCIDR(self)", r#"'"' + self + '" is no CIDR'"#),
+        (HOST_BITS_RULE, HOST_BITS_MESSAGE),
+    ]
+);
+
+text_format!(
+    /// An IPv4 prefix.
+    Ipv4Cidr, 18, [
+        ("isCIDRv4(self)", r#"'"' + self + (isCIDR(self) ? '" is no IPv4 prefix' : '" is no CIDR')"#),
+        (HOST_BITS_RULE, HOST_BITS_MESSAGE),
+    ]
+);
+
+text_format!(
+    /// An IPv4 prefix that subscribers can have addresses of.
+    PoolCidr, CIDR, [
+        ("isCIDRv4(self)", r#"'"' + self + (isCIDR(self) ? '" is no IPv4 prefix; pools are IPv4 only' : '" is no CIDR')"#),
+        (HOST_BITS_RULE, HOST_BITS_MESSAGE),
+        ("!isCIDRv4(self) || cidr(self).prefixLength() >= 10",
+         r#"'"' + self + '" is larger than a /10; give the part of it that subscribers really get'"#),
+        ("!isCIDRv4(self) || !(cidr('0.0.0.0/8').containsIP(cidr(self).ip()) || cidr('127.0.0.0/8').containsIP(cidr(self).ip()) || cidr('224.0.0.0/3').containsIP(cidr(self).ip()))",
+         r#"'"' + self + '" has no addresses that a host can have'"#),
+    ]
+);
+
+/// The schema of the name of a list's entry: what a DNS label can be.
+pub(crate) fn name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 63,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "messageExpression": r#"'"' + self + '" is no name: small letters, digits and hyphens only, with a letter or digit at both ends'"#,
+        }],
+    })
+}
+
+/// The schema of the name of another object: what a DNS subdomain can be.
+pub(crate) fn object_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 253,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
+            "messageExpression": r#"'"' + self + '" is no object name: small letters, digits, hyphens and dots only, with a letter or digit at both ends'"#,
+        }],
+    })
+}
+
+/// The schema of a label selector without expressions.
+pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": limits::NODE_LABELS,
+        "additionalProperties": { "type": "string", "maxLength": 63 },
+    })
+}

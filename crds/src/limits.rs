@@ -1,0 +1,54 @@
+//! The bounds of the resources' lists and strings. Every list and string of the schema has one: the
+//! API server multiplies them into the cost of the CEL rules and refuses a resource without.
+
+/// Addresses of the service: a few per family are in use while one is moved to another.
+pub const SERVICE_ADDRESSES: u32 = 8;
+
+/// Entries of `lacs`: one per wholesaler and region; every SCCRQ is compared with them in order.
+pub const LACS: u32 = 256;
+
+/// Prefixes of one entry of `lacs`.
+pub const LAC_PREFIXES: u32 = 32;
+
+/// Pools: one per product or region.
+pub const POOLS: u32 = 64;
+
+/// Prefixes of one pool: address space comes in pieces, also after years of purchases.
+pub const POOL_PREFIXES: u32 = 64;
+
+/// Excluded ranges of one prefix.
+pub const EXCLUDES: u32 = 64;
+
+/// DNS servers: IPCP has options for two (RFC 1877, sections 1.1 and 1.3).
+pub const DNS_SERVERS: u32 = 2;
+
+/// Authentication protocols: the four that exist here.
+pub const AUTHENTICATIONS: u32 = 4;
+
+/// Labels of a node selector.
+pub const NODE_LABELS: u32 = 16;
+
+/// The shortest prefix of a pool: the whole of the shared address space (RFC 6598).
+pub const SHORTEST_POOL_PREFIX: u8 = 10;
+
+/// Addresses in all pools together. Eight for each of a node's million sessions; the free list keeps
+/// four octets for each, so this is 32 MiB.
+pub const POOL_ADDRESSES: u64 = 1 << 23;
+
+/// Octets of a Host Name that we send or compare: what a domain name can have.
+pub const HOST_NAME: u32 = 253;
+
+/// Users in a `users.yaml`: one per session that a node can hold.
+pub const USERS: usize = 1_000_000;
+
+/// Octets of a user name: RADIUS carries no longer one (RFC 2865, section 5).
+pub const USER_NAME: usize = 253;
+
+/// Octets of a password: PAP counts it in one octet (RFC 1334, section 2.2.1).
+pub const PASSWORD: usize = 255;
+
+/// Octets of a shared secret below which a warning is given: 128 bits, if every one were random.
+pub const WEAK_SECRET: usize = 16;
+
+/// Octets of one manifest file: a million users with room to spare.
+pub const FILE_OCTETS: u64 = 256 << 20;
