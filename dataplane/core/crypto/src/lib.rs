@@ -7,6 +7,9 @@
 
 extern crate alloc;
 
+pub mod chap;
+pub mod l2tp;
+pub mod mschapv2;
 mod rng;
 mod secret;
 

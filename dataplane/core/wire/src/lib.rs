@@ -9,6 +9,9 @@
 extern crate alloc;
 
 pub mod id;
+pub mod ip;
+pub mod l2tp;
+pub mod ppp;
 mod reader;
 
 pub use reader::{Reader, Truncated};

@@ -1,0 +1,3 @@
+use alloc::vec::Vec;
+
+use super::*;
