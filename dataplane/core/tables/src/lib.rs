@@ -12,3 +12,4 @@ pub mod path;
 pub mod slab;
 pub mod sweep;
 pub mod time;
+pub mod wheel;
