@@ -1,3 +1,110 @@
-//! LAC and subscriber generator, topologies, tests with real peers.
+//! Black-box tests of the LNS and what they are made of: a LAC with subscribers, network namespaces,
+//! traffic, scenarios with a running `lnsd`, the demo.
+//!
+//! Nothing here shares a machine with the LNS: only the codecs of `lns-wire` and the digests of
+//! `lns-crypto`.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "test code: an overflow panics, and ends a test and no subscriber's session"
+)]
+#![allow(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates and percentages that people read"
+)]
 
-fn main() {}
+mod blast;
+mod cleanup;
+mod http;
+mod lac;
+mod manifest;
+mod net;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+/// A LAC with subscribers, network namespaces, traffic and scenarios for `lnsd`.
+#[derive(Debug, Parser)]
+#[command(name = "lns-e2e", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Dials an LNS with any number of tunnels and subscribers
+    #[command(after_help = "Example: lns-e2e lac --lns 192.0.2.1 --tunnels 4 --sessions 1000 --auth chap,pap \
+                            --user 'user{}@isp' --password PASSWORD --secret SECRET --tun sub0 --hold 60")]
+    Lac {
+        #[command(flatten)]
+        options: Box<lac::Options>,
+        #[command(flatten)]
+        course: lac::Course,
+    },
+    /// Serves pseudo-random files with their SHA-256: GET /N is N MiB, PUT / takes an upload
+    Http {
+        /// Where to listen
+        #[arg(long)]
+        listen: SocketAddr,
+    },
+    /// Counts UDP packets, prints packets per second
+    Sink {
+        /// The port
+        #[arg(long, default_value_t = blast::PORT)]
+        port: u16,
+        /// End after so many seconds; by default run until killed
+        #[arg(long)]
+        seconds: Option<u64>,
+    },
+    /// Sends UDP packets to subscribers
+    Source {
+        /// Their addresses
+        #[arg(long, value_delimiter = ',', required = true)]
+        to: Vec<Ipv4Addr>,
+        /// Packets per second
+        #[arg(long, default_value_t = 100_000)]
+        rate: u64,
+        /// Octets per packet, IP header included
+        #[arg(long, default_value_t = 64)]
+        size: usize,
+        /// For how long
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    match dispatch(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("lns-e2e: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Lac { options, course } => lac::run(*options, &course)?,
+        Command::Http { listen } => {
+            let listener =
+                TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
+            http::serve(&listener);
+        }
+        Command::Sink { port, seconds } => lac::sink(port, seconds)?,
+        Command::Source {
+            to,
+            rate,
+            size,
+            seconds,
+        } => lac::source(&to, rate, size, seconds)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
