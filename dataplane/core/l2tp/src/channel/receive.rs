@@ -1,0 +1,93 @@
+//! The receiving half: what is expected, and what came too early.
+
+use std::collections::VecDeque;
+
+use lns_wire::id::SessionId;
+use lns_wire::l2tp::Seq16;
+
+use super::{Arrival, Dropped};
+use crate::limits;
+
+/// Kept messages stand in order of their numbers, each less than a window after `expected`.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    pub(super) expected: Seq16,
+    /// So many octets of bodies may be kept.
+    pub(super) limit: usize,
+    window: u16,
+    octets: usize,
+    kept: VecDeque<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    ns: Seq16,
+    session: SessionId,
+    body: Box<[u8]>,
+}
+
+impl Receiver {
+    pub(super) fn new(window: u16) -> Self {
+        Self {
+            expected: Seq16(0),
+            limit: limits::KEPT_OCTETS,
+            window: window.clamp(1, limits::WINDOW_MAX),
+            octets: 0,
+            kept: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn classify(&self, ns: Seq16, octets: usize) -> Result<Arrival, Dropped> {
+        let ahead = self.expected.distance(ns);
+        if ahead == 0 {
+            Ok(Arrival::Next)
+        } else if ns.is_before(self.expected) {
+            Ok(Arrival::Duplicate)
+        } else if ahead >= self.window {
+            Err(Dropped::OutsideWindow)
+        } else if self.place(ns).is_ok() {
+            Ok(Arrival::Duplicate)
+        } else if self.octets.saturating_add(octets) > self.limit {
+            Err(Dropped::NoRoom)
+        } else {
+            Ok(Arrival::Early)
+        }
+    }
+
+    pub(super) const fn advance(&mut self) {
+        self.expected = self.expected.next();
+    }
+
+    pub(super) fn keep(&mut self, ns: Seq16, session: SessionId, body: Box<[u8]>) {
+        if let Err(place) = self.place(ns) {
+            self.octets = self.octets.saturating_add(body.len());
+            self.kept.insert(place, Kept { ns, session, body });
+        }
+    }
+
+    pub(super) fn next_kept(&mut self) -> Option<(SessionId, Box<[u8]>)> {
+        let kept = self.kept.pop_front_if(|kept| kept.ns == self.expected)?;
+        self.octets = self.octets.saturating_sub(kept.body.len());
+        if self.kept.is_empty() {
+            self.kept = VecDeque::new();
+        }
+        self.advance();
+        Some((kept.session, kept.body))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.kept = VecDeque::new();
+        self.octets = 0;
+    }
+
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Where `ns` is kept, or would be.
+    fn place(&self, ns: Seq16) -> Result<usize, usize> {
+        let ahead = self.expected.distance(ns);
+        self.kept
+            .binary_search_by_key(&ahead, |kept| self.expected.distance(kept.ns))
+    }
+}

@@ -1,0 +1,191 @@
+//! The sending half: queue, windows, retransmission.
+
+use std::collections::VecDeque;
+
+use lns_tables::time::Instant;
+use lns_wire::id::PeerSessionId;
+use lns_wire::l2tp::Seq16;
+
+use super::{Dropped, Full, NoAnswer};
+use crate::config::RetransmitConfig;
+use crate::limits;
+
+/// Messages in order, from the oldest that is not acknowledged: `sent <= reached <= queue.len()`.
+#[derive(Debug)]
+pub(super) struct Sender {
+    config: RetransmitConfig,
+    queue: VecDeque<Message>,
+    /// The Ns of the first in the queue.
+    pub(super) first: Seq16,
+    /// So many from the front are under way.
+    sent: u16,
+    /// So many from the front were ever sent: those behind `sent` are taken for lost.
+    pub(super) reached: u16,
+    pub(super) peer_window: u16,
+    pub(super) congestion: u16,
+    pub(super) threshold: u16,
+    /// Acknowledgements since the congestion window last grew, above the threshold.
+    credit: u16,
+    pub(super) tries: u8,
+    held: bool,
+    pub(super) resend_at: Option<Instant>,
+}
+
+/// What was queued: the header is written when it goes out, since Nr changes.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) session: PeerSessionId,
+    pub(super) body: Box<[u8]>,
+}
+
+impl Sender {
+    pub(super) const fn new(config: RetransmitConfig) -> Self {
+        Self {
+            config,
+            queue: VecDeque::new(),
+            first: Seq16(0),
+            sent: 0,
+            reached: 0,
+            peer_window: limits::PEER_WINDOW,
+            congestion: 1,
+            threshold: limits::PEER_WINDOW,
+            credit: 0,
+            tries: 0,
+            held: false,
+            resend_at: None,
+        }
+    }
+
+    pub(super) fn push(&mut self, session: PeerSessionId, body: Box<[u8]>) -> Result<(), Full> {
+        if self.queue.len() >= limits::SEND_QUEUE {
+            return Err(Full);
+        }
+        self.queue.push_back(Message { session, body });
+        Ok(())
+    }
+
+    /// The next message that the windows let out, under way by this call.
+    pub(super) fn next(&mut self, now: Instant) -> Option<(Seq16, &Message)> {
+        if self.sent >= self.congestion.min(self.peer_window) {
+            return None;
+        }
+        let message = self.queue.get(usize::from(self.sent))?;
+        let ns = self.first.plus(self.sent);
+        self.sent = self.sent.saturating_add(1);
+        self.reached = self.reached.max(self.sent);
+        if self.resend_at.is_none() && !self.held {
+            self.resend_at = Some(now + self.config.wait(self.tries));
+        }
+        Some((ns, message))
+    }
+
+    pub(super) fn check(&self, nr: Seq16) -> Result<(), Dropped> {
+        if self.first.distance(nr) <= self.reached || nr.is_before(self.first) {
+            Ok(())
+        } else {
+            Err(Dropped::NrBeyondNs)
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, nr: Seq16, now: Instant) {
+        let count = self.first.distance(nr);
+        if count == 0 || count > self.reached {
+            return;
+        }
+        self.queue.drain(..usize::from(count));
+        if self.queue.is_empty() {
+            // An idle tunnel keeps no heap.
+            self.queue = VecDeque::new();
+        }
+        self.first = nr;
+        self.sent = self.sent.saturating_sub(count);
+        self.reached = self.reached.saturating_sub(count);
+        self.tries = 0;
+        self.grow(count);
+        let waits = self.sent > 0 && !self.held;
+        self.resend_at = waits.then(|| now + self.config.wait(0));
+    }
+
+    /// Appendix A: by one per acknowledged message up to the threshold, above it by one per window.
+    fn grow(&mut self, acknowledged: u16) {
+        for _ in 0..acknowledged {
+            if self.congestion >= self.peer_window {
+                self.credit = 0;
+                return;
+            }
+            if self.congestion < self.threshold {
+                self.congestion = self.congestion.saturating_add(1);
+                continue;
+            }
+            self.credit = self.credit.saturating_add(1);
+            if self.credit >= self.congestion {
+                self.congestion = self.congestion.saturating_add(1);
+                self.credit = 0;
+            }
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), NoAnswer> {
+        if self.resend_at.is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        self.resend_at = None;
+        if self.tries >= self.config.tries {
+            return Err(NoAnswer);
+        }
+        self.tries = self.tries.saturating_add(1);
+        // Appendix A: half the window becomes the threshold, and slow start begins again.
+        self.threshold = (self.congestion / 2).max(1);
+        self.congestion = 1;
+        self.credit = 0;
+        self.resend_at = Some(now + self.config.wait(self.tries));
+        self.rewind();
+        Ok(())
+    }
+
+    pub(super) const fn rewind(&mut self) {
+        self.sent = 0;
+    }
+
+    pub(super) fn hold(&mut self, held: bool, now: Instant) {
+        self.held = held;
+        let waits = self.sent > 0 && !held;
+        self.resend_at = waits.then(|| now + self.config.wait(self.tries));
+    }
+
+    pub(super) const fn is_held(&self) -> bool {
+        self.held
+    }
+
+    pub(super) fn set_peer_window(&mut self, window: u16) {
+        self.peer_window = window.clamp(1, limits::WINDOW_MAX);
+        self.threshold = self.peer_window;
+        self.congestion = self.congestion.min(self.peer_window);
+    }
+
+    pub(super) fn drop_unsent(&mut self) {
+        self.queue.truncate(usize::from(self.reached));
+    }
+
+    pub(super) fn abandon(&mut self) {
+        self.first = self.unsent();
+        self.queue = VecDeque::new();
+        self.sent = 0;
+        self.reached = 0;
+        self.held = false;
+        self.resend_at = None;
+    }
+
+    /// The number of the first message that was never sent.
+    pub(super) const fn unsent(&self) -> Seq16 {
+        self.first.plus(self.reached)
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len().saturating_sub(usize::from(self.reached))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
