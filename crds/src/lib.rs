@@ -21,7 +21,7 @@ pub mod rules;
 pub mod schema;
 
 pub use cluster::{LnsCluster, LnsClusterSpec};
-pub use manifest::{Manifest, ManifestError, User, read_manifest};
+pub use manifest::{Manifest, ManifestError, SharedSecret, User, parse_manifest, read_manifest};
 pub use schema::crd;
 
 pub use ipnet::{IpNet, Ipv4Net};

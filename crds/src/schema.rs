@@ -1,14 +1,185 @@
-//! The CustomResourceDefinition.
+//! The CustomResourceDefinition, and what it says about a document.
+//!
+//! [`validate`] does to a document what the API server does to an object, in the same order: values
+//! of the wrong shape are refused, defaults filled in, the CEL rules evaluated. It reads all of it
+//! from the [`crd`] itself; no rule is written a second time. Left out: `pattern`, `format` and the
+//! logical junctors, which our schema does not use (a test sees to it).
+
+mod structure;
+
+pub(crate) use structure::{describe, unknown};
+
+use std::sync::LazyLock;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt as _;
+use kube::{
+    CustomResourceExt as _,
+    core::cel::{
+        CompiledSchema, ErrorKind, ValidationError, apply_defaults, compile_schema,
+        validate_compiled,
+    },
+};
+use serde_json::{Value, json};
 
-/// The CustomResourceDefinition of [`LnsCluster`](crate::LnsCluster).
+use crate::{LnsCluster, rules};
+
+/// One thing wrong with a document, and where.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    /// The field, as `spec.pools[0].prefixes[0].cidr`; empty for the document itself.
+    pub path: String,
+    /// What is wrong and what to do, with the value where that may be shown.
+    pub message: String,
+}
+
+impl Violation {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// The CustomResourceDefinition of [`LnsCluster`], as it is committed.
 pub fn crd() -> CustomResourceDefinition {
-    crate::LnsCluster::crd()
+    let mut crd = LnsCluster::crd();
+    let versions = crd.spec.versions.iter_mut();
+    for schema in versions.filter_map(|version| version.schema.as_mut()) {
+        let generated = serde_json::to_value(&schema.open_api_v3_schema).ok();
+        let fit = generated.map(|mut value| {
+            fit(&mut value);
+            value
+        });
+        schema.open_api_v3_schema = fit.and_then(|value| serde_json::from_value(value).ok());
+    }
+    crd
 }
 
-/// The CustomResourceDefinition in YAML.
+/// The [`crd`] in YAML.
+///
+/// # Errors
+/// When it cannot be written as YAML, which the tests rule out.
 pub fn crd_yaml() -> Result<String, serde_saphyr::ser_error::Error> {
-    serde_saphyr::to_string(&crd())
+    let mut value = json!(crd());
+    whole_numbers(&mut value);
+    serde_saphyr::to_string(&value)
 }
+
+/// Checks `document` against structure and rules.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the paths.
+pub fn validate(document: &Value) -> Result<LnsCluster, Vec<Violation>> {
+    let (value, mut violations) = check(document);
+    if violations.is_empty() {
+        match serde_json::from_value(value) {
+            Ok(cluster) => return Ok(cluster),
+            Err(error) => violations.push(Violation::new("", error.to_string())),
+        }
+    }
+    Err(violations)
+}
+
+/// Checks `document` and gives it back with all defaults applied, even where it is wrong, so that
+/// what it refers to can be checked too.
+pub(crate) fn check(document: &Value) -> (Value, Vec<Violation>) {
+    let mut violations = Vec::new();
+    let mut value = document.clone();
+    structure::check_and_prune(&SCHEMA.value, &mut value, &mut violations);
+    let value = apply_defaults(&SCHEMA.value, &value);
+    let shaped = violations.is_empty();
+    let broken = validate_compiled(&SCHEMA.compiled, &value, None).err();
+    violations.extend(
+        broken
+            .into_iter()
+            .flatten()
+            .filter_map(|error| violation(error, shaped)),
+    );
+    violations.extend(rules::check(&value));
+    violations
+        .sort_by_cached_key(|violation| (natural(&violation.path), violation.message.clone()));
+    violations.dedup();
+    (value, violations)
+}
+
+/// A path with its indices padded, so that [10] comes after [9].
+fn natural(path: &str) -> String {
+    let mut parts = path.split('[');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |padded, part| {
+        let (index, rest) = part.split_once(']').unwrap_or((part, ""));
+        format!("{padded}[{index:0>9}]{rest}")
+    })
+}
+
+struct RootSchema {
+    value: Value,
+    compiled: CompiledSchema,
+}
+
+static SCHEMA: LazyLock<RootSchema> = LazyLock::new(|| {
+    let crd = crd();
+    let schema = crd
+        .spec
+        .versions
+        .first()
+        .and_then(|version| version.schema.as_ref());
+    let value = json!(schema.and_then(|schema| schema.open_api_v3_schema.as_ref()));
+    RootSchema {
+        compiled: compile_schema(&value),
+        value,
+    }
+});
+
+/// Of a rule's failures only a plain "no" says something about a document of the wrong shape: the
+/// others are the consequence of what the structure has reported already.
+fn violation(error: ValidationError, shaped: bool) -> Option<Violation> {
+    (shaped || error.kind == ErrorKind::ValidationFailure)
+        .then(|| Violation::new(error.field_path, error.message))
+}
+
+/// Makes the generated schema what the API server takes without complaint and without surprise:
+/// - the formats of Rust's integers are unknown to it, and every integer has a range anyway;
+/// - an optional field is absent or has a value. Were it nullable, `null` would be a third state that
+///   every rule had to know; so it is dropped like any other null.
+fn fit(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if fields
+                .get("format")
+                .and_then(Value::as_str)
+                .is_some_and(|format| format.starts_with("uint"))
+            {
+                fields.insert("format".to_owned(), json!("int32"));
+            }
+            if fields.get("nullable") == Some(&Value::Bool(true)) {
+                fields.remove("nullable");
+            }
+            fields.values_mut().for_each(fit);
+        }
+        Value::Array(items) => items.iter_mut().for_each(fit),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Writes the bounds of integers as integers; the Kubernetes types hold them as floating point.
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Number(number) => {
+            let text = number.to_string();
+            if let Some(whole) = text
+                .strip_suffix(".0")
+                .and_then(|whole| whole.parse::<i64>().ok())
+            {
+                *value = json!(whole);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;
