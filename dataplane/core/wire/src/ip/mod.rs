@@ -9,14 +9,12 @@ pub mod checksum;
 mod fragment;
 mod icmp;
 mod mss;
-mod net;
 mod v4;
 mod v6;
 
 pub use fragment::{Fragment, Fragments};
 pub use icmp::{Unreachable, deserves_error, packet_too_big, unreachable};
 pub use mss::clamp_mss;
-pub use net::{Ipv4Net, NetError};
 pub use v4::Ipv4;
 pub use v6::Ipv6;
 

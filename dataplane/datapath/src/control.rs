@@ -1,0 +1,349 @@
+//! The control's side of the datapath: the one writer of the tables, and the way out for control
+//! messages and PPP frames that the control makes.
+
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use std::io;
+use std::net::UdpSocket;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ipnet::Ipv4Net;
+use lns_tables::path::{PathReport, PathUpdate, SessionPath, SlotIndex};
+use lns_wire::id::{SessionId, TunnelId};
+
+use crate::clock;
+use crate::limits::GRACE;
+use crate::stats::{DropReason, ThreadCounters};
+use crate::tables::{AddressTable, NoMemory, Tables};
+
+/// A UDP payload that the control sends to a LAC.
+#[derive(Clone, Copy, Debug)]
+pub struct Datagram<'a> {
+    /// The service address from which it leaves.
+    pub local: SocketAddr,
+    /// Where it goes.
+    pub remote: SocketAddr,
+    /// The payload.
+    pub octets: &'a [u8],
+}
+
+/// The one writer. It cannot be copied, so there is one at a time.
+#[derive(Debug)]
+pub struct Control {
+    tables: Arc<Tables>,
+    addresses: Arc<AddressTable>,
+    published: Arc<Published>,
+    stages: Arc<[Stage]>,
+    /// What the workers' stages were when a session was last cleared.
+    cleared: Vec<u64>,
+    sockets: Vec<UdpSocket>,
+    counters: Arc<ThreadCounters>,
+    capacity: u32,
+}
+
+impl Control {
+    pub(crate) fn new(shared: &Shared, sockets: Vec<UdpSocket>, capacity: u32) -> Self {
+        Self {
+            tables: Arc::clone(&shared.tables),
+            addresses: shared.published.current(),
+            published: Arc::clone(&shared.published),
+            stages: Arc::clone(&shared.stages),
+            cleared: vec![0; shared.stages.len()],
+            sockets,
+            counters: Arc::clone(&shared.control_counters),
+            capacity,
+        }
+    }
+
+    /// Does what the node says; the workers see it with their next packet.
+    ///
+    /// The answer to `ReportSession`, `ReportTunnel` and `ClearSession` comes back at once; `None` when
+    /// the slot does not hold that session, or the tunnel does not exist. The last report of a cleared
+    /// session may miss what workers forward of the batch in which it was cleared.
+    ///
+    /// An update that cannot be kept (a slot beyond the capacity, a `local` that is no service address,
+    /// an address outside the pools when there is no place for another) leaves the entry as it was and
+    /// is counted as [`Control::refused`].
+    ///
+    /// # Cost
+    /// O(1). A slot that changes hands may wait for workers that are still in the batch in which it was
+    /// cleared: some microseconds, [`GRACE`] at most.
+    pub fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
+        match update {
+            PathUpdate::SetTunnel { tunnel, path } => {
+                if !self.tables.set_tunnel(*tunnel, path) {
+                    self.refuse();
+                }
+                None
+            }
+            PathUpdate::ClearTunnel { tunnel } => {
+                let slot = self.tables.tunnel_slot(*tunnel)?;
+                slot.write(None);
+                slot.reset();
+                None
+            }
+            PathUpdate::SetSession { slot, path } => {
+                if !self.set_session(*slot, path) {
+                    self.refuse();
+                }
+                None
+            }
+            PathUpdate::ClearSession {
+                slot,
+                tunnel,
+                session,
+            } => self.clear_session(*slot, *tunnel, *session),
+            PathUpdate::ReportSession {
+                slot,
+                tunnel,
+                session,
+            } => self.report(*slot, *tunnel, *session),
+            PathUpdate::ReportTunnel { tunnel } => self.report_tunnel(*tunnel),
+        }
+    }
+
+    /// Looks up addresses of `pools` directly from now on. Sessions stay what and where they are.
+    ///
+    /// # Errors
+    /// [`NoMemory`]: nothing has changed.
+    ///
+    /// # Cost
+    /// Linear in the size of the old pools: for a changed manifest, not for a packet.
+    pub fn set_pools(&mut self, pools: &[Ipv4Net]) -> Result<(), NoMemory> {
+        let table = AddressTable::new(pools, self.capacity)?;
+        for (address, slot) in self.addresses.entries() {
+            if !table.insert(address, slot) {
+                self.refuse();
+            }
+        }
+        self.addresses = Arc::new(table);
+        self.published.publish(Arc::clone(&self.addresses));
+        Ok(())
+    }
+
+    /// Sends datagrams from their service addresses, without waiting, and returns how many the kernel
+    /// took. The others are counted as [`DropReason::SocketFull`] or [`DropReason::SocketError`]: what
+    /// must arrive is sent again by its protocol.
+    pub fn send(&self, datagrams: &[Datagram<'_>]) -> usize {
+        datagrams
+            .iter()
+            .filter(|datagram| self.send_one(datagram))
+            .count()
+    }
+
+    /// Puts the next Ns of a session into a data message with the S bit and without L
+    /// (RFC 2661, 3.1, 5.4), so that what the control sends is numbered together with what the workers
+    /// send. Returns whether it did: not if the session is gone or not numbered, or this is no such
+    /// message.
+    pub fn stamp_sequence(&self, slot: SlotIndex, datagram: &mut [u8]) -> bool {
+        const CONTROL_OR_LENGTH: u8 = 0xc0;
+        const SEQUENCE: u8 = 0x08;
+        let Ok(Some(found)) = self.tables.slot(slot) else {
+            return false;
+        };
+        let Some((header, _)) = datagram.split_first_chunk_mut::<10>() else {
+            return false;
+        };
+        if !found.path.sequencing || header[0] & (CONTROL_OR_LENGTH | SEQUENCE) != SEQUENCE {
+            return false;
+        }
+        [header[6], header[7]] = found.slot.next_sequence().to_be_bytes();
+        true
+    }
+
+    /// The tables, to look at.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// How many updates could not be kept. It stays 0 unless the node and the datapath were given
+    /// different limits.
+    pub fn refused(&self) -> u64 {
+        self.counters.refused.load(Ordering::Relaxed)
+    }
+
+    fn set_session(&mut self, index: SlotIndex, path: &SessionPath) -> bool {
+        let tables = Arc::clone(&self.tables);
+        let Some(slot) = tables.session_slot(index) else {
+            return false;
+        };
+        let old = slot.read().ok().flatten();
+        if let Some(address) = path.address
+            && !self.addresses.insert(address, index)
+        {
+            return false;
+        }
+        if let Some(address) = old
+            .and_then(|old| old.address)
+            .filter(|address| path.address != Some(*address))
+        {
+            self.addresses.remove(address, index);
+        }
+        let same = old.is_some_and(|old| (old.tunnel, old.session) == (path.tunnel, path.session));
+        if !same {
+            slot.write(None);
+            if old.is_some() {
+                self.mark_cleared();
+            }
+            self.wait_for_workers();
+            slot.reset();
+        }
+        slot.write(Some(path));
+        true
+    }
+
+    fn clear_session(
+        &mut self,
+        index: SlotIndex,
+        tunnel: TunnelId,
+        session: SessionId,
+    ) -> Option<PathReport> {
+        let tables = Arc::clone(&self.tables);
+        let found = tables.slot(index).ok()??;
+        if (found.path.tunnel, found.path.session) != (tunnel, session) {
+            return None;
+        }
+        found.slot.write(None);
+        if let Some(address) = found.path.address {
+            self.addresses.remove(address, index);
+        }
+        self.mark_cleared();
+        Some(report(index, &found.path, &tables)?)
+    }
+
+    fn report(&self, index: SlotIndex, tunnel: TunnelId, session: SessionId) -> Option<PathReport> {
+        let found = self.tables.slot(index).ok()??;
+        let same = (found.path.tunnel, found.path.session) == (tunnel, session);
+        same.then(|| report(index, &found.path, &self.tables))?
+    }
+
+    fn report_tunnel(&self, tunnel: TunnelId) -> Option<PathReport> {
+        let (slot, _) = self.tables.tunnel(tunnel).ok()??;
+        Some(PathReport::Tunnel {
+            tunnel,
+            last_received: slot.last_received(),
+        })
+    }
+
+    fn send_one(&self, datagram: &Datagram<'_>) -> bool {
+        let service = self.tables.service_of(datagram.local);
+        let Some(socket) = service.and_then(|service| self.sockets.get(usize::from(service.0)))
+        else {
+            self.counters.count_shared_drop(DropReason::SocketError);
+            return false;
+        };
+        match socket.send_to(datagram.octets, datagram.remote) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.counters.count_shared_drop(DropReason::SocketFull);
+                false
+            }
+            Err(_) => {
+                self.counters.count_shared_drop(DropReason::SocketError);
+                false
+            }
+        }
+    }
+
+    fn refuse(&self) {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn mark_cleared(&mut self) {
+        for (mark, stage) in self.cleared.iter_mut().zip(self.stages.iter()) {
+            *mark = stage.load();
+        }
+    }
+
+    /// Waits until no worker is in a batch that it was in when a session was last cleared: nobody holds
+    /// what the slot was then.
+    fn wait_for_workers(&self) {
+        let start = clock::now();
+        for (mark, stage) in self.cleared.iter().zip(self.stages.iter()) {
+            while !mark.is_multiple_of(2) && stage.load() == *mark {
+                if clock::now().since(start) > GRACE {
+                    return;
+                }
+                std::thread::sleep(Duration::from_micros(5));
+            }
+        }
+    }
+}
+
+/// What is said of a session, from its slot.
+fn report(index: SlotIndex, path: &SessionPath, tables: &Tables) -> Option<PathReport> {
+    let slot = tables.session_slot(index)?;
+    Some(PathReport::Session {
+        slot: index,
+        tunnel: path.tunnel,
+        session: path.session,
+        last_received: slot.last_received(),
+        last_forwarded: slot.last_forwarded(),
+        counters: slot.counters(),
+    })
+}
+
+/// Whether a worker is in a batch (odd) or waits (even), and in which: read by the control, written by
+/// its worker.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Stage(AtomicU64);
+
+impl Stage {
+    /// Between two of these the worker may hold what it read from the tables. The order is sequential,
+    /// so that a worker whose stage the control still saw even after it had emptied a slot sees the
+    /// slot empty.
+    pub(crate) fn advance(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        core::sync::atomic::fence(Ordering::SeqCst);
+    }
+
+    fn load(&self) -> u64 {
+        core::sync::atomic::fence(Ordering::SeqCst);
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The address table that is in force. Workers look at the number once per batch and take the table
+/// only when it has changed.
+#[derive(Debug)]
+pub(crate) struct Published {
+    number: AtomicU64,
+    table: Mutex<Arc<AddressTable>>,
+}
+
+impl Published {
+    pub(crate) fn new(table: AddressTable) -> Self {
+        Self {
+            number: AtomicU64::new(0),
+            table: Mutex::new(Arc::new(table)),
+        }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn current(&self) -> Arc<AddressTable> {
+        Arc::clone(&self.table.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn publish(&self, table: Arc<AddressTable>) {
+        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = table;
+        self.number.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// What control and workers share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) published: Arc<Published>,
+    pub(crate) stages: Arc<[Stage]>,
+    pub(crate) worker_counters: Arc<[ThreadCounters]>,
+    pub(crate) control_counters: Arc<ThreadCounters>,
+}
+
+#[cfg(test)]
+mod tests;

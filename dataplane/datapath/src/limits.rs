@@ -1,0 +1,77 @@
+//! The bounds of everything in this crate that could grow, each with its reason.
+
+use core::time::Duration;
+
+/// Worker threads: more cores than any machine spends on one LNS; keeps the table of their stages
+/// small.
+pub const WORKERS: usize = 64;
+
+/// Service addresses: each costs a socket per worker.
+pub const SERVICE_ADDRESSES: usize = 16;
+
+/// Sessions: what one node is built for.
+pub const SESSIONS: usize = 1_000_000;
+
+/// Datagrams per system call: the gain of more is nil, the cost is latency.
+pub const BATCH: usize = 64;
+
+/// Batches taken from one source before the next source has its turn.
+pub const ROUNDS: usize = 4;
+
+/// Octets of a received datagram or packet: a jumbo frame with all headers. Longer ones are dropped
+/// and counted.
+pub const PACKET: usize = 9_728;
+
+/// The longest header put before a packet: L2TP with Ns and Nr (10), PPP (4), and for a fragment its
+/// own IPv4 header with options (60).
+pub const HEADER: usize = 80;
+
+/// The most fragments that one packet can become, at the least MTU of 68 octets (RFC 791, 3.2): each
+/// carries 48 of its octets.
+pub const FRAGMENTS: usize = PACKET.div_ceil(48);
+
+/// A pool prefix of at most this many addresses (a /8) is looked up directly; a larger one would
+/// reserve gigabytes of address space, so its addresses go through the hash.
+pub const DIRECT_ADDRESSES: usize = 1 << 24;
+
+/// How far ahead of the expected one a sequenced packet may be and still wait for it
+/// (RFC 2661, 5.4).
+pub const REORDER_PACKETS: usize = 8;
+
+/// Sessions of one worker that can have a gap at the same time; those beyond are forwarded without
+/// waiting.
+pub const REORDER_WINDOWS: usize = 64;
+
+/// The longest sequenced packet that can wait, octets: an Ethernet frame's worth.
+pub const REORDER_OCTETS: usize = 2_048;
+
+/// How long a sequenced packet waits for a missing one before it: longer than links differ in
+/// latency, shorter than anybody notices.
+pub const REORDER_WAIT: Duration = Duration::from_millis(50);
+
+/// Old packets in a row, each the successor of the one before, after which the peer is taken to have
+/// started its numbering again.
+pub const RESYNCHRONISE: u8 = 16;
+
+/// ICMP errors per second of one worker and the burst allowed: path MTU discovery needs one per flow,
+/// a flood needs none (RFC 1812, 4.3.2.8).
+pub const ICMP_PER_SECOND: u32 = 1_000;
+/// See [`ICMP_PER_SECOND`].
+pub const ICMP_BURST: u32 = 100;
+
+/// ICMP errors per second about one session, so that one subscriber cannot use up the worker's.
+pub const ICMP_PER_SECOND_SESSION: u32 = 100;
+/// See [`ICMP_PER_SECOND_SESSION`].
+pub const ICMP_BURST_SESSION: u32 = 20;
+
+/// How often a reader starts again because the writer was at the same entry. A write takes some
+/// nanoseconds; only a writer that lost its processor in the middle makes this run out, and then the
+/// packet is dropped and counted rather than the worker stopped.
+pub const READ_ATTEMPTS: usize = 256;
+
+/// How long the control waits for workers to leave the batch in which they may still hold a cleared
+/// session, before it gives the slot to another one.
+pub const GRACE: Duration = Duration::from_millis(20);
+
+/// Octets that each socket may queue in the kernel while its worker is busy.
+pub const SOCKET_BUFFER: usize = 4 << 20;

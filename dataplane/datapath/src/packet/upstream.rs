@@ -1,0 +1,233 @@
+//! From the LAC to the core: L2TP off (RFC 2661, 3.1, 5.4), PPP off, checks, IP out.
+
+use core::net::SocketAddr;
+
+use lns_tables::time::Instant;
+use lns_wire::id::{SessionId, TunnelId};
+use lns_wire::ip::{Ipv4, clamp_mss};
+use lns_wire::l2tp::{DataHeader, Packet};
+
+use super::ppp;
+use super::sequence::{Arrival, Arrivals, Hold, Reorder};
+use crate::stats::DropReason;
+use crate::tables::{Found, Service, Tables, TunnelView};
+
+/// Where a datagram came from and to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Origin {
+    /// The service address to which it came.
+    pub service: Service,
+    /// Who sent it.
+    pub remote: SocketAddr,
+}
+
+/// Where things go from [`upstream`].
+pub trait UpstreamSink {
+    /// An IP packet for the core; `false` when it could not be taken.
+    fn forward(&mut self, packet: &[u8]) -> bool;
+    /// An L2TP control message for the control.
+    fn control(&mut self, origin: &Origin, datagram: &[u8]);
+    /// A PPP frame for the control.
+    fn ppp(&mut self, origin: &Origin, tunnel: TunnelId, session: SessionId, frame: &[u8]);
+    /// Nothing: the packet was dropped.
+    fn drop(&mut self, reason: DropReason);
+}
+
+/// One datagram from a LAC.
+///
+/// Nothing is believed before it is checked: first the tunnel and its ends, then the session, then what
+/// is inside. An inner packet is changed in place (MSS).
+///
+/// # Cost
+/// No allocation; a fixed number of loads from the tables.
+///
+/// # Denial of service
+/// Anybody can send here. What is not from the ends of a tunnel costs the parse of a header and four
+/// loads.
+pub fn upstream(
+    tables: &Tables,
+    reorder: &mut Reorder,
+    datagram: &mut [u8],
+    origin: &Origin,
+    now: Instant,
+    sink: &mut impl UpstreamSink,
+) {
+    const CONTROL: u8 = 0x80;
+    if datagram.first().is_some_and(|flags| flags & CONTROL != 0) {
+        sink.control(origin, datagram);
+        return;
+    }
+    match admit(tables, datagram, origin, now) {
+        Ok((found, header, frame)) => {
+            let Some(frame) = datagram.get_mut(frame) else {
+                return;
+            };
+            found.slot.up.received(now);
+            let mut session = Session {
+                found: &found,
+                origin,
+                now,
+                sink,
+            };
+            match header.sequence.filter(|_| found.path.sequencing) {
+                Some(sequence) => session.in_order(reorder, sequence.ns.0, frame),
+                None => session.pass(frame),
+            }
+        }
+        Err(reason) => sink.drop(reason),
+    }
+}
+
+/// Passes on what has waited long enough for packets that did not come.
+pub fn expire(tables: &Tables, reorder: &mut Reorder, now: Instant, sink: &mut impl UpstreamSink) {
+    while let Some((slot, tunnel, id)) = reorder.overdue(now) {
+        let found = tables.slot(slot).ok().flatten();
+        let found = found.filter(|found| found.path.tunnel == tunnel && found.path.session == id);
+        let ends = tables.tunnel(tunnel).ok().flatten();
+        match (found, ends) {
+            (
+                Some(found),
+                Some((
+                    _,
+                    TunnelView {
+                        service, remote, ..
+                    },
+                )),
+            ) => {
+                let origin = Origin { service, remote };
+                Session {
+                    found: &found,
+                    origin: &origin,
+                    now,
+                    sink,
+                }
+                .give_up_waiting(reorder);
+            }
+            _ => reorder.forget(slot),
+        }
+    }
+}
+
+/// The session of a data message, its header and where its frame is, if all of it is right.
+fn admit<'t>(
+    tables: &'t Tables,
+    datagram: &[u8],
+    origin: &Origin,
+    now: Instant,
+) -> Result<(Found<'t>, DataHeader, core::ops::Range<usize>), DropReason> {
+    let Ok(Packet::Data(header, frame)) = Packet::parse(datagram) else {
+        return Err(DropReason::MalformedL2tp);
+    };
+    let tunnel = tables
+        .tunnel(header.tunnel)
+        .map_err(|_| DropReason::TableBusy)?;
+    let (tunnel, ends) = tunnel.ok_or(DropReason::UnknownTunnel)?;
+    if (ends.service, ends.remote) != (origin.service, origin.remote) {
+        return Err(DropReason::WrongPeer);
+    }
+    let found = tables
+        .session(header.tunnel, header.session)
+        .map_err(|_| DropReason::TableBusy)?;
+    let found = found.ok_or(DropReason::UnknownSession)?;
+    tunnel.received(now);
+    Ok((found, header, place_of(frame, datagram)))
+}
+
+/// Where `part`, a slice of `whole`, lies in it.
+fn place_of(part: &[u8], whole: &[u8]) -> core::ops::Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    start..start.saturating_add(part.len())
+}
+
+/// One session while a packet of it is handled.
+struct Session<'a, S> {
+    found: &'a Found<'a>,
+    origin: &'a Origin,
+    now: Instant,
+    sink: &'a mut S,
+}
+
+impl<S: UpstreamSink> Session<'_, S> {
+    /// A frame numbered `ns`.
+    fn in_order(&mut self, reorder: &mut Reorder, ns: u16, frame: &mut [u8]) {
+        let (found, now) = (self.found, self.now);
+        let mut arrivals = Arrivals::load(&found.slot.arrivals);
+        let waited_for = arrivals.expected;
+        match arrivals.arrive(ns) {
+            Arrival::Next => {
+                self.pass(frame);
+                let next = arrivals.expected;
+                arrivals.expected =
+                    reorder.release(found, next, false, now, |frame| self.pass(frame));
+            }
+            Arrival::Early => match reorder.hold(found, ns, frame, now) {
+                Hold::Held => {}
+                Hold::Duplicate => self.drop(DropReason::SequenceOld),
+                Hold::Full => {
+                    reorder.release(found, waited_for, true, now, |frame| self.pass(frame));
+                    self.pass(frame);
+                    arrivals.expected = ns.wrapping_add(1);
+                }
+            },
+            Arrival::Jump => {
+                reorder.release(found, waited_for, true, now, |frame| self.pass(frame));
+                self.pass(frame);
+            }
+            Arrival::Old => self.drop(DropReason::SequenceOld),
+        }
+        arrivals.store(&found.slot.arrivals);
+    }
+
+    fn give_up_waiting(&mut self, reorder: &mut Reorder) {
+        let (found, now) = (self.found, self.now);
+        let mut arrivals = Arrivals::load(&found.slot.arrivals);
+        arrivals.expected = reorder.release(found, arrivals.expected, true, now, |frame| {
+            self.pass(frame)
+        });
+        arrivals.store(&found.slot.arrivals);
+    }
+
+    /// A frame whose turn it is.
+    fn pass(&mut self, frame: &mut [u8]) {
+        let path = &self.found.path;
+        match ppp::protocol(frame) {
+            None => self.drop(DropReason::MalformedPpp),
+            Some((ppp::IPV4, at)) => match frame.get_mut(at..) {
+                Some(packet) => self.ipv4(packet),
+                None => self.drop(DropReason::MalformedPpp),
+            },
+            Some((ppp::IPV6, _)) => self.drop(DropReason::Ipv6NotEnabled),
+            Some(_) => self.sink.ppp(self.origin, path.tunnel, path.session, frame),
+        }
+    }
+
+    fn ipv4(&mut self, octets: &mut [u8]) {
+        let path = &self.found.path;
+        let Ok(packet) = Ipv4::parse(octets) else {
+            return self.drop(DropReason::MalformedIp);
+        };
+        let Some(address) = path.address else {
+            return self.drop(DropReason::NetworkNotOpen);
+        };
+        if packet.source() != address {
+            return self.drop(DropReason::SourceCheck);
+        }
+        let length = packet.total_length();
+        let Some(packet) = octets.get_mut(..length) else {
+            return self.drop(DropReason::MalformedIp);
+        };
+        if path.mss > 0 {
+            clamp_mss(packet, path.mss);
+        }
+        if self.sink.forward(packet) {
+            self.found.slot.up.forwarded(length, self.now);
+        } else {
+            self.found.slot.up.dropped();
+        }
+    }
+
+    fn drop(&mut self, reason: DropReason) {
+        self.found.slot.up.dropped();
+        self.sink.drop(reason);
+    }
+}

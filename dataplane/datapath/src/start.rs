@@ -1,0 +1,266 @@
+//! Starting and stopping: interface, sockets, tables, threads.
+
+use core::net::SocketAddr;
+use std::fmt;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use lns_tables::index::PageIndex;
+
+use crate::config::{Config, StartError};
+use crate::control::{Control, Published, Shared, Stage};
+use crate::io::{tun, udp};
+use crate::limits;
+use crate::punt::PuntSink;
+use crate::stats::{Stats, ThreadCounters};
+use crate::tables::{AddressTable, NoMemory, Tables};
+use crate::worker::Worker;
+
+/// The running workers. They stop when this is dropped, and the interface vanishes with them.
+pub struct Datapath {
+    interface: String,
+    listen: Vec<SocketAddr>,
+    shared: Shared,
+    /// Its other ends are the workers': they see it closed and leave.
+    alive: Option<UnixStream>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Datapath {
+    /// Makes the interface and the sockets and starts the workers. What the workers do not decide
+    /// themselves goes to `punts`. The [`Control`] that comes with it is the only one.
+    ///
+    /// # Errors
+    /// A [`StartError`]; nothing is left behind then.
+    pub fn start(
+        config: &Config,
+        index: Arc<PageIndex>,
+        punts: PuntSink,
+    ) -> Result<(Self, Control), StartError> {
+        check(config)?;
+        let queues = tun::create(&config.interface, config.workers)?;
+        let mut sockets = udp::bind(&config.listen, config.workers)?;
+        let listen = udp::local_addresses(&config.listen, &sockets)?;
+        let shared = share(config, listen.clone(), index)
+            .map_err(|NoMemory { octets }| StartError::Memory { octets })?;
+        let own = match sockets.first() {
+            Some(first) => udp::duplicate(first, &listen)?,
+            None => Vec::new(),
+        };
+        let control = Control::new(&shared, own, config.capacity);
+        let (alive, ended) = UnixStream::pair().map_err(|source| StartError::Thread { source })?;
+
+        let interface = config.interface.clone();
+        let mut datapath = Self {
+            interface,
+            listen,
+            shared,
+            alive: Some(alive),
+            threads: Vec::new(),
+        };
+        for (number, (queue, sockets)) in queues.into_iter().zip(sockets.drain(..)).enumerate() {
+            let ended = ended
+                .try_clone()
+                .map_err(|source| StartError::Thread { source })?;
+            let mut worker = Worker::new(
+                &datapath.shared,
+                number,
+                queue,
+                sockets,
+                Arc::clone(&punts),
+                config.icmp_source,
+            )
+            .map_err(|NoMemory { octets }| StartError::Memory { octets })?;
+            let thread = std::thread::Builder::new().name(format!("lns-worker-{number}"));
+            let thread = thread
+                .spawn(move || worker.run(&ended))
+                .map_err(|source| StartError::Thread { source })?;
+            datapath.threads.push(thread);
+        }
+        Ok((datapath, control))
+    }
+
+    /// The name of the subscribers' interface.
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// The service addresses, with the ports that were free where the configuration said 0.
+    pub fn listen(&self) -> &[SocketAddr] {
+        &self.listen
+    }
+
+    /// What the workers and the control have counted since the start.
+    pub fn stats(&self) -> Stats {
+        let threads = self.shared.worker_counters.iter();
+        Stats::sum(threads.chain(std::iter::once(&*self.shared.control_counters)))
+    }
+
+    /// Whether all workers run. A worker never ends by itself; if one has, packets are being lost and
+    /// the process should end.
+    pub fn is_running(&self) -> bool {
+        self.threads.iter().all(|thread| !thread.is_finished())
+    }
+
+    /// Stops the workers and waits for them.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        drop(self.alive.take());
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has nothing more to say than the panic hook has said.
+            let _ended = thread.join();
+        }
+    }
+}
+
+impl Drop for Datapath {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for Datapath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            interface,
+            listen,
+            threads,
+            ..
+        } = self;
+        f.debug_struct("Datapath")
+            .field("interface", interface)
+            .field("listen", listen)
+            .field("workers", &threads.len())
+            .finish_non_exhaustive()
+    }
+}
+
+fn check(config: &Config) -> Result<(), StartError> {
+    let capacity = usize::try_from(config.capacity).unwrap_or(usize::MAX);
+    let ranges = [
+        ("workers", config.workers, limits::WORKERS),
+        (
+            "service addresses",
+            config.listen.len(),
+            limits::SERVICE_ADDRESSES,
+        ),
+        ("sessions", capacity, limits::SESSIONS),
+    ];
+    for (what, value, high) in ranges {
+        if !(1..=high).contains(&value) {
+            return Err(StartError::OutOfRange {
+                what,
+                low: 1,
+                high,
+                value,
+            });
+        }
+    }
+    match config
+        .listen
+        .iter()
+        .find(|address| address.ip().is_unspecified())
+    {
+        Some(address) => Err(StartError::AddressUnspecified { address: *address }),
+        None => Ok(()),
+    }
+}
+
+fn share(
+    config: &Config,
+    listen: Vec<SocketAddr>,
+    index: Arc<PageIndex>,
+) -> Result<Shared, NoMemory> {
+    Ok(Shared {
+        tables: Arc::new(Tables::new(config.capacity, listen, index)?),
+        published: Arc::new(Published::new(AddressTable::new(
+            &config.pools,
+            config.capacity,
+        )?)),
+        stages: (0..config.workers).map(|_| Stage::default()).collect(),
+        worker_counters: (0..config.workers)
+            .map(|_| ThreadCounters::default())
+            .collect(),
+        control_counters: Arc::new(ThreadCounters::default()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use lns_tables::index::IndexLimits;
+
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config {
+            interface: "lns-test".into(),
+            workers: 1,
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            capacity: 10,
+            pools: Vec::new(),
+            icmp_source: Ipv4Addr::new(100, 64, 0, 1),
+        };
+        change(&mut config);
+        let (_writer, index) = PageIndex::new(IndexLimits {
+            tunnels: 1,
+            sessions: 1,
+            ..IndexLimits::default()
+        });
+        Datapath::start(&config, index, Arc::new(|_| true))
+            .map(|_| ())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_named_with_their_range() {
+        assert_eq!(
+            refused(|config| config.workers = 0),
+            "workers must be between 1 and 64, not 0"
+        );
+        assert_eq!(
+            refused(|config| config.capacity = 0),
+            "sessions must be between 1 and 1000000, not 0"
+        );
+        assert_eq!(
+            refused(|config| config.listen.clear()),
+            "service addresses must be between 1 and 16, not 0"
+        );
+    }
+
+    #[test]
+    fn an_unspecified_service_address_is_refused() {
+        let text = refused(|config| config.listen = vec!["0.0.0.0:1701".parse().unwrap()]);
+        assert_eq!(
+            text,
+            "0.0.0.0:1701 cannot be a service address: name the address that the LACs send to"
+        );
+    }
+
+    #[test]
+    fn a_name_that_no_interface_can_have_is_refused() {
+        for name in [
+            "",
+            "sixteen-letters-",
+            "a b",
+            "a/b",
+            "lns%d",
+            "a:b",
+            ".",
+            "..",
+            "nul\0",
+        ] {
+            let text = refused(|config| config.interface = name.into());
+            assert!(
+                text.contains("is no name for an interface"),
+                "{name:?}: {text}"
+            );
+        }
+    }
+}

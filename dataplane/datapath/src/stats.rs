@@ -1,0 +1,199 @@
+//! What the workers count besides the sessions' own counters: packets in all, and drops by reason.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! drop_reasons {
+    ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
+        /// Why a packet was not forwarded, with the label that metrics use.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub enum DropReason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl DropReason {
+            /// All of them, in the order of the declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            #[allow(clippy::as_conversions, reason = "a discriminant has no other conversion")]
+            const fn place(self) -> usize {
+                self as usize
+            }
+
+            /// The label that metrics use.
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)*
+                }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// Upstream: the L2TP header is cut short, of another version, or has a combination of bits that
+    /// RFC 2661, 3.1 forbids.
+    MalformedL2tp = "malformed_l2tp",
+    /// Upstream: the PPP header is cut short or the protocol field is none (RFC 1661, 2).
+    MalformedPpp = "malformed_ppp",
+    /// Either direction: the IP header does not describe the packet.
+    MalformedIp = "malformed_ip",
+    /// Either direction: longer than a worker's buffer.
+    TooLarge = "too_large",
+    /// Upstream: a tunnel id that is not in use.
+    UnknownTunnel = "unknown_tunnel",
+    /// Upstream: a session id that is not in use in that tunnel.
+    UnknownSession = "unknown_session",
+    /// Upstream: not from the tunnel's peer, or not to the address at which the tunnel was opened.
+    WrongPeer = "wrong_peer",
+    /// Upstream: the subscriber used an address that is not its own.
+    SourceCheck = "source_check",
+    /// Upstream: an IP packet before IPCP is open.
+    NetworkNotOpen = "network_not_open",
+    /// Either direction: an IPv6 packet; no session has IPv6 yet.
+    Ipv6NotEnabled = "ipv6_not_enabled",
+    /// Upstream: a sequenced packet that was already passed or given up.
+    SequenceOld = "sequence_old",
+    /// Downstream: no session has that address.
+    NoSession = "no_session",
+    /// Downstream: larger than the session's MTU and not to be fragmented; the sender was told, unless
+    /// the limit for ICMP errors was reached.
+    FragmentationNeeded = "fragmentation_needed",
+    /// Upstream: for the control, whose queue is full.
+    ControlQueueFull = "control_queue_full",
+    /// Either direction: the table entry was being written for longer than a reader waits.
+    TableBusy = "table_busy",
+    /// Downstream: the socket's queue in the kernel is full.
+    SocketFull = "socket_full",
+    /// Downstream: the kernel refused the datagram, for instance because there is no route to the LAC.
+    SocketError = "socket_error",
+    /// Upstream: the subscribers' interface refused the packet; it is down, or its queue is full.
+    InterfaceError = "interface_error",
+}
+
+/// How many reasons there are.
+const REASONS: usize = DropReason::ALL.len();
+
+/// One thread's counters. Aligned so that two threads' never share a cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct ThreadCounters {
+    pub(crate) up_packets: AtomicU64,
+    pub(crate) up_octets: AtomicU64,
+    pub(crate) down_packets: AtomicU64,
+    pub(crate) down_octets: AtomicU64,
+    pub(crate) fragments_sent: AtomicU64,
+    pub(crate) icmp_sent: AtomicU64,
+    pub(crate) receive_calls: AtomicU64,
+    pub(crate) send_calls: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    drops: [AtomicU64; REASONS],
+}
+
+impl ThreadCounters {
+    pub(crate) fn count_drop(&self, reason: DropReason) {
+        self.count_drops(reason, 1);
+    }
+
+    /// For counters that several threads write.
+    pub(crate) fn count_shared_drop(&self, reason: DropReason) {
+        if let Some(counter) = self.drops.get(reason.place()) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count_drops(&self, reason: DropReason, packets: u64) {
+        if let Some(counter) = self.drops.get(reason.place()) {
+            add(counter, packets);
+        }
+    }
+}
+
+/// Adds to a counter that only this thread writes: a load and a store, no locked instruction.
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(
+        counter.load(Ordering::Relaxed).wrapping_add(amount),
+        Ordering::Relaxed,
+    );
+}
+
+/// What all workers have counted since the start.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// IP packets from subscribers to the core.
+    pub up_packets: u64,
+    /// Their octets.
+    pub up_octets: u64,
+    /// IP packets from the core to subscribers; one that was fragmented counts once.
+    pub down_packets: u64,
+    /// Their octets.
+    pub down_octets: u64,
+    /// Fragments made of packets that were too large.
+    pub fragments_sent: u64,
+    /// ICMP errors sent.
+    pub icmp_sent: u64,
+    /// System calls that received datagrams from LACs.
+    pub receive_calls: u64,
+    /// System calls that sent datagrams to LACs.
+    pub send_calls: u64,
+    drops: [u64; REASONS],
+}
+
+impl Stats {
+    /// Every reason with the packets dropped for it, also those with none.
+    pub fn reasons(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        DropReason::ALL
+            .iter()
+            .zip(self.drops)
+            .map(|(reason, packets)| (reason.label(), packets))
+    }
+
+    /// Packets dropped for one reason.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.reasons()
+            .find(|(label, _)| *label == reason.label())
+            .map_or(0, |(_, packets)| packets)
+    }
+
+    pub(crate) fn sum<'a>(threads: impl Iterator<Item = &'a ThreadCounters>) -> Self {
+        threads.fold(Self::default(), Self::plus)
+    }
+
+    fn plus(mut self, thread: &ThreadCounters) -> Self {
+        let read =
+            |counter: &AtomicU64, sum: u64| sum.wrapping_add(counter.load(Ordering::Relaxed));
+        self.up_packets = read(&thread.up_packets, self.up_packets);
+        self.up_octets = read(&thread.up_octets, self.up_octets);
+        self.down_packets = read(&thread.down_packets, self.down_packets);
+        self.down_octets = read(&thread.down_octets, self.down_octets);
+        self.fragments_sent = read(&thread.fragments_sent, self.fragments_sent);
+        self.icmp_sent = read(&thread.icmp_sent, self.icmp_sent);
+        self.receive_calls = read(&thread.receive_calls, self.receive_calls);
+        self.send_calls = read(&thread.send_calls, self.send_calls);
+        for (sum, counter) in self.drops.iter_mut().zip(&thread.drops) {
+            *sum = read(counter, *sum);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_drop_is_summed_under_its_own_label() {
+        let threads = [ThreadCounters::default(), ThreadCounters::default()];
+        for (times, reason) in (1_u64..).zip(DropReason::ALL) {
+            threads[0].count_drops(*reason, times);
+            threads[1].count_drop(*reason);
+        }
+        let stats = Stats::sum(threads.iter());
+        for (times, reason) in (1_u64..).zip(DropReason::ALL) {
+            assert_eq!(stats.dropped(*reason), times + 1, "{}", reason.label());
+        }
+        let mut labels: Vec<_> = stats.reasons().map(|(label, _)| label).collect();
+        labels.sort_unstable();
+        labels.dedup();
+        assert_eq!(labels.len(), DropReason::ALL.len());
+    }
+}

@@ -1,0 +1,281 @@
+//! One session as a worker sees it: three cache lines.
+//!
+//! The first line is what both directions read and almost nobody writes. The second is written by the
+//! worker that receives from the LAC, the third by those that send to it, so they do not take each
+//! other's lines away.
+
+use core::net::Ipv4Addr;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use lns_tables::path::{Counters, DirectionCounters, SessionPath};
+use lns_tables::time::Instant;
+use lns_wire::id::{PeerSessionId, SessionId, TunnelId};
+
+use super::seqlock::{self, Busy};
+use crate::memory::Zeroable;
+
+/// A place for a session.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct SessionSlot {
+    version: AtomicU32,
+    /// The number that the next data message to the LAC carries, modulo 2^16 (RFC 2661, 5.4).
+    next_sent: AtomicU32,
+    /// Tunnel, session, peer's session, flags: 16 bits each. Without [`LIVE`] there is no session.
+    ids: AtomicU64,
+    /// Address (32 bits), MTU, MSS (16 bits each).
+    network: AtomicU64,
+    /// The state of `packet::sequence` for what the LAC sends.
+    pub(crate) arrivals: AtomicU64,
+    /// The state of a `packet::meter` for ICMP errors about this session.
+    pub(crate) errors: AtomicU64,
+    pub(crate) up: Direction,
+    pub(crate) down: Direction,
+}
+
+// SAFETY: it consists of atomic integers only, for which zero is a value.
+unsafe impl Zeroable for SessionSlot {}
+
+const _: () = assert!(size_of::<SessionSlot>() == 192);
+
+/// What has passed in one direction. Any worker may add to it.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub struct Direction {
+    ipv4_packets: AtomicU64,
+    ipv4_octets: AtomicU64,
+    dropped: AtomicU64,
+    /// Nanoseconds; 0: never.
+    last_received: AtomicU64,
+    last_forwarded: AtomicU64,
+}
+
+const LIVE: u64 = 1;
+const SEQUENCING: u64 = 1 << 1;
+const ACFC: u64 = 1 << 2;
+const PFC: u64 = 1 << 3;
+const ADDRESS: u64 = 1 << 4;
+
+impl SessionSlot {
+    /// What is in the slot, if anything.
+    ///
+    /// # Errors
+    /// [`Busy`] when it was being written all the time.
+    pub fn read(&self) -> Result<Option<SessionPath>, Busy> {
+        let load = || {
+            (
+                self.ids.load(Ordering::Relaxed),
+                self.network.load(Ordering::Relaxed),
+            )
+        };
+        seqlock::read(&self.version, load).map(|(ids, network)| decode(ids, network))
+    }
+
+    /// Replaces what is in the slot. For the control only.
+    pub(crate) fn write(&self, path: Option<&SessionPath>) {
+        let (ids, network) = path.map_or((0, 0), encode);
+        seqlock::write(&self.version, || {
+            self.ids.store(ids, Ordering::Relaxed);
+            self.network.store(network, Ordering::Relaxed);
+        });
+    }
+
+    /// Forgets what the session before left. For the control only, while the slot is empty and no
+    /// worker is in a batch that began before it was emptied.
+    pub(crate) fn reset(&self) {
+        for word in [&self.arrivals, &self.errors] {
+            word.store(0, Ordering::Relaxed);
+        }
+        self.next_sent.store(0, Ordering::Relaxed);
+        self.up.reset();
+        self.down.reset();
+    }
+
+    /// The number for the next data message to the LAC.
+    pub(crate) fn next_sequence(&self) -> u16 {
+        let next = self.next_sent.fetch_add(1, Ordering::Relaxed);
+        let [_, _, high, low] = next.to_be_bytes();
+        u16::from_be_bytes([high, low])
+    }
+
+    /// What has passed.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            up: self.up.counters(),
+            down: self.down.counters(),
+        }
+    }
+
+    /// When anything last came from the subscriber.
+    pub fn last_received(&self) -> Option<Instant> {
+        instant(&self.up.last_received)
+    }
+
+    /// When an IP packet last passed in either direction.
+    pub fn last_forwarded(&self) -> Option<Instant> {
+        instant(&self.up.last_forwarded).max(instant(&self.down.last_forwarded))
+    }
+}
+
+impl Direction {
+    /// Something came, whatever it was.
+    pub(crate) fn received(&self, now: Instant) {
+        self.last_received
+            .store(now.as_nanos().max(1), Ordering::Relaxed);
+    }
+
+    /// An IPv4 packet of so many octets has passed.
+    pub(crate) fn forwarded(&self, octets: usize, now: Instant) {
+        self.ipv4_packets.fetch_add(1, Ordering::Relaxed);
+        self.ipv4_octets
+            .fetch_add(u64::try_from(octets).unwrap_or(0), Ordering::Relaxed);
+        self.last_forwarded
+            .store(now.as_nanos().max(1), Ordering::Relaxed);
+    }
+
+    /// A packet has been dropped.
+    pub(crate) fn dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counters(&self) -> DirectionCounters {
+        DirectionCounters {
+            ipv4_packets: self.ipv4_packets.load(Ordering::Relaxed),
+            ipv4_octets: self.ipv4_octets.load(Ordering::Relaxed),
+            ipv6_packets: 0,
+            ipv6_octets: 0,
+            dropped: self.dropped.load(Ordering::Relaxed),
+        }
+    }
+
+    fn reset(&self) {
+        let Self {
+            ipv4_packets,
+            ipv4_octets,
+            dropped,
+            last_received,
+            last_forwarded,
+        } = self;
+        for word in [
+            ipv4_packets,
+            ipv4_octets,
+            dropped,
+            last_received,
+            last_forwarded,
+        ] {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+fn instant(nanos: &AtomicU64) -> Option<Instant> {
+    match nanos.load(Ordering::Relaxed) {
+        0 => None,
+        nanos => Some(Instant::from_nanos(nanos)),
+    }
+}
+
+fn encode(path: &SessionPath) -> (u64, u64) {
+    let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+    let flags = LIVE
+        | flag(path.sequencing, SEQUENCING)
+        | flag(path.acfc, ACFC)
+        | flag(path.pfc, PFC)
+        | flag(path.address.is_some(), ADDRESS);
+    let ids = u64::from(path.tunnel.0) << 48
+        | u64::from(path.session.0) << 32
+        | u64::from(path.peer_session.0) << 16;
+    let address = path.address.map_or(0, Ipv4Addr::to_bits);
+    (
+        ids | flags,
+        u64::from(address) << 32 | u64::from(path.mtu) << 16 | u64::from(path.mss),
+    )
+}
+
+fn decode(ids: u64, network: u64) -> Option<SessionPath> {
+    let [t0, t1, s0, s1, p0, p1, _, _] = ids.to_be_bytes();
+    let [a0, a1, a2, a3, mtu0, mtu1, mss0, mss1] = network.to_be_bytes();
+    (ids & LIVE != 0).then(|| SessionPath {
+        tunnel: TunnelId(u16::from_be_bytes([t0, t1])),
+        session: SessionId(u16::from_be_bytes([s0, s1])),
+        peer_session: PeerSessionId(u16::from_be_bytes([p0, p1])),
+        address: (ids & ADDRESS != 0).then(|| Ipv4Addr::new(a0, a1, a2, a3)),
+        mtu: u16::from_be_bytes([mtu0, mtu1]),
+        mss: u16::from_be_bytes([mss0, mss1]),
+        sequencing: ids & SEQUENCING != 0,
+        acfc: ids & ACFC != 0,
+        pfc: ids & PFC != 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use core::sync::atomic::AtomicBool;
+
+    use super::*;
+    use crate::memory::Zeroed;
+
+    fn path(bits: u8) -> SessionPath {
+        let fill = u16::from(bits) << 8 | u16::from(!bits);
+        SessionPath {
+            tunnel: TunnelId(fill),
+            session: SessionId(!fill),
+            peer_session: PeerSessionId(fill.rotate_left(3)),
+            address: (bits & 1 != 0).then(|| Ipv4Addr::from_bits(u32::from(fill) << 9)),
+            mtu: fill.rotate_left(5),
+            mss: fill.rotate_left(7),
+            sequencing: bits & 2 != 0,
+            acfc: bits & 4 != 0,
+            pfc: bits & 8 != 0,
+        }
+    }
+
+    #[test]
+    fn every_combination_of_fields_comes_back() {
+        let slots = Zeroed::<SessionSlot>::new(1).unwrap();
+        assert_eq!(slots[0].read(), Ok(None));
+        for bits in 0..=255 {
+            slots[0].write(Some(&path(bits)));
+            assert_eq!(slots[0].read(), Ok(Some(path(bits))), "{bits}");
+        }
+        slots[0].write(None);
+        assert_eq!(slots[0].read(), Ok(None));
+    }
+
+    #[test]
+    fn a_reader_sees_one_session_or_the_other_and_never_a_mix() {
+        let slots = Zeroed::<SessionSlot>::new(1).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let mut seen = [0_u32; 2];
+                while !stop.load(Ordering::Relaxed) {
+                    match slots[0].read() {
+                        Ok(Some(found)) if found == path(0x55) => seen[0] = seen[0].wrapping_add(1),
+                        Ok(Some(found)) => {
+                            assert_eq!(found, path(0xaa));
+                            seen[1] = seen[1].wrapping_add(1);
+                        }
+                        Ok(None) | Err(Busy) => {}
+                    }
+                }
+                seen
+            });
+            for _ in 0..200_000 {
+                slots[0].write(Some(&path(0x55)));
+                slots[0].write(Some(&path(0xaa)));
+            }
+            stop.store(true, Ordering::Relaxed);
+            let seen = reader.join().unwrap();
+            assert!(seen.iter().all(|times| *times > 0), "{seen:?}");
+        });
+    }
+
+    #[test]
+    fn numbers_of_data_messages_begin_at_zero_and_wrap_at_sixteen_bits() {
+        let slots = Zeroed::<SessionSlot>::new(1).unwrap();
+        for expected in (0..=u16::MAX).chain(0..3) {
+            assert_eq!(slots[0].next_sequence(), expected);
+        }
+    }
+}

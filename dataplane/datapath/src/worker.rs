@@ -1,0 +1,407 @@
+//! One worker: a thread with its own queue of the subscribers' interface and its own sockets. It moves
+//! batches between them and leaves every decision to [`packet`](crate::packet).
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::ops::Range;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use lns_tables::time::Instant;
+use lns_wire::id::{SessionId, TunnelId};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::{read, write};
+
+use crate::clock;
+use crate::control::{Shared, Stage};
+use crate::io::receive::ReceiveBatch;
+use crate::io::send::SendBatch;
+use crate::limits::{BATCH, PACKET, ROUNDS};
+use crate::memory::{NoMemory, Zeroed};
+use crate::packet::{Downstream, DownstreamSink, Origin, Reorder, UpstreamSink, expire, upstream};
+use crate::punt::{Punt, PuntSink};
+use crate::stats::{DropReason, ThreadCounters, add};
+use crate::tables::{AddressTable, Service, Tables};
+
+/// What one thread owns.
+pub(crate) struct Worker {
+    shared: Shared,
+    number: usize,
+    queue: OwnedFd,
+    sockets: Vec<UdpSocket>,
+    punts: PuntSink,
+    addresses: Arc<AddressTable>,
+    addresses_number: u64,
+    reorder: Reorder,
+    downstream: Downstream,
+    received: ReceiveBatch,
+    packets: Zeroed<u8>,
+    /// By service address.
+    sending: Vec<SendBatch>,
+}
+
+/// What there is to do.
+struct Ready {
+    ended: bool,
+    queue: bool,
+    /// A bit per socket.
+    sockets: u32,
+}
+
+/// How often a worker with packets that wait for others looks whether they have waited enough,
+/// milliseconds.
+const REORDER_TICK: u8 = 10;
+
+impl Worker {
+    pub(crate) fn new(
+        shared: &Shared,
+        number: usize,
+        queue: OwnedFd,
+        sockets: Vec<UdpSocket>,
+        punts: PuntSink,
+        icmp_source: Ipv4Addr,
+    ) -> Result<Self, NoMemory> {
+        Ok(Self {
+            shared: shared.clone(),
+            number,
+            queue,
+            sending: sockets.iter().map(|_| SendBatch::new()).collect(),
+            sockets,
+            punts,
+            addresses_number: shared.published.number(),
+            addresses: shared.published.current(),
+            reorder: Reorder::new()?,
+            downstream: Downstream::new(icmp_source),
+            received: ReceiveBatch::new()?,
+            packets: Zeroed::new(BATCH.saturating_mul(PACKET))?,
+        })
+    }
+
+    /// Moves packets until the other end of `ended` is closed, or the interface is taken away.
+    pub(crate) fn run(&mut self, ended: &UnixStream) {
+        let shared = self.shared.clone();
+        let (Some(stage), Some(counters)) = (
+            shared.stages.get(self.number),
+            shared.worker_counters.get(self.number),
+        ) else {
+            return;
+        };
+        loop {
+            let Some(ready) = self.wait(ended) else {
+                continue;
+            };
+            if ready.ended {
+                return;
+            }
+            self.turn(&ready, stage, counters);
+        }
+    }
+
+    /// One turn: a bounded number of batches of each socket, then of the queue, so that neither
+    /// direction starves the other, nor both the end.
+    fn turn(&mut self, ready: &Ready, stage: &Stage, counters: &ThreadCounters) {
+        stage.advance();
+        self.take_addresses();
+        for at in 0..self.sockets.len() {
+            if ready
+                .sockets
+                .checked_shr(u32::try_from(at).unwrap_or(u32::MAX))
+                .unwrap_or(0)
+                & 1
+                == 1
+            {
+                self.receive(at, counters);
+            }
+        }
+        if ready.queue {
+            self.transmit(counters);
+        }
+        if self.reorder.is_waiting() {
+            let Self {
+                shared,
+                queue,
+                punts,
+                reorder,
+                ..
+            } = self;
+            let mut sink = Up {
+                tables: &shared.tables,
+                queue,
+                punts,
+                counters,
+            };
+            expire(&shared.tables, reorder, clock::now(), &mut sink);
+        }
+        stage.advance();
+    }
+
+    /// Waits for something to do; `None` when it was interrupted.
+    fn wait(&self, ended: &UnixStream) -> Option<Ready> {
+        const FIXED: usize = 2;
+        let mut descriptors = [const { None }; FIXED + crate::limits::SERVICE_ADDRESSES];
+        let sources = [ended.as_fd(), self.queue.as_fd()]
+            .into_iter()
+            .chain(self.sockets.iter().map(AsFd::as_fd));
+        let mut count = 0_usize;
+        for (place, source) in descriptors.iter_mut().zip(sources) {
+            *place = Some(PollFd::new(source, PollFlags::POLLIN));
+            count = count.saturating_add(1);
+        }
+        // The places that are not used ask about a closed descriptor's stand-in: the end again.
+        let mut descriptors = descriptors
+            .map(|each| each.unwrap_or_else(|| PollFd::new(ended.as_fd(), PollFlags::empty())));
+        let used = descriptors.get_mut(..count)?;
+        let timeout = if self.reorder.is_waiting() {
+            PollTimeout::from(REORDER_TICK)
+        } else {
+            PollTimeout::NONE
+        };
+        poll(used, timeout).ok()?;
+        let events = |each: &PollFd<'_>| each.revents().unwrap_or(PollFlags::empty());
+        let mut seen = used.iter().map(events);
+        let ended = !seen.next()?.is_empty();
+        let queue = seen.next()?;
+        let mut sockets = 0_u32;
+        for (at, seen) in (0_u32..).zip(seen) {
+            if !seen.is_empty() {
+                sockets |= 1_u32.checked_shl(at).unwrap_or(0);
+            }
+        }
+        let gone = queue.intersects(PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL);
+        Some(Ready {
+            ended: ended || gone,
+            queue: queue.contains(PollFlags::POLLIN),
+            sockets,
+        })
+    }
+
+    fn take_addresses(&mut self) {
+        let number = self.shared.published.number();
+        if number != self.addresses_number {
+            self.addresses = self.shared.published.current();
+            self.addresses_number = number;
+        }
+    }
+
+    /// From one socket to the core.
+    fn receive(&mut self, at: usize, counters: &ThreadCounters) {
+        let Self {
+            shared,
+            queue,
+            sockets,
+            punts,
+            reorder,
+            received,
+            ..
+        } = self;
+        let (Some(socket), Ok(service)) = (sockets.get(at), u8::try_from(at).map(Service)) else {
+            return;
+        };
+        let mut sink = Up {
+            tables: &shared.tables,
+            queue,
+            punts,
+            counters,
+        };
+        for _ in 0..ROUNDS {
+            add(&counters.receive_calls, 1);
+            // An error is one of an earlier datagram that was sent; asking for it has cleared it.
+            let Ok(count) = received.receive(socket) else {
+                return;
+            };
+            let now = clock::now();
+            for (datagram, remote) in received.datagrams() {
+                match (datagram, remote) {
+                    (Some(datagram), Some(remote)) => {
+                        upstream(
+                            &shared.tables,
+                            reorder,
+                            datagram,
+                            &Origin { service, remote },
+                            now,
+                            &mut sink,
+                        );
+                    }
+                    (None, _) => sink.drop(DropReason::TooLarge),
+                    (_, None) => sink.drop(DropReason::WrongPeer),
+                }
+            }
+            if count < BATCH {
+                return;
+            }
+        }
+    }
+
+    /// From the core to the LACs.
+    fn transmit(&mut self, counters: &ThreadCounters) {
+        for _ in 0..ROUNDS {
+            let now = clock::now();
+            let more = self.transmit_batch(now, counters);
+            self.flush(counters);
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Up to a batch; returns whether there may be more.
+    fn transmit_batch(&mut self, now: Instant, counters: &ThreadCounters) -> bool {
+        for number in 0..BATCH {
+            if self.sending.iter().any(SendBatch::is_full) {
+                self.flush(counters);
+            }
+            let Self {
+                shared,
+                queue,
+                addresses,
+                downstream,
+                packets,
+                sending,
+                ..
+            } = self;
+            let start = number.saturating_mul(PACKET);
+            let Some(room) = packets.get_mut(start..start.saturating_add(PACKET)) else {
+                return false;
+            };
+            let length = match read(queue.as_fd(), room) {
+                Ok(length) => length,
+                Err(Errno::EINTR) => continue,
+                Err(_) => return false,
+            };
+            let mut sink = Down {
+                queue,
+                counters,
+                sending,
+                start,
+            };
+            if length >= PACKET {
+                sink.drop(DropReason::TooLarge);
+                continue;
+            }
+            let Some(packet) = room.get_mut(..length) else {
+                continue;
+            };
+            downstream.packet(&shared.tables, addresses, packet, now, &mut sink);
+        }
+        true
+    }
+
+    fn flush(&mut self, counters: &ThreadCounters) {
+        for (batch, socket) in self.sending.iter_mut().zip(&self.sockets) {
+            batch.flush(socket, &self.packets, counters);
+        }
+    }
+}
+
+/// Where packets from the LACs go.
+struct Up<'a> {
+    tables: &'a Tables,
+    queue: &'a OwnedFd,
+    punts: &'a PuntSink,
+    counters: &'a ThreadCounters,
+}
+
+impl Up<'_> {
+    fn punt(&self, punt: Punt) {
+        if !(self.punts)(punt) {
+            self.counters.count_drop(DropReason::ControlQueueFull);
+        }
+    }
+
+    fn local(&self, origin: &Origin) -> Option<SocketAddr> {
+        self.tables.service(origin.service)
+    }
+}
+
+impl UpstreamSink for Up<'_> {
+    fn forward(&mut self, packet: &[u8]) -> bool {
+        match write(self.queue, packet) {
+            Ok(_) => {
+                add(&self.counters.up_packets, 1);
+                add(
+                    &self.counters.up_octets,
+                    u64::try_from(packet.len()).unwrap_or(0),
+                );
+                true
+            }
+            Err(_) => {
+                self.counters.count_drop(DropReason::InterfaceError);
+                false
+            }
+        }
+    }
+
+    fn control(&mut self, origin: &Origin, datagram: &[u8]) {
+        if let Some(local) = self.local(origin) {
+            self.punt(Punt::Control {
+                local,
+                remote: origin.remote,
+                octets: datagram.to_vec(),
+            });
+        }
+    }
+
+    fn ppp(&mut self, origin: &Origin, tunnel: TunnelId, session: SessionId, frame: &[u8]) {
+        if let Some(local) = self.local(origin) {
+            self.punt(Punt::Ppp {
+                tunnel,
+                session,
+                local,
+                remote: origin.remote,
+                frame: frame.to_vec(),
+            });
+        }
+    }
+
+    fn drop(&mut self, reason: DropReason) {
+        self.counters.count_drop(reason);
+    }
+}
+
+/// Where packets from the core go.
+struct Down<'a> {
+    queue: &'a OwnedFd,
+    counters: &'a ThreadCounters,
+    sending: &'a mut [SendBatch],
+    /// Where in the buffer of the batch the packet begins.
+    start: usize,
+}
+
+impl DownstreamSink for Down<'_> {
+    fn send(&mut self, service: Service, remote: SocketAddr, header: &[u8], payload: Range<usize>) {
+        let octets =
+            self.start.saturating_add(payload.start)..self.start.saturating_add(payload.end);
+        let batch = self.sending.get_mut(usize::from(service.0));
+        if !batch.is_some_and(|batch| batch.push(remote, header, octets)) {
+            self.counters.count_drop(DropReason::SocketFull);
+        }
+    }
+
+    fn forwarded(&mut self, octets: usize) {
+        add(&self.counters.down_packets, 1);
+        add(
+            &self.counters.down_octets,
+            u64::try_from(octets).unwrap_or(0),
+        );
+    }
+
+    fn answer(&mut self, packet: &[u8]) {
+        match write(self.queue, packet) {
+            Ok(_) => add(&self.counters.icmp_sent, 1),
+            Err(_) => self.counters.count_drop(DropReason::InterfaceError),
+        }
+    }
+
+    fn fragmented(&mut self, fragments: usize) {
+        add(
+            &self.counters.fragments_sent,
+            u64::try_from(fragments).unwrap_or(0),
+        );
+    }
+
+    fn drop(&mut self, reason: DropReason) {
+        self.counters.count_drop(reason);
+    }
+}
