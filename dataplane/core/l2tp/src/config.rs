@@ -30,7 +30,7 @@ impl TunnelConfig {
         Self {
             host_name,
             receive_window: limits::RECEIVE_WINDOW,
-            hello: Some(Duration::from_secs(60)),
+            hello: Some(Duration::from_mins(1)),
             retransmit: RetransmitConfig::default(),
             secrets: None,
             hide: false,

@@ -29,11 +29,11 @@ pub const SEND_QUEUE: usize = 65_535;
 
 /// How long the side that asked for a tunnel waits for the answer after its request was acknowledged,
 /// or for a while longer than retransmission goes on.
-pub const TUNNEL_SETUP: Duration = Duration::from_secs(60);
+pub const TUNNEL_SETUP: Duration = Duration::from_mins(1);
 
 /// How long an incoming call may take from ICRQ to ICCN: the LAC answers the line and authenticates in
 /// between. The node keeps the time, a call has no timer.
-pub const CALL_SETUP: Duration = Duration::from_secs(60);
+pub const CALL_SETUP: Duration = Duration::from_mins(1);
 
 /// Octets of the peer's advisory text that are kept.
 pub const ADVISORY: usize = 128;

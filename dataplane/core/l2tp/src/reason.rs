@@ -1,6 +1,6 @@
 //! Why tunnels and calls end, and how that is told to the peer (RFC 2661, 4.4.2).
 
-use std::fmt::Write as _;
+use core::fmt::Write as _;
 
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
 use lns_wire::l2tp::{
@@ -65,7 +65,7 @@ impl StopReason {
         }
     }
 
-    /// Appends the StopCCN's body. `local` is our id of the tunnel, none if it has none.
+    /// Appends the `StopCCN`'s body. `local` is our id of the tunnel, none if it has none.
     pub(crate) fn emit(self, local: TunnelId, out: &mut Vec<u8>) -> Result<(), EmitError> {
         let (result, error) = self.code();
         let text = match self {
@@ -92,7 +92,7 @@ impl StopReason {
     }
 }
 
-/// Writes the whole UDP payload of a StopCCN that refuses an SCCRQ without keeping anything of it.
+/// Writes the whole UDP payload of a `StopCCN` that refuses an SCCRQ without keeping anything of it.
 /// `out` is cleared first. It goes out once: if it is lost, the SCCRQ comes again.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! The sending half: queue, windows, retransmission.
 
+use core::ops::Add as _;
 use std::collections::VecDeque;
 
 use lns_tables::time::Instant;
@@ -74,7 +75,7 @@ impl Sender {
         self.sent = self.sent.saturating_add(1);
         self.reached = self.reached.max(self.sent);
         if self.resend_at.is_none() && !self.held {
-            self.resend_at = Some(now + self.config.wait(self.tries));
+            self.resend_at = Some(now.add(self.config.wait(self.tries)));
         }
         Some((ns, message))
     }
@@ -103,7 +104,7 @@ impl Sender {
         self.tries = 0;
         self.grow(count);
         let waits = self.sent > 0 && !self.held;
-        self.resend_at = waits.then(|| now + self.config.wait(0));
+        self.resend_at = waits.then(|| now.add(self.config.wait(0)));
     }
 
     /// Appendix A: by one per acknowledged message up to the threshold, above it by one per window.
@@ -138,7 +139,7 @@ impl Sender {
         self.threshold = (self.congestion / 2).max(1);
         self.congestion = 1;
         self.credit = 0;
-        self.resend_at = Some(now + self.config.wait(self.tries));
+        self.resend_at = Some(now.add(self.config.wait(self.tries)));
         self.rewind();
         Ok(())
     }
@@ -150,7 +151,7 @@ impl Sender {
     pub(super) fn hold(&mut self, held: bool, now: Instant) {
         self.held = held;
         let waits = self.sent > 0 && !held;
-        self.resend_at = waits.then(|| now + self.config.wait(self.tries));
+        self.resend_at = waits.then(|| now.add(self.config.wait(self.tries)));
     }
 
     pub(super) const fn is_held(&self) -> bool {

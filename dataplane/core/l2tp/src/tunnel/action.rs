@@ -11,9 +11,9 @@ pub enum TunnelState {
     WaitCtlConn,
     /// Calls may come.
     Established,
-    /// Our StopCCN is not acknowledged.
+    /// Our `StopCCN` is not acknowledged.
     Stopping,
-    /// The peer's StopCCN came: if it comes again, it is acknowledged again (RFC 2661, 5.7).
+    /// The peer's `StopCCN` came: if it comes again, it is acknowledged again (RFC 2661, 5.7).
     Lingering,
     /// Over.
     Closed,
@@ -58,7 +58,7 @@ pub enum Action {
     Connect,
     /// SCCCN: check it, be established.
     Complete,
-    /// StopCCN: clean up, and linger.
+    /// `StopCCN`: clean up, and linger.
     Stop,
     /// HELLO: being acknowledged is all it wants.
     Acknowledge,
@@ -66,7 +66,7 @@ pub enum Action {
     Deliver,
     /// OCRQ: outgoing calls are not made here.
     RefuseCall,
-    /// Not allowed: StopCCN with result 7, clean up.
+    /// Not allowed: `StopCCN` with result 7, clean up.
     FsmError,
     /// Too late to matter; acknowledged all the same.
     Ignore,
@@ -74,14 +74,16 @@ pub enum Action {
 
 /// The table, exhaustive.
 ///
-/// Two additions to the RFC's: a StopCCN ends a tunnel of ours that is stopping too, for the peer then
+/// Two additions to the RFC's: a `StopCCN` ends a tunnel of ours that is stopping too, for the peer then
 /// waits for nothing; and a HELLO or a call before the tunnel is up is as wrong as an SCCRQ.
 pub const fn action(state: TunnelState, kind: MessageType) -> Action {
     use MessageType as M;
     use TunnelState as S;
     match (state, kind) {
-        (S::Closed | S::Lingering, _) => Action::Ignore,
-        (_, M::StopCcn) => Action::Stop,
+        (S::WaitCtlReply | S::WaitCtlConn | S::Established | S::Stopping, M::StopCcn) => {
+            Action::Stop
+        }
+        (S::Stopping | S::Lingering | S::Closed, _) => Action::Ignore,
         (S::WaitCtlReply, M::Sccrp) => Action::Connect,
         (S::WaitCtlConn, M::Scccn) => Action::Complete,
         (S::Established, M::Hello) => Action::Acknowledge,
@@ -106,21 +108,5 @@ pub const fn action(state: TunnelState, kind: MessageType) -> Action {
             | M::Wen
             | M::Sli,
         ) => Action::FsmError,
-        (
-            S::Stopping,
-            M::Sccrq
-            | M::Sccrp
-            | M::Scccn
-            | M::Hello
-            | M::Ocrq
-            | M::Ocrp
-            | M::Occn
-            | M::Icrq
-            | M::Icrp
-            | M::Iccn
-            | M::Cdn
-            | M::Wen
-            | M::Sli,
-        ) => Action::Ignore,
     }
 }

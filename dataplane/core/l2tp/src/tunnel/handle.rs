@@ -1,5 +1,6 @@
 //! What a received control message does to a tunnel.
 
+use core::ops::Add as _;
 use std::borrow::Cow;
 
 use lns_crypto::Rng;
@@ -28,7 +29,7 @@ impl Tunnel {
     /// A peer that sends in order what was kept makes up to a window of messages be handled at once.
     pub fn handle_control(
         &mut self,
-        header: &ControlHeader,
+        header: ControlHeader,
         body: &[u8],
         now: Instant,
         rng: &mut Rng,
@@ -51,10 +52,10 @@ impl Tunnel {
     }
 
     /// Two messages name no tunnel: an SCCRQ, which here can only be one that comes again, and the
-    /// StopCCN of a peer that has not had our SCCRP.
+    /// `StopCCN` of a peer that has not had our SCCRP.
     fn check_address(
         &self,
-        header: &ControlHeader,
+        header: ControlHeader,
         body: &[u8],
         arrival: Arrival,
     ) -> Result<(), Error> {
@@ -73,7 +74,7 @@ impl Tunnel {
     fn take(
         &mut self,
         arrival: Arrival,
-        header: &ControlHeader,
+        header: ControlHeader,
         body: &[u8],
         now: Instant,
         rng: &mut Rng,
@@ -251,7 +252,7 @@ impl Tunnel {
             self.peer = stop.assigned_tunnel;
         }
         self.channel.abandon();
-        self.deadline = Some(now + self.config.retransmit.cycle());
+        self.deadline = Some(now.add(self.config.retransmit.cycle()));
         let advisory = stop.result.advisory;
         let reason = CloseReason::Peer {
             result: StopCcnResult(stop.result.result),
@@ -289,7 +290,7 @@ impl Tunnel {
             .push_back(TunnelEvent::Closed { reason, retry_with });
     }
 
-    /// After our StopCCN is acknowledged nothing is left to wait for.
+    /// After our `StopCCN` is acknowledged nothing is left to wait for.
     fn settle(&mut self) {
         if self.state == TunnelState::Stopping && self.channel.is_idle() {
             self.state = TunnelState::Closed;

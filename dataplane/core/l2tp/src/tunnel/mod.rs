@@ -14,6 +14,7 @@ mod handle;
 #[cfg(test)]
 mod tests;
 
+use core::ops::Add as _;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -141,7 +142,7 @@ impl Tunnel {
     ) -> Self {
         let channel = Channel::new(config.retransmit, config.receive_window);
         let mut tunnel = Self::new(config, local, Role::Initiator, channel, now);
-        tunnel.deadline = Some(now + limits::TUNNEL_SETUP);
+        tunnel.deadline = Some(now.add(limits::TUNNEL_SETUP));
         tunnel.challenge = tunnel
             .config
             .secrets
@@ -209,7 +210,7 @@ impl Tunnel {
             .channel
             .set_kept_limit(limits::KEPT_OCTETS_UNVERIFIED);
         tunnel.channel.hold(true, now);
-        tunnel.deadline = Some(now + tunnel.config.retransmit.cycle());
+        tunnel.deadline = Some(now.add(tunnel.config.retransmit.cycle()));
         let config = Arc::clone(&tunnel.config);
         let challenge = tunnel.challenge;
         tunnel.queue(&Message::Sccrp(Sccrp {
@@ -300,7 +301,7 @@ impl Tunnel {
         })
     }
 
-    /// Ends the tunnel with a StopCCN. What was not sent yet is forgotten.
+    /// Ends the tunnel with a `StopCCN`. What was not sent yet is forgotten.
     pub fn close(&mut self, reason: StopReason, now: Instant) {
         if !self.state.is_open() {
             return;
@@ -312,7 +313,7 @@ impl Tunnel {
             let _: Result<(), Full> = self.channel.send(PeerSessionId::NONE, body.into());
         }
         self.end(TunnelState::Stopping, CloseReason::Local(reason));
-        self.deadline = Some(now + self.config.retransmit.cycle());
+        self.deadline = Some(now.add(self.config.retransmit.cycle()));
     }
 
     /// Forgets the tunnel without a word, since the peer's SCCRQ has won ([`Tie`]).
@@ -355,7 +356,7 @@ impl Tunnel {
         self.config
             .hello
             .filter(|_| silent)
-            .map(|hello| self.heard + hello)
+            .map(|hello| self.heard.add(hello))
     }
 
     /// Something came from the peer then: data, that is, for control is known here.

@@ -529,7 +529,7 @@ impl Accm {
         })
     }
 
-    fn emit(&self, out: &mut Vec<u8>) {
+    fn emit(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&[0, 0]);
         out.extend_from_slice(&self.send.to_be_bytes());
         out.extend_from_slice(&self.receive.to_be_bytes());

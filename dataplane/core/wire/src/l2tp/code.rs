@@ -29,7 +29,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Why a tunnel ends: the Result Code of a StopCCN.
+    /// Why a tunnel ends: the Result Code of a `StopCCN`.
     StopCcnResult {
         /// The sender wishes it.
         REQUEST = 1 "request",
@@ -77,7 +77,7 @@ codes! {
 }
 
 codes! {
-    /// The error code beside result 2 of a StopCCN or CDN.
+    /// The error code beside result 2 of a `StopCCN` or CDN.
     GeneralError {
         /// No general error.
         NONE = 0 "none",

@@ -69,7 +69,7 @@ impl ParseError {
         )
     }
 
-    /// The error code that a StopCCN or CDN with result 2 carries; `None` when nothing is answered.
+    /// The error code that a `StopCCN` or CDN with result 2 carries; `None` when nothing is answered.
     ///
     /// No code says that an AVP is missing: it is the generic one, with an advisory text.
     pub const fn general_error(self) -> Option<GeneralError> {

@@ -59,7 +59,7 @@ pub struct DataSequence {
 pub enum HeaderError {
     /// The octets end within the header.
     Truncated,
-    /// The version is not 2: 1 is L2F, 3 is L2TPv3.
+    /// The version is not 2: 1 is L2F, 3 is `L2TPv3`.
     Version,
     /// A control message lacks the L or S bit, or has the O or P bit.
     Flags,

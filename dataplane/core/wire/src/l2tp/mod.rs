@@ -10,7 +10,7 @@
 //! receiver's [`PeerTunnelId`](crate::id::PeerTunnelId), what a header addresses is its
 //! [`TunnelId`](crate::id::TunnelId).
 //!
-//! Left out: L2TPv3 (RFC 3931), L2F, and the AVPs of other RFCs, which are skipped or refused by
+//! Left out: `L2TPv3` (RFC 3931), L2F, and the AVPs of other RFCs, which are skipped or refused by
 //! their M bit as RFC 2661, 4.2 says.
 
 mod attribute;

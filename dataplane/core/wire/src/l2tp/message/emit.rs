@@ -56,7 +56,7 @@ impl Message<'_> {
             Self::Sccrq(message) => message.write(w),
             Self::Sccrp(message) => message.write(w),
             Self::Scccn(message) => {
-                w.option(message.challenge_response.map(Attribute::ChallengeResponse))
+                w.option(message.challenge_response.map(Attribute::ChallengeResponse));
             }
             Self::StopCcn(message) => {
                 w.avp(Attribute::AssignedTunnelId(message.assigned_tunnel));

@@ -29,8 +29,7 @@ impl<'a> Message<'a> {
         for avp in Avps::new(body) {
             fields.take(&avp?)?;
         }
-        let message = fields.build(kind?)?;
-        Ok(message)
+        fields.build(kind?)
     }
 }
 
@@ -56,17 +55,19 @@ impl MessageType {
 
 /// The Assigned Session ID of a body that may otherwise be unacceptable: where a CDN would go.
 pub fn assigned_session(body: &[u8]) -> Option<PeerSessionId> {
-    match first(body, kind::ASSIGNED_SESSION_ID)? {
-        Attribute::AssignedSessionId(id) if !id.is_none() => Some(id),
-        _ => None,
+    if let Attribute::AssignedSessionId(id) = first(body, kind::ASSIGNED_SESSION_ID)? {
+        Some(id).filter(|id| !id.is_none())
+    } else {
+        None
     }
 }
 
-/// The Assigned Tunnel ID of a body that may otherwise be unacceptable: where a StopCCN would go.
+/// The Assigned Tunnel ID of a body that may otherwise be unacceptable: where a `StopCCN` would go.
 pub fn assigned_tunnel(body: &[u8]) -> Option<PeerTunnelId> {
-    match first(body, kind::ASSIGNED_TUNNEL_ID)? {
-        Attribute::AssignedTunnelId(id) if !id.is_none() => Some(id),
-        _ => None,
+    if let Attribute::AssignedTunnelId(id) = first(body, kind::ASSIGNED_TUNNEL_ID)? {
+        Some(id).filter(|id| !id.is_none())
+    } else {
+        None
     }
 }
 
@@ -166,7 +167,7 @@ impl<'a> Fields<'a> {
             Attribute::LastSentLcp(v) => keep(&mut self.proxy.last_sent_lcp, v),
             Attribute::LastReceivedLcp(v) => keep(&mut self.proxy.last_received_lcp, v),
             Attribute::ProxyAuthenType(v) => {
-                keep::<ProxyAuthenType>(&mut self.proxy.authen_type, v)
+                keep::<ProxyAuthenType>(&mut self.proxy.authen_type, v);
             }
             Attribute::ProxyAuthenName(v) => keep(&mut self.proxy.authen_name, v),
             Attribute::ProxyAuthenChallenge(v) => keep(&mut self.proxy.authen_challenge, v),
