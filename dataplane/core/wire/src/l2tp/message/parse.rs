@@ -24,12 +24,14 @@ impl<'a> Message<'a> {
     /// # Errors
     /// [`ParseError`]; [`ParseError::is_malformed`] tells whether the octets are worth an answer.
     pub fn parse(body: &'a [u8]) -> Result<Self, ParseError> {
-        let kind = MessageType::peek(body);
         let mut fields = Fields::default();
+        let mut refused = None;
+        // Octets that make no AVPs come first, then what message it is, then what is wrong with it.
         for avp in Avps::new(body) {
-            fields.take(&avp?)?;
+            refused = refused.or(fields.take(&avp?).err());
         }
-        fields.build(kind?)
+        let kind = MessageType::peek(body)?;
+        refused.map_or_else(|| fields.build(kind), Err)
     }
 }
 
