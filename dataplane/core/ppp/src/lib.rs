@@ -10,10 +10,15 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+pub mod automaton;
 mod config;
 mod error;
 mod event;
+mod ipcp;
+mod layer;
+mod lcp;
 pub mod limits;
+mod link;
 mod output;
 mod proxy;
 mod request;

@@ -24,7 +24,7 @@ pub const MAX_LOOPS: u8 = 4;
 
 /// How long a session may take from its start, or from a renegotiation, until IPCP is open: a
 /// subscriber who has not got through by then holds a slot that another could have.
-pub const BRING_UP: Duration = Duration::from_secs(60);
+pub const BRING_UP: Duration = Duration::from_mins(1);
 
 /// How long an answer to a challenge is waited for before it is sent again (RFC 1994, 4.1).
 pub const AUTH_RESTART: Duration = Duration::from_secs(3);
@@ -49,3 +49,9 @@ pub const DEFAULT_MRU: u16 = 1500;
 
 /// Failure and success texts are cut to this many octets: what a PAP reply can carry (RFC 1334, 2.2.2).
 pub const MAX_MESSAGE: usize = 255;
+
+/// The longest name that is taken from a LAC, octets: what a RADIUS User-Name can carry (RFC 2865, 5).
+pub const MAX_NAME: usize = 253;
+
+/// The longest challenge that is taken from a LAC, octets: what a CHAP value can carry (RFC 1994, 4.1).
+pub const MAX_CHALLENGE_LEN: usize = 255;
