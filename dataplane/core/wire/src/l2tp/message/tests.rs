@@ -233,7 +233,7 @@ fn every_other_message_is_read_and_written_back() {
     }
 }
 
-fn other_messages() -> [Message<'static>; 10] {
+fn other_messages() -> [Message<'static>; 11] {
     let session = PeerSessionId(9);
     [
         Message::Sccrp(Sccrp {
@@ -283,9 +283,6 @@ fn other_messages() -> [Message<'static>; 10] {
             framing_type: 2,
             rx_connect_speed: Some(32_000),
             sequencing_required: true,
-        }),
-        Message::Icrp(Icrp {
-            assigned_session: session,
         }),
         Message::Wen(Wen {
             errors: CallErrors {
