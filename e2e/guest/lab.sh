@@ -7,7 +7,7 @@
 
 lac=guest-$$-lac lns=guest-$$-lns core=guest-$$-core
 declare -A got=()
-guest_pid='' lnsd_pid='' helper_pids=()
+order_number=0 guest_pid='' lnsd_pid='' helper_pids=()
 
 # Not for what runs in the background: `$!` would be a shell's id, not the program's.
 inside() { ip netns exec "$@"; }
@@ -51,6 +51,9 @@ start_server() {
     head -c 10000 /dev/urandom >"$work/www/small"
     ip netns exec "$core" "$image/busybox" httpd -f -p 203.0.113.2:80 -h "$work/www" &
     helper_pids+=($!)
+    # Takes an upload and answers with its checksum.
+    ip netns exec "$core" "$image/busybox" nc -ll -p 5001 -e md5sum >"$work/nc.log" 2>&1 &
+    helper_pids+=($!)
 }
 
 # Sum of a metric's samples, narrowed to those whose labels contain every further argument.
@@ -89,7 +92,7 @@ boot_guest() {
         </dev/null >>"$work/qemu.log" 2>&1 &
     guest_pid=$!
     exec {to_guest}<>"$work/orders.in" {from_guest}<>"$work/orders.out"
-    answer 60 ready || { why="the guest did not boot: $(tail -n 1 "$work/console.log" "$work/qemu.log")"; return 1; }
+    answer 60 ready yes || { why="the guest did not boot: $(tail -n 1 "$work/console.log" "$work/qemu.log")"; return 1; }
 }
 
 guest_parameters="guest.address=198.51.100.2/24 guest.gateway=198.51.100.1 guest.lns=192.0.2.1 guest.core=203.0.113.0/24"
@@ -104,19 +107,20 @@ kill_guest() {
 
 order() { # SECONDS WORD...: fills `got`; the order's own status is the result
     got=()
-    echo "${*:2}" >&"$to_guest"
-    answer "$1" done || { why="the guest gave no answer to: ${*:2}"; return 1; }
-    [[ ${got[done]} == 0 ]] || { why="the guest failed at: ${*:2}"; return 1; }
+    order_number=$((order_number + 1))
+    echo "$order_number ${*:2}" >&"$to_guest"
+    answer "$1" done "$order_number" || { why="the guest gave no answer to: ${*:2}"; return 1; }
+    [[ ${got[done]} == "$order_number 0" ]] || { why="the guest failed at: ${*:2}"; return 1; }
 }
 
-answer() { # SECONDS LAST-KEY
+answer() { # SECONDS LAST-KEY [ORDER-NUMBER]
     local end=$((SECONDS + $1)) line
     while ((SECONDS < end)); do
         IFS= read -r -t 1 line <&"$from_guest" || { kill -0 "$guest_pid" 2>/dev/null || return 1; continue; }
         line=${line%$'\r'}
         [[ $line == *=* ]] || continue
         got[${line%%=*}]=${line#*=}
-        [[ ${line%%=*} == "$2" ]] && return 0
+        [[ ${line%%=*} == "$2" && ${line#*=} == "${3:-}"* ]] && return 0
     done
     return 1
 }
