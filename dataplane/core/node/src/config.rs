@@ -6,15 +6,18 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use lns_crypto::Secret;
+pub use lns_l2tp::HostName;
+pub use lns_tables::pool::{Allocation, PoolConfig, PoolPrefix};
 
 /// All that a node is configured with. Replaced whole by [`crate::Node::handle_config`].
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Our Host Name AVP (RFC 2661, 4.4.3). New tunnels.
-    pub host_name: String,
+    pub host_name: HostName,
     /// The LACs that may connect; the first match wins.
     pub lacs: Vec<Lac>,
     /// PPP of every session, where the LAC's entry does not override it. New sessions.
@@ -31,13 +34,16 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Lac {
     /// Its name: the key by which live tunnels find their entry again after a reload.
-    pub name: String,
+    pub name: Arc<str>,
     /// Where its packets come from.
     pub from: Vec<IpNet>,
     /// Glob (`*`, `?`) on its Host Name AVP, ASCII case ignored.
     pub host_name: String,
     /// Tunnel authentication: `None` asks for none and answers none.
     pub secret: Option<TunnelSecret>,
+    /// Whether AVPs of call messages go out hidden (RFC 2661, 4.3), given a secret. Hidden ones that
+    /// come in are always understood. New tunnels.
+    pub hide_avps: bool,
     /// Whether it is let in. At once.
     pub admission: Admission,
     /// What all tunnels of this entry may use together. At once.
@@ -183,22 +189,9 @@ pub enum DuplicateAction {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Pool {
     /// Its name: the key over a reload.
-    pub name: String,
-    /// Our end of each PPP link of this pool.
+    pub name: Arc<str>,
+    /// Our end of each PPP link of this pool. Never given out, whatever `addresses` says.
     pub local_address: Ipv4Addr,
     /// What it gives out.
-    pub prefixes: Vec<PoolPrefix>,
-    /// How long a released address rests.
-    pub reuse_delay: Duration,
-}
-
-/// One prefix of a pool.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PoolPrefix {
-    /// The prefix.
-    pub cidr: Ipv4Net,
-    /// `false`: no new address is taken from it; those given out stay.
-    pub enabled: bool,
-    /// Never given out.
-    pub exclude: Vec<Ipv4Net>,
+    pub addresses: PoolConfig,
 }

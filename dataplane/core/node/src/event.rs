@@ -56,8 +56,8 @@ pub enum Event {
         lac: Arc<str>,
         /// The name that it logged in with.
         user: Arc<[u8]>,
-        /// What it was given.
-        address: Ipv4Addr,
+        /// What it was given; `None`: nothing, and it can send nothing.
+        address: Option<Ipv4Addr>,
         /// From the Incoming-Call-Request to now.
         setup: Duration,
     },

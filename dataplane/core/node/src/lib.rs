@@ -9,13 +9,29 @@
 //! [`Node::poll_event`], then arm one timer for [`Node::poll_timeout`].
 #![forbid(unsafe_code)]
 
+mod calls;
 pub mod config;
+mod control;
+mod ends;
 mod event;
+mod glob;
+mod lacs;
 pub mod limits;
 mod node;
+mod pools;
+mod ppp;
+mod profile;
+mod rate;
+mod session;
+mod show;
 mod stats;
+mod subscribers;
+mod timers;
+mod transmit;
+mod tunnels;
 pub mod view;
 
 pub use event::{Event, SessionEnd, Stage};
-pub use node::{Node, Transmit};
+pub use node::Node;
 pub use stats::Stats;
+pub use transmit::Transmit;

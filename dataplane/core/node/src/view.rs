@@ -176,11 +176,11 @@ pub struct Pool {
     pub local_address: Ipv4Addr,
     /// Its prefixes.
     pub prefixes: Vec<String>,
-    /// Addresses that can be given out now.
+    /// Addresses that nobody holds and that may be given out, now or after their rest.
     pub free: u64,
     /// Addresses given out.
     pub used: u64,
-    /// Addresses that rest until they can be given out again.
+    /// Addresses that a session has given back and that nobody has had since.
     pub resting: u64,
     /// Addresses never given out: excluded, or of a prefix that drains.
     pub excluded: u64,

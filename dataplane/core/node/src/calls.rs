@@ -1,0 +1,275 @@
+//! Calls: from the Incoming-Call-Request to the start of PPP (RFC 2661, 5.2, 7.4).
+
+use std::sync::Arc;
+
+use lns_l2tp::{Call, CallAction, CallMessage, CdnReason};
+use lns_ppp::{ProxyAuth, ProxyAuthKind, ProxyLcp};
+use lns_tables::path::SlotIndex;
+use lns_tables::time::Instant;
+use lns_wire::id::{PeerSessionId, SessionId, TunnelId};
+use lns_wire::l2tp::{Cdn, Iccn, Icrq, Message, ParseError, Proxy};
+
+use crate::control::printable;
+use crate::event::Stage;
+use crate::lacs::Denial;
+use crate::limits;
+use crate::node::Node;
+use crate::session::{About, Session};
+
+impl Node {
+    /// A message of a call, in its order.
+    pub(crate) fn handle_call(&mut self, tunnel: TunnelId, message: &CallMessage, now: Instant) {
+        // It was parsed before it got here.
+        let Ok(parsed) = message.message() else {
+            return;
+        };
+        match &parsed {
+            Message::Icrq(icrq) => self.handle_icrq(tunnel, icrq, now),
+            Message::Ocrq(ocrq) => {
+                self.stats.failure(Stage::Call, "outgoing_call");
+                self.refuse_call(tunnel, ocrq.assigned_session, CdnReason::NoFacilitiesEver);
+            }
+            Message::Cdn(cdn) => self.handle_cdn(tunnel, message.session(), cdn, now),
+            Message::Icrp(_)
+            | Message::Iccn(_)
+            | Message::Ocrp(_)
+            | Message::Occn(_)
+            | Message::Wen(_)
+            | Message::Sli(_) => match self.index.lookup(tunnel, message.session()) {
+                Some(slot) => self.step_call(slot, &parsed, now),
+                None => self.stats.drop("unknown_session"),
+            },
+            // The tunnel keeps these to itself.
+            Message::Sccrq(_)
+            | Message::Sccrp(_)
+            | Message::Scccn(_)
+            | Message::StopCcn(_)
+            | Message::Hello => self.stats.drop("unknown_session"),
+        }
+    }
+
+    /// A message of a call that cannot be accepted ends the call, not the tunnel (RFC 2661, 4.2).
+    pub(crate) fn invalid_call(
+        &mut self,
+        tunnel: TunnelId,
+        session: SessionId,
+        error: ParseError,
+        now: Instant,
+    ) {
+        match self.index.lookup(tunnel, session) {
+            Some(slot) => {
+                self.end_session_with(slot, error.label(), CdnReason::Invalid(error), now);
+            }
+            None => self.stats.drop("unknown_session"),
+        }
+    }
+
+    fn handle_icrq(&mut self, tunnel: TunnelId, icrq: &Icrq<'_>, now: Instant) {
+        if let Err((label, reason)) = self.open_call(tunnel, icrq, now) {
+            self.stats.failure(Stage::Call, label);
+            self.refuse_call(tunnel, icrq.assigned_session, reason);
+        }
+    }
+
+    fn open_call(
+        &mut self,
+        tunnel: TunnelId,
+        icrq: &Icrq<'_>,
+        now: Instant,
+    ) -> Result<(), (&'static str, CdnReason)> {
+        let profile = self
+            .admit_call(tunnel, now)
+            .map_err(|denial| (denial.label(), answer_to(denial)))?;
+        let Self {
+            sessions,
+            index,
+            rng,
+            ..
+        } = self;
+        let mut id = None;
+        // The ids are drawn for a slot, and the session is made of both.
+        let slot = sessions.insert_with(|slot| {
+            id = index.open_session(tunnel, slot, now, &mut || rng.u32());
+            let id = id.unwrap_or_default();
+            Session::new(tunnel, Call::answer(id, icrq), profile, about(icrq), now)
+        });
+        let slot = slot.ok_or(("max_sessions_of_node", CdnReason::NoFacilitiesNow))?;
+        if id.is_none() {
+            self.sessions.remove(slot);
+            return Err(("no_session_ids", CdnReason::NoFacilitiesNow));
+        }
+        self.opening = self.opening.saturating_add(1);
+        let Some(session) = self.sessions.get(slot) else {
+            return Ok(());
+        };
+        let (peer, answer) = (session.call.peer(), session.call.icrp());
+        self.unconnected.insert((tunnel, peer), slot);
+        if let Some(entry) = self.lacs.entry(&session.profile.lac.name) {
+            entry.sessions = entry.sessions.saturating_add(1);
+        }
+        if let Some(link) = self.tunnels.get_mut(tunnel)
+            && link
+                .machine
+                .send_call(peer, &answer, &mut self.rng)
+                .is_err()
+        {
+            self.remove_session(slot, "send_queue_full", now);
+            return Ok(());
+        }
+        self.publish(slot);
+        self.rearm(slot);
+        Ok(())
+    }
+
+    fn admit_call(
+        &mut self,
+        tunnel: TunnelId,
+        now: Instant,
+    ) -> Result<Arc<crate::lacs::Profile>, Denial> {
+        let link = self.tunnels.get(tunnel).ok_or(Denial::Unknown)?;
+        if self.draining {
+            return Err(Denial::Draining);
+        }
+        let entry = self
+            .lacs
+            .entry(&link.profile.lac.name)
+            .ok_or(Denial::Unknown)?;
+        entry.admit_call(now)
+    }
+
+    fn step_call(&mut self, slot: SlotIndex, message: &Message<'_>, now: Instant) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        match session.call.handle(message) {
+            CallAction::Connected => {
+                if let Message::Iccn(iccn) = message {
+                    self.connect(slot, iccn, now);
+                }
+            }
+            CallAction::Refused(reason) => self.end_session_with(slot, reason.label(), reason, now),
+            CallAction::Errors(_) => self.stats.drop("wan_error_notify"),
+            CallAction::Replied
+            | CallAction::Closed
+            | CallAction::LinkInfo(_)
+            | CallAction::Ignored => {}
+        }
+    }
+
+    /// The call is connected: PPP begins, with what the LAC has settled already where that is wanted.
+    fn connect(&mut self, slot: SlotIndex, iccn: &Iccn<'_>, now: Instant) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        self.unconnected
+            .remove(&(session.tunnel, session.call.peer()));
+        session.stage = Stage::Lcp;
+        session.sequencing = iccn.sequencing_required;
+        session.about.tx_speed = iccn.tx_connect_speed;
+        session.about.rx_speed = iccn.rx_connect_speed.unwrap_or(iccn.tx_connect_speed);
+        let config = Arc::clone(&session.profile.ppp);
+        let proxy = proxied(&iccn.proxy);
+        let mut out = core::mem::take(&mut self.ppp_output);
+        let ppp = lns_ppp::Session::start(&config, Some(&proxy), now, &mut self.rng, &mut out);
+        session.ppp = Some(Box::new(ppp));
+        self.publish(slot);
+        self.settle_ppp(slot, &mut out, now);
+        self.ppp_output = out;
+        self.rearm(slot);
+    }
+
+    fn handle_cdn(&mut self, tunnel: TunnelId, session: SessionId, cdn: &Cdn<'_>, now: Instant) {
+        let slot = match self.index.lookup(tunnel, session) {
+            Some(slot) => Some(slot),
+            // The LAC's id alone names a call until our ICRP has reached the LAC.
+            None if session.is_none() => self
+                .unconnected
+                .get(&(tunnel, cdn.assigned_session))
+                .copied(),
+            None => None,
+        };
+        // Unknown: it crossed ours, or comes again.
+        let Some(slot) = slot else { return };
+        let label = match cdn.result.result {
+            1 => "peer_lost_carrier",
+            3 => "peer_administrative",
+            _ => "peer_disconnected",
+        };
+        let reason = self
+            .sessions
+            .get(slot)
+            .and_then(|session| session.closing)
+            .unwrap_or(label);
+        self.remove_session(slot, reason, now);
+    }
+
+    fn refuse_call(&mut self, tunnel: TunnelId, peer: PeerSessionId, reason: CdnReason) {
+        let Some(link) = self.tunnels.get_mut(tunnel) else {
+            return;
+        };
+        if link
+            .machine
+            .send_cdn(peer, SessionId::NONE, reason, None, &mut self.rng)
+            .is_err()
+        {
+            self.stats.drop("send_queue_full");
+        }
+    }
+
+    /// Tells the LAC that a call has ended.
+    pub(crate) fn send_cdn(&mut self, session: &Session, reason: CdnReason) {
+        let Some(link) = self.tunnels.get_mut(session.tunnel) else {
+            return;
+        };
+        let (local, peer) = (session.call.local(), session.call.peer());
+        let sent = link
+            .machine
+            .send_cdn(peer, local, reason, None, &mut self.rng);
+        if sent.is_err() && link.machine.state().is_open() {
+            self.stats.drop("send_queue_full");
+        }
+        self.ready.mark(u32::from(session.tunnel.0));
+    }
+}
+
+const fn answer_to(denial: Denial) -> CdnReason {
+    match denial {
+        Denial::Draining => CdnReason::TryAnother,
+        Denial::Unknown | Denial::Refused => CdnReason::Administrative,
+        Denial::MaxTunnels | Denial::MaxSessions | Denial::SetupRate => CdnReason::NoFacilitiesNow,
+    }
+}
+
+fn about(icrq: &Icrq<'_>) -> About {
+    let number = |octets: Option<&[u8]>| {
+        let octets = octets?.get(..limits::NUMBER).or(octets)?;
+        Some(printable(octets).into_boxed_str())
+    };
+    About {
+        calling_number: number(icrq.calling_number),
+        called_number: number(icrq.called_number),
+        call_serial: icrq.serial_number,
+        physical_channel: icrq.physical_channel,
+        tx_speed: 0,
+        rx_speed: 0,
+    }
+}
+
+/// What of the proxy AVPs belongs together: LCP needs both sides' last request.
+fn proxied<'a>(proxy: &Proxy<'a>) -> lns_ppp::Proxy<'a> {
+    let lcp = proxy.last_sent_lcp.zip(proxy.last_received_lcp);
+    let authentication = proxy.authen_type.map(|kind| ProxyAuth {
+        kind: ProxyAuthKind::from(kind.0),
+        name: proxy.authen_name.unwrap_or_default(),
+        challenge: proxy.authen_challenge.unwrap_or_default(),
+        id: proxy.authen_id.unwrap_or_default(),
+        response: proxy.authen_response.unwrap_or_default(),
+    });
+    lns_ppp::Proxy {
+        lcp: lcp.map(|(last_sent, last_received)| ProxyLcp {
+            last_sent,
+            last_received,
+        }),
+        authentication,
+    }
+}

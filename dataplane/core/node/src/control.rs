@@ -1,0 +1,488 @@
+//! Control messages from the network to the tunnel that they belong to, and tunnels from their first
+//! message to their last (RFC 2661, 5.1, 5.5, 5.7).
+//!
+//! Calls are in `calls`; when a message is accepted and in which order is the tunnel's own affair.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::sync::Arc;
+
+use lns_l2tp::{
+    CloseReason, SecretChoice, StopReason, Tunnel, TunnelEvent, TunnelState, emit_refusal,
+};
+use lns_tables::path::{PathUpdate, TunnelPath};
+use lns_tables::time::Instant;
+use lns_wire::id::{PeerTunnelId, TunnelId};
+use lns_wire::l2tp::{ControlHeader, Message, MessageType, Packet, Sccrq};
+
+use crate::event::Event;
+use crate::lacs::{Denial, Profile};
+use crate::limits;
+use crate::node::{Node, SecretKey};
+use crate::transmit::Transmit;
+use crate::tunnels::Link;
+
+/// How long the workers may take to say when they last heard from a LAC, before a HELLO asks it.
+const REPORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Name of the counter's label for a message whose type is not known.
+const NO_TYPE: &str = "none";
+
+impl Node {
+    /// A control message as it came from the network.
+    pub fn handle_control(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+    ) {
+        let (header, body) = match Packet::parse(datagram) {
+            Ok(Packet::Control(header, body)) => (header, body),
+            Ok(Packet::Data(..)) => return self.stats.drop("data_on_control"),
+            Err(error) => return self.stats.drop(error.label()),
+        };
+        if header.tunnel.is_none() {
+            self.handle_unaddressed(local, remote, header, body, now);
+        } else {
+            self.handle_addressed(remote, header, body, now);
+        }
+    }
+
+    fn handle_addressed(
+        &mut self,
+        remote: SocketAddr,
+        header: ControlHeader,
+        body: &[u8],
+        now: Instant,
+    ) {
+        let tunnel = header.tunnel;
+        let Some(link) = self.tunnels.get(tunnel) else {
+            return self.stats.drop("unknown_tunnel");
+        };
+        let may_move =
+            link.machine.state() == TunnelState::WaitCtlConn && link.remote.ip() == remote.ip();
+        if link.remote != remote && !may_move {
+            return self.stats.drop("control_wrong_source");
+        }
+        let moved = link.remote != remote;
+        if self.deliver(tunnel, header, body, now) && moved && self.is_established(tunnel) {
+            // The port is the peer's to choose until its SCCCN, and the SCCCN has shown that it is the
+            // peer's.
+            self.tunnels.moved(tunnel, remote);
+            self.publish_tunnel(tunnel);
+        }
+        self.settle_tunnel(tunnel, now);
+    }
+
+    /// A message that names no tunnel: only an SCCRQ may.
+    fn handle_unaddressed(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        header: ControlHeader,
+        body: &[u8],
+        now: Instant,
+    ) {
+        if !self.lacs.knows(remote.ip()) {
+            return self.refuse_silently(remote, body, Denial::Unknown, now);
+        }
+        let sccrq = match Message::parse(body) {
+            Ok(Message::Sccrq(sccrq)) => sccrq,
+            Ok(other) => {
+                return self
+                    .stats
+                    .control_message(other.kind().label(), "no_tunnel");
+            }
+            Err(error) => return self.stats.control_message(type_of(body), error.label()),
+        };
+        if let Some(tunnel) = self.repeated(remote, sccrq.assigned_tunnel) {
+            self.deliver(tunnel, header, body, now);
+            return self.settle_tunnel(tunnel, now);
+        }
+        self.open_tunnel(local, remote, &sccrq, now);
+    }
+
+    /// The tunnel whose SCCRQ comes again. One that is over is no answer to a LAC that starts anew.
+    fn repeated(&self, remote: SocketAddr, peer: PeerTunnelId) -> Option<TunnelId> {
+        let tunnel = self.tunnels.of_peer(remote, peer)?;
+        self.tunnels
+            .get(tunnel)
+            .filter(|link| !link.closed)
+            .map(|_| tunnel)
+    }
+
+    /// Gives a message to its tunnel and counts what became of it. Whether it was accepted.
+    fn deliver(
+        &mut self,
+        tunnel: TunnelId,
+        header: ControlHeader,
+        body: &[u8],
+        now: Instant,
+    ) -> bool {
+        let Some(link) = self.tunnels.get_mut(tunnel) else {
+            return false;
+        };
+        let handled = link
+            .machine
+            .handle_control(header, body, now, &mut self.rng);
+        let result = handled
+            .as_ref()
+            .map_or_else(lns_l2tp::Error::label, |()| "ok");
+        self.stats.control_message(type_of(body), result);
+        handled.is_ok()
+    }
+
+    fn refuse_silently(&mut self, remote: SocketAddr, body: &[u8], denial: Denial, now: Instant) {
+        let host_name = match Message::parse(body) {
+            Ok(Message::Sccrq(sccrq)) => printable(sccrq.host_name),
+            // Not even that: nothing that an engineer would want to see in a list of LACs.
+            Ok(_) | Err(_) => return self.stats.drop(denial.label()),
+        };
+        self.note_refused(remote, &host_name, denial, now);
+    }
+
+    fn note_refused(&mut self, remote: SocketAddr, host_name: &str, denial: Denial, now: Instant) {
+        self.stats
+            .control_message(MessageType::Sccrq.label(), denial.label());
+        self.lacs
+            .note_refused(remote, host_name, denial.label(), now);
+        self.event(Event::LacRefused {
+            remote,
+            host_name: host_name.into(),
+            reason: denial.label(),
+        });
+    }
+
+    fn open_tunnel(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        sccrq: &Sccrq<'_>,
+        now: Instant,
+    ) {
+        let profile = match self.admit_lac(remote, sccrq) {
+            Ok(profile) => profile,
+            Err(denial) => {
+                self.note_refused(remote, &printable(sccrq.host_name), denial, now);
+                return match denial {
+                    Denial::Unknown => {}
+                    Denial::Draining => {
+                        self.refuse(local, remote, sccrq.assigned_tunnel, StopReason::Shutdown);
+                    }
+                    Denial::Refused => self.refuse(
+                        local,
+                        remote,
+                        sccrq.assigned_tunnel,
+                        StopReason::NotAuthorized,
+                    ),
+                    Denial::MaxTunnels | Denial::MaxSessions | Denial::SetupRate => {
+                        self.refuse(local, remote, sccrq.assigned_tunnel, StopReason::Resources);
+                    }
+                };
+            }
+        };
+        let opened = if self.tunnels.may_open() {
+            let rng = &mut self.rng;
+            self.index.open_tunnel(now, &mut || rng.u32())
+        } else {
+            None
+        };
+        let Some(tunnel) = opened else {
+            self.stats
+                .control_message(MessageType::Sccrq.label(), "no_tunnel_ids");
+            return self.refuse(local, remote, sccrq.assigned_tunnel, StopReason::Resources);
+        };
+        let key = (Arc::clone(&profile.lac.name), remote.ip());
+        let choice = self.secret_choices.get(&key).copied().unwrap_or_default();
+        match Tunnel::accept(
+            Arc::clone(&profile.tunnel),
+            tunnel,
+            sccrq,
+            choice,
+            now,
+            &mut self.rng,
+        ) {
+            Ok(machine) => {
+                let link = Link {
+                    machine,
+                    profile,
+                    local,
+                    remote,
+                    opened_at: now,
+                    up_at: None,
+                    closed: false,
+                    clearing: false,
+                    report_asked: false,
+                };
+                self.insert_tunnel(tunnel, link, now);
+            }
+            Err(reason) => {
+                self.index.close_tunnel(tunnel, now);
+                self.stats
+                    .control_message(MessageType::Sccrq.label(), reason.label());
+                self.refuse(local, remote, sccrq.assigned_tunnel, reason);
+            }
+        }
+    }
+
+    fn insert_tunnel(&mut self, tunnel: TunnelId, link: Link, now: Instant) {
+        if let Some(entry) = self.lacs.entry(&link.profile.lac.name) {
+            entry.tunnels = entry.tunnels.saturating_add(1);
+        }
+        self.tunnels.insert(tunnel, link);
+        self.stats.control_message(MessageType::Sccrq.label(), "ok");
+        self.settle_tunnel(tunnel, now);
+    }
+
+    fn admit_lac(&mut self, remote: SocketAddr, sccrq: &Sccrq<'_>) -> Result<Arc<Profile>, Denial> {
+        let profile = self
+            .lacs
+            .find(remote.ip(), sccrq.host_name)
+            .cloned()
+            .ok_or(Denial::Unknown)?;
+        if self.draining {
+            return Err(Denial::Draining);
+        }
+        self.lacs
+            .entry(&profile.lac.name)
+            .ok_or(Denial::Unknown)?
+            .admit_tunnel()?;
+        Ok(profile)
+    }
+
+    /// Answers an SCCRQ with a StopCCN and keeps nothing of it.
+    fn refuse(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        peer: PeerTunnelId,
+        reason: StopReason,
+    ) {
+        let transmit = Transmit {
+            local,
+            remote,
+            sequence: None,
+        };
+        let mut written = Ok(());
+        let queued = self
+            .frames
+            .push(transmit, |out| written = emit_refusal(peer, reason, out));
+        if !queued || written.is_err() {
+            self.stats.drop("transmit_queue_full");
+        }
+    }
+
+    /// Deals with all that a step of a tunnel brought about.
+    pub(crate) fn settle_tunnel(&mut self, tunnel: TunnelId, now: Instant) {
+        while let Some(event) = self
+            .tunnels
+            .get_mut(tunnel)
+            .and_then(|link| link.machine.poll_event())
+        {
+            match event {
+                TunnelEvent::Established => self.tunnel_established(tunnel, now),
+                TunnelEvent::Call(message) => self.handle_call(tunnel, &message, now),
+                TunnelEvent::InvalidCall { session, error, .. } => {
+                    self.invalid_call(tunnel, session, error, now);
+                }
+                TunnelEvent::Closed { reason, retry_with } => {
+                    self.tunnel_closed(tunnel, &reason, retry_with);
+                }
+            }
+        }
+        self.ready.mark(u32::from(tunnel.0));
+        self.rearm_tunnel(tunnel);
+        self.drop_if_drained(tunnel, now);
+    }
+
+    fn tunnel_established(&mut self, tunnel: TunnelId, now: Instant) {
+        let Some(link) = self.tunnels.get_mut(tunnel) else {
+            return;
+        };
+        link.up_at = Some(now);
+        let event = Event::TunnelUp {
+            tunnel,
+            lac: Arc::clone(&link.profile.lac.name),
+            remote: link.remote,
+            host_name: printable(link.machine.peer_name()).into(),
+        };
+        self.tunnels.opening = self.tunnels.opening.saturating_sub(1);
+        self.tunnels.up = self.tunnels.up.saturating_add(1);
+        self.publish_tunnel(tunnel);
+        self.event(event);
+    }
+
+    fn is_established(&self, tunnel: TunnelId) -> bool {
+        self.tunnels
+            .get(tunnel)
+            .is_some_and(|link| link.machine.state() == TunnelState::Established)
+    }
+
+    fn publish_tunnel(&mut self, tunnel: TunnelId) {
+        let Some(link) = self.tunnels.get(tunnel) else {
+            return;
+        };
+        let path = TunnelPath {
+            local: link.local,
+            remote: link.remote,
+            peer_tunnel: link.machine.peer(),
+        };
+        self.path.push_back(PathUpdate::SetTunnel { tunnel, path });
+    }
+
+    fn tunnel_closed(
+        &mut self,
+        tunnel: TunnelId,
+        reason: &CloseReason,
+        retry_with: Option<SecretChoice>,
+    ) {
+        let Some(link) = self.tunnels.get_mut(tunnel) else {
+            return;
+        };
+        if core::mem::replace(&mut link.closed, true) {
+            return;
+        }
+        link.clearing = true;
+        let key = (Arc::clone(&link.profile.lac.name), link.remote.ip());
+        let message = match reason {
+            CloseReason::Peer { advisory, .. } if !advisory.is_empty() => {
+                Some(printable(advisory).into())
+            }
+            CloseReason::Peer { .. }
+            | CloseReason::Local(_)
+            | CloseReason::NoAnswer
+            | CloseReason::TieLost => None,
+        };
+        let event = Event::TunnelDown {
+            tunnel,
+            lac: Arc::clone(&link.profile.lac.name),
+            remote: link.remote,
+            reason: reason.label(),
+            message,
+        };
+        let count = match link.up_at {
+            Some(_) => &mut self.tunnels.up,
+            None => &mut self.tunnels.opening,
+        };
+        *count = count.saturating_sub(1);
+        if let Some(choice) = retry_with {
+            self.remember_secret(key, choice);
+        }
+        self.stats.tunnel_ending(reason.label());
+        self.event(event);
+        self.teardown.push_back((tunnel, "tunnel_closed"));
+    }
+
+    /// The next SCCRQ of this LAC is answered with this secret. Only what differs from the usual is
+    /// kept, so an entry costs an address of a LAC that has authenticated itself or tried to.
+    fn remember_secret(&mut self, key: SecretKey, choice: SecretChoice) {
+        match choice {
+            SecretChoice::Current => {
+                self.secret_choices.remove(&key);
+            }
+            SecretChoice::Previous if self.secret_choices.len() < limits::SECRET_CHOICES => {
+                self.secret_choices.insert(key, choice);
+            }
+            SecretChoice::Previous => {}
+        }
+    }
+
+    /// Ends a tunnel with all its calls: StopCCN.
+    pub(crate) fn close_tunnel(&mut self, tunnel: TunnelId, reason: StopReason, now: Instant) {
+        if let Some(link) = self.tunnels.get_mut(tunnel) {
+            link.machine.close(reason, now);
+            self.settle_tunnel(tunnel, now);
+        }
+    }
+
+    /// Ends a tunnel as an administrator would. `false`: there is no such tunnel.
+    pub fn handle_disconnect_tunnel(&mut self, tunnel: TunnelId, now: Instant) -> bool {
+        let open = self
+            .tunnels
+            .get(tunnel)
+            .is_some_and(|link| link.machine.state().is_open());
+        self.close_tunnel(tunnel, StopReason::Requested, now);
+        open
+    }
+
+    /// The last of a tunnel's calls is gone. If its peer may still ask, it stays to answer.
+    pub(crate) fn calls_cleared(&mut self, tunnel: TunnelId, now: Instant) {
+        if let Some(link) = self.tunnels.get_mut(tunnel) {
+            link.clearing = false;
+        }
+        self.path.push_back(PathUpdate::ClearTunnel { tunnel });
+        self.drop_if_drained(tunnel, now);
+    }
+
+    /// Forgets a tunnel that is over for both sides.
+    pub(crate) fn drop_if_drained(&mut self, tunnel: TunnelId, now: Instant) {
+        let Some(link) = self.tunnels.get(tunnel) else {
+            return;
+        };
+        if !link.closed || link.clearing || !link.machine.is_drained() {
+            return;
+        }
+        let Some(link) = self.tunnels.remove(tunnel) else {
+            return;
+        };
+        self.wheel
+            .disarm(self.max_sessions.saturating_add(u32::from(tunnel.0)));
+        self.index.close_tunnel(tunnel, now);
+        if let Some(entry) = self.lacs.entry(&link.profile.lac.name) {
+            entry.tunnels = entry.tunnels.saturating_sub(1);
+        }
+        self.lacs.forget_unused();
+    }
+
+    pub(crate) fn tunnel_due(&mut self, tunnel: TunnelId, now: Instant) {
+        let Some(link) = self.tunnels.get_mut(tunnel) else {
+            return;
+        };
+        let hello_due = link.machine.hello_at().is_some_and(|at| at <= now);
+        if hello_due && !link.report_asked {
+            // Data counts as a sign of life, and only the workers see it.
+            link.report_asked = true;
+            self.path.push_back(PathUpdate::ReportTunnel { tunnel });
+            let key = self.max_sessions.saturating_add(u32::from(tunnel.0));
+            return self.wheel.arm(key, now + REPORT_PATIENCE);
+        }
+        link.report_asked = false;
+        link.machine.handle_timeout(now);
+        self.settle_tunnel(tunnel, now);
+    }
+
+    pub(crate) fn tunnel_reported(
+        &mut self,
+        tunnel: TunnelId,
+        last_received: Option<Instant>,
+        now: Instant,
+    ) {
+        let Some(link) = self.tunnels.get_mut(tunnel) else {
+            return;
+        };
+        if let Some(then) = last_received {
+            link.machine.note_activity(then);
+        }
+        if link.report_asked {
+            self.tunnel_due(tunnel, now);
+        }
+    }
+}
+
+/// Octets of a peer's as text that can be shown: what is no UTF-8, and control characters, are
+/// replaced.
+pub(crate) fn printable(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets)
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+fn type_of(body: &[u8]) -> &'static str {
+    if body.is_empty() {
+        "ZLB"
+    } else {
+        MessageType::peek(body).map_or(NO_TYPE, MessageType::label)
+    }
+}

@@ -1,0 +1,137 @@
+//! How calls and tunnels end: each for one recorded reason, with all that they held given back.
+
+use std::sync::Arc;
+
+use lns_l2tp::CdnReason;
+use lns_ppp::CloseReason;
+use lns_tables::path::{PathUpdate, SlotIndex};
+use lns_tables::time::Instant;
+use lns_wire::id::{SessionId, TunnelId};
+
+use crate::event::{Event, SessionEnd};
+use crate::limits;
+use crate::node::Node;
+use crate::session::Session;
+
+impl Node {
+    /// Ends one session as an administrator would: the subscriber is told, then the LAC. `false`:
+    /// there is no such session.
+    pub fn handle_disconnect(
+        &mut self,
+        tunnel: TunnelId,
+        session: SessionId,
+        now: Instant,
+    ) -> bool {
+        let Some(slot) = self.index.lookup(tunnel, session) else {
+            return false;
+        };
+        self.close_session(slot, "admin_reset", now);
+        true
+    }
+
+    /// Begins to end a session: an open LCP is terminated first (RFC 1661, 5.5), so that the
+    /// subscriber knows; one that has none ends at once.
+    pub(crate) fn close_session(&mut self, slot: SlotIndex, reason: &'static str, now: Instant) {
+        if let Some(session) = self.sessions.get_mut(slot) {
+            session.closing.get_or_insert(reason);
+        }
+        let polite = self.with_ppp(slot, now, |ppp, _, out| {
+            ppp.close(CloseReason::Requested, now, out);
+        });
+        if polite.is_none() {
+            self.end_session(slot, reason, now);
+        }
+    }
+
+    /// Ends a session now and tells its LAC (Call-Disconnect-Notify).
+    pub(crate) fn end_session(&mut self, slot: SlotIndex, reason: &'static str, now: Instant) {
+        let answer = match reason {
+            "lost_carrier" => CdnReason::LostCarrier,
+            "pool_exhausted" => CdnReason::NoFacilitiesNow,
+            "bring_up_timeout" => CdnReason::Timeout,
+            _ => CdnReason::Administrative,
+        };
+        self.end_session_with(slot, reason, answer, now);
+    }
+
+    /// The same, with what the LAC is told as the reason.
+    pub(crate) fn end_session_with(
+        &mut self,
+        slot: SlotIndex,
+        reason: &'static str,
+        answer: CdnReason,
+        now: Instant,
+    ) {
+        if let Some(session) = self.remove_session(slot, reason, now) {
+            self.send_cdn(&session, answer);
+        }
+    }
+
+    /// Forgets a session whose LAC knows already, or will learn it from the end of the tunnel.
+    pub(crate) fn remove_session(
+        &mut self,
+        slot: SlotIndex,
+        reason: &'static str,
+        now: Instant,
+    ) -> Option<Session> {
+        let mut session = self.sessions.remove(slot)?;
+        self.index
+            .close_session(session.tunnel, session.call.local(), now);
+        self.wheel.disarm(slot.0);
+        let named = (session.tunnel, session.call.peer());
+        if self.unconnected.get(&named) == Some(&slot) {
+            self.unconnected.remove(&named);
+        }
+        self.path.push_back(PathUpdate::ClearSession {
+            slot,
+            tunnel: session.tunnel,
+            session: session.call.local(),
+        });
+        let held = session.address.take();
+        if let Some(held) = &held {
+            self.give_back(held, now);
+        }
+        if let Some(key) = session.key.take() {
+            self.present.remove(&key, slot);
+        }
+        if let Some(entry) = self.lacs.entry(&session.profile.lac.name) {
+            entry.sessions = entry.sessions.saturating_sub(1);
+        }
+        if session.up_at.is_some() {
+            self.up = self.up.saturating_sub(1);
+            self.stats.ending(reason);
+        } else {
+            self.opening = self.opening.saturating_sub(1);
+            self.stats.failure(session.stage, reason);
+        }
+        let end = SessionEnd {
+            slot,
+            tunnel: session.tunnel,
+            session: session.call.local(),
+            lac: Arc::clone(&session.profile.lac.name),
+            user: session.user.clone(),
+            address: held.map(|held| held.address),
+            calling_number: session.about.calling_number.clone(),
+            stage: session.stage,
+            reason,
+            up: session.up_at.map(|at| now.since(at)),
+        };
+        self.event(Event::SessionDown(Box::new(end)));
+        Some(session)
+    }
+
+    /// Ends all sessions of tunnels that are over, a batch at a time.
+    pub(crate) fn tear_down(&mut self, now: Instant) {
+        for _ in 0..limits::TEARDOWN_BATCH {
+            let Some(&(tunnel, reason)) = self.teardown.front() else {
+                return;
+            };
+            if let Some((_, slot)) = self.index.first_session(tunnel) {
+                drop(self.remove_session(slot, reason, now))
+            } else {
+                self.teardown.pop_front();
+                self.calls_cleared(tunnel, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! The LAC entries of the manifest, what their tunnels use, and the LACs that were turned away.
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use lns_l2tp::TunnelConfig;
+use lns_tables::time::Instant;
+
+use crate::config::{Admission, Lac};
+use crate::rate::Bucket;
+use crate::{glob, limits, view};
+
+/// One entry and what its tunnels use together.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The entry's name, shared with all that belongs to it.
+    pub(crate) name: Arc<str>,
+    /// `None`: gone from the manifest while its tunnels live on.
+    profile: Option<Arc<Profile>>,
+    /// Half-open ones included.
+    pub(crate) tunnels: u32,
+    /// Calls in any state.
+    pub(crate) sessions: u32,
+    setups: u64,
+    refusals: u64,
+    bucket: Bucket,
+}
+
+/// An entry as the manifest has it, and what follows from it for tunnels and calls. What lives keeps
+/// the one under which it began.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    pub(crate) lac: Lac,
+    pub(crate) tunnel: Arc<TunnelConfig>,
+    pub(crate) ppp: Arc<lns_ppp::Config>,
+}
+
+/// Why a LAC, or a call of it, is turned away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Denial {
+    /// No entry has this address and host name.
+    Unknown,
+    /// The entry says `Refuse`, or is gone.
+    Refused,
+    /// The entry says `Drain`, or the node drains.
+    Draining,
+    /// `limits.maxTunnels`.
+    MaxTunnels,
+    /// `limits.maxSessions`.
+    MaxSessions,
+    /// `limits.maxSetupsPerSecond`.
+    SetupRate,
+}
+
+impl Denial {
+    /// The reason as logs, metrics and `lnsd lacs` show it.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown_lac",
+            Self::Refused => "admission_refuse",
+            Self::Draining => "draining",
+            Self::MaxTunnels => "max_tunnels",
+            Self::MaxSessions => "max_sessions",
+            Self::SetupRate => "max_setups_per_second",
+        }
+    }
+}
+
+/// All entries, in the order of the manifest; those that are gone from it come last.
+#[derive(Debug)]
+pub(crate) struct Lacs {
+    entries: Vec<Entry>,
+    refused: BTreeMap<IpAddr, Refused>,
+}
+
+#[derive(Debug)]
+struct Refused {
+    remote: SocketAddr,
+    host_name: Box<str>,
+    reason: &'static str,
+    count: u64,
+    at: Instant,
+}
+
+impl Lacs {
+    pub(crate) fn new(profiles: Vec<Profile>, now: Instant) -> Self {
+        let mut this = Self {
+            entries: Vec::new(),
+            refused: BTreeMap::new(),
+        };
+        this.reconfigure(profiles, now);
+        this
+    }
+
+    /// Takes new entries over. Counts follow the names; an entry that is gone stays as long as it has
+    /// tunnels.
+    pub(crate) fn reconfigure(&mut self, profiles: Vec<Profile>, now: Instant) {
+        let mut old = core::mem::take(&mut self.entries);
+        for profile in profiles {
+            let found = old.iter().position(|entry| entry.name == profile.lac.name);
+            let mut entry = match found {
+                Some(at) => old.remove(at),
+                None => Entry::new(Arc::clone(&profile.lac.name), now),
+            };
+            entry.profile = Some(Arc::new(profile));
+            self.entries.push(entry);
+        }
+        old.retain(|entry| entry.tunnels > 0);
+        old.iter_mut().for_each(|entry| entry.profile = None);
+        self.entries.extend(old);
+    }
+
+    /// The entry that a LAC falls under: the first whose prefixes and glob match.
+    pub(crate) fn find(&self, remote: IpAddr, host_name: &[u8]) -> Option<&Arc<Profile>> {
+        self.profiles().find(|profile| {
+            covers(&profile.lac.from, remote) && glob::matches(&profile.lac.host_name, host_name)
+        })
+    }
+
+    /// Whether any entry has this address: what comes from elsewhere is not even parsed further.
+    pub(crate) fn knows(&self, remote: IpAddr) -> bool {
+        self.profiles()
+            .any(|profile| covers(&profile.lac.from, remote))
+    }
+
+    fn profiles(&self) -> impl Iterator<Item = &Arc<Profile>> {
+        self.entries
+            .iter()
+            .filter_map(|entry| entry.profile.as_ref())
+    }
+
+    /// The entry of this name, in the manifest or not.
+    pub(crate) fn entry(&mut self, name: &str) -> Option<&mut Entry> {
+        self.entries.iter_mut().find(|entry| *entry.name == *name)
+    }
+
+    /// Forgets an entry that is gone from the manifest with its last tunnel.
+    pub(crate) fn forget_unused(&mut self) {
+        self.entries
+            .retain(|entry| entry.profile.is_some() || entry.tunnels > 0);
+    }
+
+    /// Remembers that a LAC was turned away.
+    pub(crate) fn note_refused(
+        &mut self,
+        remote: SocketAddr,
+        host_name: &str,
+        reason: &'static str,
+        now: Instant,
+    ) {
+        if let Some(known) = self.refused.get_mut(&remote.ip()) {
+            known.remote = remote;
+            known.host_name = host_name.into();
+            known.reason = reason;
+            known.count = known.count.saturating_add(1);
+            known.at = now;
+            return;
+        }
+        if self.refused.len() >= limits::REFUSED_LACS {
+            let oldest = self
+                .refused
+                .iter()
+                .min_by_key(|(_, refused)| refused.at)
+                .map(|(ip, _)| *ip);
+            if let Some(oldest) = oldest {
+                self.refused.remove(&oldest);
+            }
+        }
+        let refused = Refused {
+            remote,
+            host_name: host_name.into(),
+            reason,
+            count: 1,
+            at: now,
+        };
+        self.refused.insert(remote.ip(), refused);
+    }
+
+    pub(crate) fn view(&self) -> Vec<view::Lac> {
+        self.entries.iter().map(Entry::view).collect()
+    }
+
+    pub(crate) fn view_refused(&self, now: Instant) -> Vec<view::RefusedLac> {
+        self.refused
+            .values()
+            .map(|refused| view::RefusedLac {
+                remote: refused.remote,
+                host_name: refused.host_name.to_string(),
+                reason: refused.reason,
+                count: refused.count,
+                seconds_ago: now.since(refused.at).as_secs(),
+            })
+            .collect()
+    }
+}
+
+impl Entry {
+    fn new(name: Arc<str>, now: Instant) -> Self {
+        Self {
+            name,
+            profile: None,
+            tunnels: 0,
+            sessions: 0,
+            setups: 0,
+            refusals: 0,
+            bucket: Bucket::full(now),
+        }
+    }
+
+    /// Whether one more tunnel may come up.
+    ///
+    /// # Errors
+    /// Why not; it is counted.
+    pub(crate) fn admit_tunnel(&mut self) -> Result<(), Denial> {
+        let admitted = self.admitting().and_then(|profile| {
+            if self.tunnels < profile.lac.limits.max_tunnels {
+                Ok(())
+            } else {
+                Err(Denial::MaxTunnels)
+            }
+        });
+        self.note(&admitted);
+        admitted
+    }
+
+    /// Whether one more call may come in, and under which profile.
+    ///
+    /// # Errors
+    /// Why not; it is counted.
+    pub(crate) fn admit_call(&mut self, now: Instant) -> Result<Arc<Profile>, Denial> {
+        let admitted = self.admitting().cloned().and_then(|profile| {
+            let limits = profile.lac.limits;
+            if self.sessions >= limits.max_sessions {
+                Err(Denial::MaxSessions)
+            } else if !self.bucket.take(limits.max_setups_per_second, now) {
+                Err(Denial::SetupRate)
+            } else {
+                Ok(profile)
+            }
+        });
+        if admitted.is_ok() {
+            self.setups = self.setups.saturating_add(1);
+        }
+        self.note(&admitted);
+        admitted
+    }
+
+    /// The profile, if anything new is let in. What is gone from the manifest drains.
+    fn admitting(&self) -> Result<&Arc<Profile>, Denial> {
+        let profile = self.profile.as_ref().ok_or(Denial::Draining)?;
+        match profile.lac.admission {
+            Admission::Accept => Ok(profile),
+            Admission::Drain => Err(Denial::Draining),
+            Admission::Refuse => Err(Denial::Refused),
+        }
+    }
+
+    fn note<T>(&mut self, admitted: &Result<T, Denial>) {
+        if admitted.is_err() {
+            self.refusals = self.refusals.saturating_add(1);
+        }
+    }
+
+    fn view(&self) -> view::Lac {
+        view::Lac {
+            name: self.name.to_string(),
+            admission: match self.profile.as_ref().map(|profile| profile.lac.admission) {
+                None => "Removed",
+                Some(Admission::Accept) => "Accept",
+                Some(Admission::Drain) => "Drain",
+                Some(Admission::Refuse) => "Refuse",
+            },
+            tunnels: self.tunnels,
+            sessions: self.sessions,
+            setups: self.setups,
+            refusals: self.refusals,
+        }
+    }
+}
+
+fn covers(from: &[IpNet], remote: IpAddr) -> bool {
+    from.iter().any(|prefix| prefix.contains(&remote))
+}

@@ -1,0 +1,55 @@
+//! The node's limits, each with its reason.
+
+use core::time::Duration;
+
+/// Tunnel ids that can be held at once: all but 0 (RFC 2661, 3.1).
+pub const MAX_TUNNELS: u32 = 65_535;
+
+/// Sessions that one node holds at most: what the tables are sized and measured for.
+pub const MAX_SESSIONS: u32 = 1_000_000;
+
+/// Control connections that may be half open at once. Half the id space, so that a flood of SCCRQs
+/// cannot take the ids that established LACs need to come back.
+pub const MAX_HALF_OPEN_TUNNELS: u32 = 32_768;
+
+/// A call that has not come up by then is ended: longer than any peer's own patience with one stage
+/// (a LAC gives up a tunnel message after 31 s, a PPP client its negotiation after 30 s).
+pub const BRING_UP: Duration = Duration::from_secs(60);
+
+/// How long an id rests before it is given out again: the LAC's full retransmission cycle (RFC 2661,
+/// 5.7), so that a late packet of the old session never meets a new one.
+pub const ID_QUARANTINE: Duration = Duration::from_secs(31);
+
+/// Refused LACs that are remembered. Beyond it the one that was seen longest ago is forgotten: the
+/// list is for reading, not for deciding.
+pub const REFUSED_LACS: usize = 256;
+
+/// Sessions torn down per round of polling: about half a millisecond of work, after which others
+/// are served.
+pub const TEARDOWN_BATCH: usize = 256;
+
+/// PPP frames that wait for [`crate::Node::poll_transmit`]. The caller drains after each batch of
+/// inputs, and one input gives at most a few frames; beyond it frames are dropped, as a full link
+/// would, and the peer's timers repeat them.
+pub const TRANSMIT_QUEUE: usize = 8_192;
+
+/// Events that wait for [`crate::Node::poll_event`]; beyond it they are counted and dropped.
+pub const EVENT_QUEUE: usize = 65_536;
+
+/// Repeated replacements of one duplicate key: after this many within [`REPLACE_WINDOW`] the newest
+/// is refused, so that two lines with one login do not end each other for ever.
+pub const REPLACEMENTS: u8 = 3;
+
+/// See [`REPLACEMENTS`].
+pub const REPLACE_WINDOW: Duration = Duration::from_secs(60);
+
+/// Octets of a calling or called number that are kept: E.164 has 15 digits, line ids of wholesalers
+/// have been seen up to 100.
+pub const NUMBER: usize = 128;
+
+/// Buffers kept for use again: what one round of polling sends at most in one batch, a few times.
+pub const SPARE_BUFFERS: usize = 256;
+
+/// LACs that are remembered to have the previous secret still: more than any wholesaler has, and one
+/// more is asked with the current secret first, as before.
+pub const SECRET_CHOICES: usize = 4_096;

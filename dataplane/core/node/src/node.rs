@@ -1,0 +1,210 @@
+//! The node: what it holds, how it starts, takes a new configuration, drains, and gives out what it
+//! wants done. The rooms beside this file hold what it does: `control` (tunnels), `calls`, `ppp`,
+//! `ends`, `timers`, `show`.
+
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use lns_crypto::Rng;
+use lns_l2tp::{SecretChoice, StopReason};
+use lns_ppp::Output;
+use lns_tables::dirty::DirtyList;
+use lns_tables::index::{IndexLimits, IndexWriter, PageIndex};
+use lns_tables::path::{PathUpdate, SlotIndex};
+use lns_tables::slab::Slab;
+use lns_tables::sweep::Sweep;
+use lns_tables::time::Instant;
+use lns_tables::wheel::Wheel;
+use lns_wire::id::{PeerSessionId, TunnelId};
+
+use crate::config::{Config, Duplicates, HostName, User};
+use crate::event::Event;
+use crate::lacs::Lacs;
+use crate::limits;
+use crate::pools::Pools;
+use crate::profile::profiles;
+use crate::session::Session;
+use crate::stats::Stats;
+use crate::subscribers::Present;
+use crate::transmit::{FrameQueue, Transmit};
+use crate::tunnels::Tunnels;
+
+/// A LAC entry's name, and the address of one of its LACs.
+pub(crate) type SecretKey = (Arc<str>, IpAddr);
+
+/// One L2TP network server node, without sockets or clocks.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) host_name: HostName,
+    pub(crate) users: BTreeMap<Box<[u8]>, User>,
+    pub(crate) duplicates: Duplicates,
+    pub(crate) idle: Duration,
+    pub(crate) session_limit: Duration,
+    pub(crate) max_sessions: u32,
+    pub(crate) lacs: Lacs,
+    /// Which secret a LAC entry's peers were last seen to have, by entry and address: see
+    /// [`SecretChoice`]. Only those that are not [`SecretChoice::Current`].
+    pub(crate) secret_choices: BTreeMap<SecretKey, SecretChoice>,
+    pub(crate) pools: Pools,
+    pub(crate) present: Present,
+    /// Who holds an address, of a pool or not.
+    pub(crate) addresses: BTreeMap<Ipv4Addr, SlotIndex>,
+    pub(crate) index: IndexWriter,
+    shared_index: Arc<PageIndex>,
+    pub(crate) tunnels: Tunnels,
+    pub(crate) sessions: Slab<Session>,
+    /// Calls that are not connected, by the LAC's id.
+    pub(crate) unconnected: BTreeMap<(TunnelId, PeerSessionId), SlotIndex>,
+    /// Sessions that are not up, and those that are.
+    pub(crate) opening: u32,
+    pub(crate) up: u32,
+    /// Timers: sessions by slot, then tunnels by id.
+    pub(crate) wheel: Wheel,
+    pub(crate) sweep: Sweep,
+    pub(crate) sweep_at: Instant,
+    /// Tunnels that may have something to send.
+    pub(crate) ready: DirtyList,
+    /// Tunnels that are over and whose sessions still have to be ended, and why.
+    pub(crate) teardown: VecDeque<(TunnelId, &'static str)>,
+    pub(crate) frames: FrameQueue,
+    pub(crate) path: VecDeque<PathUpdate>,
+    events: VecDeque<Event>,
+    pub(crate) ppp_output: Output,
+    pub(crate) rng: Rng,
+    pub(crate) stats: Stats,
+    pub(crate) draining: bool,
+}
+
+impl Node {
+    /// A node that serves nobody yet. Every random choice of its life follows from `seed`.
+    pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
+        let max_sessions = config.max_sessions.min(limits::MAX_SESSIONS);
+        let limits = IndexLimits {
+            sessions: max_sessions,
+            quarantine: limits::ID_QUARANTINE,
+            ..IndexLimits::default()
+        };
+        let (index, shared_index) = PageIndex::new(limits);
+        let tunnel_keys = u32::from(u16::MAX).saturating_add(1);
+        let profiles = profiles(config.lacs, &config.host_name, &config.ppp);
+        Self {
+            host_name: config.host_name,
+            users: config.subscribers.users,
+            duplicates: config.subscribers.duplicates,
+            idle: config.subscribers.idle,
+            session_limit: config.subscribers.session,
+            max_sessions,
+            lacs: Lacs::new(profiles, now),
+            secret_choices: BTreeMap::new(),
+            pools: Pools::new(config.pools, now),
+            present: Present::default(),
+            addresses: BTreeMap::new(),
+            index,
+            shared_index,
+            tunnels: Tunnels::new(),
+            sessions: Slab::new(max_sessions),
+            unconnected: BTreeMap::new(),
+            opening: 0,
+            up: 0,
+            wheel: Wheel::new(max_sessions.saturating_add(tunnel_keys)),
+            sweep: Sweep::new(now),
+            sweep_at: now + Duration::from_secs(1),
+            ready: DirtyList::new(tunnel_keys),
+            teardown: VecDeque::new(),
+            frames: FrameQueue::default(),
+            path: VecDeque::new(),
+            events: VecDeque::new(),
+            ppp_output: Output::default(),
+            rng: Rng::from_seed(seed),
+            stats: Stats::default(),
+            draining: false,
+        }
+    }
+
+    /// Where workers look sessions up.
+    pub fn index(&self) -> Arc<PageIndex> {
+        Arc::clone(&self.shared_index)
+    }
+
+    /// Takes a new configuration over. No session ends for it: each field says what it changes and
+    /// when. The number of sessions is fixed at the start.
+    pub fn handle_config(&mut self, config: Config, now: Instant) {
+        self.lacs
+            .reconfigure(profiles(config.lacs, &config.host_name, &config.ppp), now);
+        self.pools.reconfigure(config.pools, now);
+        self.host_name = config.host_name;
+        self.users = config.subscribers.users;
+        self.idle = config.subscribers.idle;
+        self.session_limit = config.subscribers.session;
+        self.secret_choices.clear();
+        self.duplicates = config.subscribers.duplicates;
+    }
+
+    /// Begins to leave: every LAC gets a StopCCN, no tunnel and no call is accepted any more.
+    pub fn handle_drain(&mut self, now: Instant) {
+        self.draining = true;
+        let tunnels: Vec<TunnelId> = self.tunnels.after(None).map(|(tunnel, _)| tunnel).collect();
+        for tunnel in tunnels {
+            self.close_tunnel(tunnel, StopReason::Shutdown, now);
+        }
+    }
+
+    /// Whether every LAC has acknowledged that we leave, or was given up.
+    pub fn is_drained(&self) -> bool {
+        self.draining
+            && self.teardown.is_empty()
+            && self
+                .tunnels
+                .after(None)
+                .all(|(_, link)| link.machine.is_drained())
+    }
+
+    /// The next instruction for the workers, oldest first.
+    pub fn poll_path(&mut self) -> Option<PathUpdate> {
+        self.path.pop_front()
+    }
+
+    /// The next datagram to send: `out` holds it afterwards. PPP frames come first, so that a
+    /// subscriber hears of its end before its LAC does.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some(transmit) = self.frames.pop(out) {
+            return Some(transmit);
+        }
+        while let Some(key) = self.ready.pop() {
+            let Ok(key) = u16::try_from(key) else {
+                continue;
+            };
+            let tunnel = TunnelId(key);
+            let Some(link) = self.tunnels.get_mut(tunnel) else {
+                continue;
+            };
+            if link.machine.poll_transmit(now, out) {
+                let transmit = Transmit {
+                    local: link.local,
+                    remote: link.remote,
+                    sequence: None,
+                };
+                // To the end of the line: tunnels take turns.
+                self.ready.mark(u32::from(key));
+                return Some(transmit);
+            }
+            self.rearm_tunnel(tunnel);
+            self.drop_if_drained(tunnel, now);
+        }
+        None
+    }
+
+    /// The next thing that happened, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        if self.events.len() >= limits::EVENT_QUEUE {
+            return self.stats.drop("event_queue_full");
+        }
+        self.events.push_back(event);
+    }
+}

@@ -1,0 +1,166 @@
+//! The address pools of the manifest, as one.
+
+use core::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ipnet::Ipv4Net;
+use lns_tables::pool::{AddressPool, Allocation, PoolConfig};
+use lns_tables::time::Instant;
+
+use crate::config::Pool;
+use crate::view;
+
+/// All pools, in the order of the manifest; one that is gone from it comes last, as long as addresses
+/// of it are held.
+#[derive(Debug)]
+pub(crate) struct Pools {
+    pools: Vec<Named>,
+}
+
+#[derive(Debug)]
+struct Named {
+    config: Pool,
+    addresses: AddressPool,
+    removed: bool,
+}
+
+impl Pools {
+    /// The pools of a validated manifest.
+    pub(crate) fn new(pools: Vec<Pool>, now: Instant) -> Self {
+        let mut this = Self { pools: Vec::new() };
+        this.reconfigure(pools, now);
+        this
+    }
+
+    /// Takes new pools over. What is held stays held; a pool that is gone gives out nothing more.
+    ///
+    /// # Cost
+    /// One step for each address that is used or rests.
+    pub(crate) fn reconfigure(&mut self, pools: Vec<Pool>, now: Instant) {
+        let locals: Vec<Ipv4Net> = pools
+            .iter()
+            .map(|pool| Ipv4Net::from(pool.local_address))
+            .collect();
+        let mut old = core::mem::take(&mut self.pools);
+        for config in pools {
+            let mut addresses = config.addresses.clone();
+            addresses.excluded.extend(&locals);
+            let kept = old
+                .iter()
+                .position(|named| named.config.name == config.name)
+                .map(|at| old.remove(at));
+            // A validated configuration is never refused. If it were, a pool would stay as it was, and a
+            // new one would not come.
+            let pool = match kept {
+                Some(mut named) => {
+                    named.addresses.reconfigure(&addresses, now).ok();
+                    Some(named.addresses)
+                }
+                None => AddressPool::new(&addresses).ok(),
+            };
+            self.pools.extend(pool.map(|addresses| Named {
+                config,
+                addresses,
+                removed: false,
+            }));
+        }
+        for mut named in old {
+            named.removed = true;
+            named
+                .addresses
+                .reconfigure(&PoolConfig::default(), now)
+                .ok();
+            self.pools.push(named);
+        }
+        self.forget_unused();
+    }
+
+    /// An address, its pool and our end of the link.
+    pub(crate) fn allocate(&mut self, now: Instant) -> Option<(Ipv4Addr, Arc<str>, Ipv4Addr)> {
+        self.pools.iter_mut().find_map(|named| {
+            let address = named.addresses.allocate(now)?;
+            Some((
+                address,
+                Arc::clone(&named.config.name),
+                named.config.local_address,
+            ))
+        })
+    }
+
+    /// Takes a given address. Its pool, if it is in one, and our end of the link; `None`: somebody has
+    /// it, or it is no host's.
+    pub(crate) fn claim(
+        &mut self,
+        address: Ipv4Addr,
+    ) -> Option<(Option<Arc<str>>, Option<Ipv4Addr>)> {
+        let default_local = self.pools.first().map(|named| named.config.local_address);
+        let Some(named) = self
+            .pools
+            .iter_mut()
+            .find(|named| named.addresses.contains(address))
+        else {
+            let is_host =
+                !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast();
+            return is_host.then_some((None, default_local));
+        };
+        let claimed = named.addresses.claim(address);
+        claimed.then(|| {
+            (
+                Some(Arc::clone(&named.config.name)),
+                Some(named.config.local_address),
+            )
+        })
+    }
+
+    /// Gives an address back to its pool.
+    pub(crate) fn release(&mut self, pool: &str, address: Ipv4Addr, now: Instant) {
+        if let Some(named) = self
+            .pools
+            .iter_mut()
+            .find(|named| *named.config.name == *pool)
+        {
+            named.addresses.release(address, now);
+            if named.removed {
+                self.forget_unused();
+            }
+        }
+    }
+
+    /// Whether this is our end of some link.
+    pub(crate) fn is_local(&self, address: Ipv4Addr) -> bool {
+        self.pools
+            .iter()
+            .any(|named| named.config.local_address == address)
+    }
+
+    pub(crate) fn view(&self) -> Vec<view::Pool> {
+        self.pools.iter().map(Named::view).collect()
+    }
+
+    fn forget_unused(&mut self) {
+        self.pools
+            .retain(|named| !named.removed || named.addresses.counts().used > 0);
+    }
+}
+
+impl Named {
+    fn view(&self) -> view::Pool {
+        let counts = self.addresses.counts();
+        let prefixes = self
+            .addresses
+            .prefixes()
+            .map(|prefix| match prefix.prefix.allocation {
+                Allocation::Enabled => prefix.prefix.net.to_string(),
+                Allocation::Disabled => format!("{} (drains)", prefix.prefix.net),
+            });
+        view::Pool {
+            name: self.config.name.to_string(),
+            local_address: self.config.local_address,
+            prefixes: prefixes.collect(),
+            free: counts.free,
+            used: counts.used,
+            resting: counts.resting,
+            excluded: counts.excluded,
+        }
+    }
+}

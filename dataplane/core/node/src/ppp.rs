@@ -1,0 +1,448 @@
+//! What a subscriber's PPP says, and what the node answers: who it is, which address it gets, when
+//! it may send and when it ends.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use lns_crypto::Rng;
+use lns_ppp::{AddressGrant, AuthRequest, CloseReason, Event, GrantedAddress, Output, Verdict};
+use lns_tables::path::{PathUpdate, SlotIndex};
+use lns_tables::time::Instant;
+use lns_wire::id::{SessionId, TunnelId};
+use lns_wire::l2tp;
+
+use crate::config::User;
+use crate::event::Stage;
+use crate::node::Node;
+use crate::session::{Held, Idle};
+use crate::subscribers::{Identity, Judgement};
+use crate::transmit::Transmit;
+
+/// Said to a subscriber whose name or password is wrong: which of them, it is not told.
+const WRONG: &[u8] = b"Login incorrect";
+/// Said to a subscriber that is logged in already.
+const DUPLICATE: &[u8] = b"Already logged in";
+
+impl Node {
+    /// A PPP control frame of a session, as a worker took it out of its data message.
+    pub fn handle_ppp(
+        &mut self,
+        tunnel: TunnelId,
+        session: SessionId,
+        remote: SocketAddr,
+        frame: &[u8],
+        now: Instant,
+    ) {
+        if self
+            .tunnels
+            .get(tunnel)
+            .is_none_or(|link| link.remote != remote)
+        {
+            return self.stats.drop("ppp_wrong_source");
+        }
+        let Some(slot) = self.index.lookup(tunnel, session) else {
+            return self.stats.drop("ppp_unknown_session");
+        };
+        let handled = self.with_ppp(slot, now, |ppp, rng, out| {
+            ppp.handle_frame(frame, now, rng, out)
+        });
+        match handled {
+            None => self.stats.drop("ppp_before_iccn"),
+            Some(Err(error)) => self.stats.drop(error.label()),
+            Some(Ok(())) => {}
+        }
+    }
+
+    /// Lets the PPP of a session do one step, and deals with all that comes of it. `None`: there is
+    /// no such session, or it has no PPP yet.
+    pub(crate) fn with_ppp<R>(
+        &mut self,
+        slot: SlotIndex,
+        now: Instant,
+        step: impl FnOnce(&mut lns_ppp::Session, &mut Rng, &mut Output) -> R,
+    ) -> Option<R> {
+        let ppp = self.sessions.get_mut(slot)?.ppp.as_deref_mut()?;
+        let mut out = core::mem::take(&mut self.ppp_output);
+        let result = step(ppp, &mut self.rng, &mut out);
+        self.settle_ppp(slot, &mut out, now);
+        self.ppp_output = out;
+        self.rearm(slot);
+        Some(result)
+    }
+
+    /// Sends the frames and handles the events of `out` until there are none.
+    pub(crate) fn settle_ppp(&mut self, slot: SlotIndex, out: &mut Output, now: Instant) {
+        loop {
+            self.send_frames(slot, out);
+            if out.events.is_empty() {
+                break;
+            }
+            let mut events = core::mem::take(&mut out.events);
+            for event in events.drain(..) {
+                self.handle_ppp_event(slot, event, now, out);
+            }
+            if out.events.is_empty() {
+                // The buffer is used again.
+                out.events = events;
+            }
+        }
+        out.clear();
+    }
+
+    fn handle_ppp_event(&mut self, slot: SlotIndex, event: Event, now: Instant, out: &mut Output) {
+        match event {
+            Event::LcpOpened(parameters) => {
+                self.change(slot, |session| {
+                    session.lcp = Some(parameters);
+                    session.stage = Stage::Authentication;
+                });
+            }
+            Event::Authenticate(request) => self.authenticate(slot, &request, now, out),
+            Event::AddressWanted { requested } => self.find_address(slot, requested, now, out),
+            Event::Opened(parameters) => self.session_opened(slot, parameters, now),
+            Event::NetworkDown => {
+                self.change(slot, |session| {
+                    session.open = None;
+                    if session.up_at.is_none() {
+                        session.stage = Stage::Lcp;
+                    }
+                });
+                self.publish(slot);
+            }
+            Event::EchoDue => self.ask_for_echo(slot),
+            Event::Closing(reason) => {
+                self.change(slot, |session| {
+                    session.open = None;
+                    session.closing.get_or_insert(reason.label());
+                });
+                self.publish(slot);
+            }
+            Event::Closed(reason) => self.ppp_closed(slot, reason, now),
+        }
+    }
+
+    fn authenticate(
+        &mut self,
+        slot: SlotIndex,
+        request: &AuthRequest,
+        now: Instant,
+        out: &mut Output,
+    ) {
+        let verdict = match self.judge(slot, request, now) {
+            Ok(verdict) => verdict,
+            Err(message) => {
+                self.change(slot, |session| {
+                    let reason = if message == DUPLICATE {
+                        "duplicate_user"
+                    } else {
+                        "authentication_failed"
+                    };
+                    session.closing = Some(reason);
+                });
+                Verdict::Reject {
+                    message: message.into(),
+                }
+            }
+        };
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        if matches!(verdict, Verdict::Accept { .. }) && session.up_at.is_none() {
+            session.stage = Stage::Address;
+        }
+        if let Some(ppp) = session.ppp.as_deref_mut() {
+            ppp.handle_verdict(&verdict, now, &mut self.rng, out);
+        }
+    }
+
+    /// Judges a claim to be somebody against the local users, then by the rule for duplicates.
+    fn judge(
+        &mut self,
+        slot: SlotIndex,
+        request: &AuthRequest,
+        now: Instant,
+    ) -> Result<Verdict, &'static [u8]> {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return Err(WRONG);
+        };
+        session.user = Some(Arc::from(&*request.name));
+        session.proxied_authentication = request.proxied;
+        let acceptance = match request.credentials {
+            lns_ppp::Credentials::None => lns_ppp::Acceptance::default(),
+            lns_ppp::Credentials::Pap { .. }
+            | lns_ppp::Credentials::Chap { .. }
+            | lns_ppp::Credentials::MsChapV2 { .. } => {
+                let user = self.users.get(&request.name).ok_or(WRONG)?;
+                request.verify(&user.password).ok_or(WRONG)?
+            }
+        };
+        if !request.repeated {
+            self.admit_subscriber(slot, now).ok_or(DUPLICATE)?;
+        }
+        Ok(Verdict::Accept {
+            acceptance,
+            message: Box::default(),
+        })
+    }
+
+    /// The rule for duplicates. `None`: refused.
+    fn admit_subscriber(&mut self, slot: SlotIndex, now: Instant) -> Option<()> {
+        let session = self.sessions.get_mut(slot)?;
+        let user = session.user.clone()?;
+        let key = Identity {
+            user: &user,
+            calling_number: session.about.calling_number.as_deref(),
+            lac: &session.profile.lac.name,
+            physical_channel: session.about.physical_channel,
+        }
+        .key(&self.duplicates);
+        if let Some(old) = session.key.replace(Arc::clone(&key)) {
+            self.present.remove(&old, slot);
+        }
+        match self.present.admit(&self.duplicates, &key, slot, now) {
+            Judgement::Admit => Some(()),
+            Judgement::Replace(held) => {
+                for other in held {
+                    self.end_session(other, "replaced", now);
+                }
+                Some(())
+            }
+            Judgement::Refuse => None,
+        }
+    }
+
+    fn find_address(
+        &mut self,
+        slot: SlotIndex,
+        requested: Option<Ipv4Addr>,
+        now: Instant,
+        out: &mut Output,
+    ) {
+        let grant = self.grant(slot, requested, now);
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        if grant.is_none() {
+            session.closing = Some("pool_exhausted");
+        } else if session.up_at.is_none() {
+            session.stage = Stage::Ncp;
+        }
+        if let Some(ppp) = session.ppp.as_deref_mut() {
+            ppp.handle_address(grant, now, &mut self.rng, out);
+        }
+    }
+
+    /// The address that a session has, or one for it.
+    fn grant(
+        &mut self,
+        slot: SlotIndex,
+        requested: Option<Ipv4Addr>,
+        now: Instant,
+    ) -> Option<AddressGrant> {
+        let session = self.sessions.get(slot)?;
+        if let Some(held) = &session.address {
+            if requested.is_none_or(|wanted| wanted == held.address) {
+                return Some(AddressGrant {
+                    address: GrantedAddress::Fixed(held.address),
+                    local: held.local,
+                });
+            }
+            self.release_address(slot, now);
+        }
+        let user = self.user_of(slot);
+        let fixed = user
+            .and_then(|user| user.address)
+            .and_then(GrantedAddress::from_framed_ip_address);
+        let held = match (fixed, requested) {
+            (None, _) => self.draw_from_pools(slot, now)?,
+            (Some(GrantedAddress::Fixed(address)), _) => self.hold_fixed(slot, address, now)?,
+            (Some(GrantedAddress::PeerChooses), None) => {
+                return Some(AddressGrant {
+                    address: GrantedAddress::PeerChooses,
+                    local: None,
+                });
+            }
+            (Some(GrantedAddress::PeerChooses), Some(wanted)) => self.hold_chosen(slot, wanted)?,
+        };
+        let grant = AddressGrant {
+            address: GrantedAddress::Fixed(held.address),
+            local: held.local,
+        };
+        self.sessions.get_mut(slot)?.address = Some(held);
+        Some(grant)
+    }
+
+    fn user_of(&self, slot: SlotIndex) -> Option<&User> {
+        let session = self.sessions.get(slot)?;
+        match session.lcp?.authentication {
+            lns_ppp::AuthMethod::None => None,
+            lns_ppp::AuthMethod::Pap
+            | lns_ppp::AuthMethod::Chap
+            | lns_ppp::AuthMethod::MsChapV2 => self.users.get(session.user.as_deref()?),
+        }
+    }
+
+    fn draw_from_pools(&mut self, slot: SlotIndex, now: Instant) -> Option<Held> {
+        let (address, pool, local) = self.pools.allocate(now)?;
+        self.addresses.insert(address, slot);
+        Some(Held {
+            address,
+            pool: Some(pool),
+            local: Some(local),
+        })
+    }
+
+    /// A user's own address. An old call that still has it hangs: the LAC lost it (it restarted), or
+    /// the user would not be here.
+    fn hold_fixed(&mut self, slot: SlotIndex, address: Ipv4Addr, now: Instant) -> Option<Held> {
+        if let Some(old) = self
+            .addresses
+            .get(&address)
+            .copied()
+            .filter(|old| *old != slot)
+        {
+            self.end_session(old, "address_taken_back", now);
+        }
+        self.hold_chosen(slot, address)
+    }
+
+    /// An address that somebody else chose: nobody else may have it.
+    fn hold_chosen(&mut self, slot: SlotIndex, address: Ipv4Addr) -> Option<Held> {
+        if self.addresses.contains_key(&address) || self.pools.is_local(address) {
+            return None;
+        }
+        let (pool, local) = self.pools.claim(address)?;
+        self.addresses.insert(address, slot);
+        Some(Held {
+            address,
+            pool,
+            local,
+        })
+    }
+
+    /// Gives back what a session holds.
+    pub(crate) fn release_address(&mut self, slot: SlotIndex, now: Instant) {
+        let Some(held) = self
+            .sessions
+            .get_mut(slot)
+            .and_then(|session| session.address.take())
+        else {
+            return;
+        };
+        self.give_back(&held, now);
+    }
+
+    /// Gives an address back that no session holds any more.
+    pub(crate) fn give_back(&mut self, held: &Held, now: Instant) {
+        self.addresses.remove(&held.address);
+        if let Some(pool) = &held.pool {
+            self.pools.release(pool, held.address, now);
+        }
+    }
+
+    fn session_opened(&mut self, slot: SlotIndex, parameters: lns_ppp::Parameters, now: Instant) {
+        let (idle, session_limit) = (self.idle, self.session_limit);
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        session.open = Some(parameters);
+        session.stage = Stage::Up;
+        let first = session.up_at.is_none();
+        if first {
+            session.up_at = Some(now);
+            session.idle = (!idle.is_zero()).then(|| Idle {
+                after: idle,
+                check_at: now + idle,
+            });
+            session.ends_at = (!session_limit.is_zero()).then(|| now + session_limit);
+            self.opening = self.opening.saturating_sub(1);
+            self.up = self.up.saturating_add(1);
+        }
+        self.publish(slot);
+        if first {
+            self.note_up(slot, now);
+        }
+    }
+
+    fn note_up(&mut self, slot: SlotIndex, now: Instant) {
+        let Some(session) = self.sessions.get(slot) else {
+            return;
+        };
+        let event = crate::event::Event::SessionUp {
+            slot,
+            tunnel: session.tunnel,
+            session: session.call.local(),
+            lac: Arc::clone(&session.profile.lac.name),
+            user: session.user.clone().unwrap_or_default(),
+            address: session.open.and_then(|open| open.address),
+            setup: now.since(session.opened_at),
+        };
+        self.event(event);
+    }
+
+    /// Tells the workers what a session looks like now.
+    pub(crate) fn publish(&mut self, slot: SlotIndex) {
+        let Some(session) = self.sessions.get(slot) else {
+            return;
+        };
+        let outer_ipv6 = self
+            .tunnels
+            .get(session.tunnel)
+            .is_some_and(|link| link.remote.is_ipv6());
+        let path = session.path(outer_ipv6);
+        self.path.push_back(PathUpdate::SetSession { slot, path });
+    }
+
+    fn ask_for_echo(&mut self, slot: SlotIndex) {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        session.echo_asked = true;
+        let (tunnel, session) = (session.tunnel, session.call.local());
+        self.path.push_back(PathUpdate::ReportSession {
+            slot,
+            tunnel,
+            session,
+        });
+    }
+
+    fn ppp_closed(&mut self, slot: SlotIndex, reason: CloseReason, now: Instant) {
+        let Some(session) = self.sessions.get(slot) else {
+            return;
+        };
+        let reason = session.closing.unwrap_or(reason.label());
+        self.end_session(slot, reason, now);
+    }
+
+    fn send_frames(&mut self, slot: SlotIndex, out: &mut Output) {
+        let Some(session) = self.sessions.get(slot) else {
+            return out.frames.clear();
+        };
+        let Some(link) = self.tunnels.get(session.tunnel) else {
+            return out.frames.clear();
+        };
+        let transmit = Transmit {
+            local: link.local,
+            remote: link.remote,
+            sequence: session.sequencing.then_some(slot),
+        };
+        let (peer_tunnel, peer_session) = (link.machine.peer(), session.call.peer());
+        let ns = session.sequencing.then_some(l2tp::Seq16(0));
+        for frame in out.frames.iter() {
+            let queued = self.frames.push(transmit, |octets| {
+                l2tp::emit_data(peer_tunnel, peer_session, ns, octets);
+                octets.extend_from_slice(frame);
+            });
+            if !queued {
+                self.stats.drop("transmit_queue_full");
+            }
+        }
+        out.frames.clear();
+    }
+
+    fn change(&mut self, slot: SlotIndex, change: impl FnOnce(&mut crate::session::Session)) {
+        if let Some(session) = self.sessions.get_mut(slot) {
+            change(session);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One call and its subscriber, as the node keeps it.
+
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use std::sync::Arc;
+
+use lns_l2tp::Call;
+use lns_ppp::{LcpParameters, Parameters};
+use lns_tables::path::{SessionPath, SlotIndex};
+use lns_tables::time::Instant;
+use lns_wire::id::TunnelId;
+
+use crate::event::Stage;
+use crate::lacs::Profile;
+use crate::subscribers::Key;
+use crate::{limits, view};
+
+/// What the outer headers take of the way to the LAC, octets: UDP, L2TP with its Length field, PPP
+/// with FF03. The outer IP header comes on top.
+const OVERHEAD: u16 = 8 + 8 + 4;
+const IPV4_HEADER: u16 = 20;
+const IPV6_HEADER: u16 = 40;
+const TCP_HEADER: u16 = 20;
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) tunnel: TunnelId,
+    pub(crate) call: Call,
+    /// From the Incoming-Call-Connected on.
+    pub(crate) ppp: Option<Box<lns_ppp::Session>>,
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) about: Box<About>,
+    pub(crate) stage: Stage,
+    pub(crate) user: Option<Arc<[u8]>>,
+    /// Under which the rule for duplicates knows it.
+    pub(crate) key: Option<Key>,
+    pub(crate) address: Option<Held>,
+    /// What IPCP agreed on; `None` while no IP may pass.
+    pub(crate) open: Option<Parameters>,
+    pub(crate) lcp: Option<LcpParameters>,
+    pub(crate) proxied_authentication: bool,
+    pub(crate) sequencing: bool,
+    pub(crate) opened_at: Instant,
+    pub(crate) up_at: Option<Instant>,
+    pub(crate) idle: Option<Idle>,
+    pub(crate) ends_at: Option<Instant>,
+    /// PPP waits for the workers' word on when the subscriber was last heard.
+    pub(crate) echo_asked: bool,
+    /// What PPP gave as the reason when it began to close.
+    pub(crate) closing: Option<&'static str>,
+}
+
+/// What the LAC told of the call: kept for engineers and accounting.
+#[derive(Debug, Default)]
+pub(crate) struct About {
+    pub(crate) calling_number: Option<Box<str>>,
+    pub(crate) called_number: Option<Box<str>>,
+    pub(crate) call_serial: u32,
+    pub(crate) physical_channel: Option<u32>,
+    pub(crate) tx_speed: u32,
+    pub(crate) rx_speed: u32,
+}
+
+/// An address that a session holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) address: Ipv4Addr,
+    /// The pool that it goes back to; `None`: the user's own address.
+    pub(crate) pool: Option<Arc<str>>,
+    /// Our end of the link.
+    pub(crate) local: Option<Ipv4Addr>,
+}
+
+/// The end for want of traffic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle {
+    pub(crate) after: Duration,
+    /// When to ask the workers next.
+    pub(crate) check_at: Instant,
+}
+
+impl Session {
+    /// A call whose ICRQ has just been accepted.
+    pub(crate) fn new(
+        tunnel: TunnelId,
+        call: Call,
+        profile: Arc<Profile>,
+        about: About,
+        now: Instant,
+    ) -> Self {
+        Self {
+            tunnel,
+            call,
+            ppp: None,
+            profile,
+            about: Box::new(about),
+            stage: Stage::Call,
+            user: None,
+            key: None,
+            address: None,
+            open: None,
+            lcp: None,
+            proxied_authentication: false,
+            sequencing: false,
+            opened_at: now,
+            up_at: None,
+            idle: None,
+            ends_at: None,
+            echo_asked: false,
+            closing: None,
+        }
+    }
+
+    /// When the session must be looked at next, whatever for.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let bring_up = match self.up_at {
+            None => Some(self.opened_at + limits::BRING_UP),
+            Some(_) => None,
+        };
+        let ppp = self.ppp.as_ref().and_then(|ppp| ppp.poll_timeout());
+        let idle = self.idle.map(|idle| idle.check_at);
+        [bring_up, ppp, idle, self.ends_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What a worker must know to forward for it.
+    pub(crate) fn path(&self, outer_ipv6: bool) -> SessionPath {
+        let open = self.open;
+        let fits = self
+            .profile
+            .lac
+            .path_mtu
+            .saturating_sub(OVERHEAD)
+            .saturating_sub(if outer_ipv6 { IPV6_HEADER } else { IPV4_HEADER })
+            .saturating_sub(if self.sequencing { 4 } else { 0 });
+        let mtu = open.map_or(1500, |open| open.mru);
+        let local_mru = self.lcp.map_or(mtu, |lcp| lcp.local_mru);
+        let largest_segment = mtu.min(local_mru).min(fits);
+        SessionPath {
+            tunnel: self.tunnel,
+            session: self.call.local(),
+            peer_session: self.call.peer(),
+            address: open.and_then(|open| open.address),
+            mtu,
+            mss: largest_segment
+                .saturating_sub(IPV4_HEADER)
+                .saturating_sub(TCP_HEADER),
+            sequencing: self.sequencing,
+            acfc: open.is_some_and(|open| open.acfc),
+            pfc: open.is_some_and(|open| open.pfc),
+        }
+    }
+
+    /// The session for an engineer.
+    pub(crate) fn view(&self, slot: SlotIndex, now: Instant) -> view::Session {
+        let authentication = self.lcp.map(|lcp| lcp.authentication.label());
+        view::Session {
+            id: format!("{}.{}", self.tunnel, self.call.local()),
+            slot,
+            tunnel: self.tunnel.0,
+            session: self.call.local().0,
+            peer_session: self.call.peer().0,
+            lac: self.profile.lac.name.to_string(),
+            user: self
+                .user
+                .as_deref()
+                .map(|user| String::from_utf8_lossy(user).into_owned()),
+            address: self.address.as_ref().map(|held| held.address),
+            pool: self
+                .address
+                .as_ref()
+                .and_then(|held| held.pool.as_deref())
+                .map(str::to_owned),
+            stage: self.stage,
+            calling_number: self.about.calling_number.as_deref().map(str::to_owned),
+            called_number: self.about.called_number.as_deref().map(str::to_owned),
+            call_serial: self.about.call_serial,
+            authentication,
+            proxied_lcp: self.lcp.is_some_and(|lcp| lcp.proxied),
+            proxied_authentication: self.proxied_authentication,
+            mtu: self.open.map(|open| open.mru),
+            tx_speed: self.about.tx_speed,
+            rx_speed: self.about.rx_speed,
+            seconds: now.since(self.up_at.unwrap_or(self.opened_at)).as_secs(),
+            remaining_seconds: self.ends_at.map(|at| at.since(now).as_secs()),
+        }
+    }
+
+    /// Whether all that `filter` names is this session's.
+    pub(crate) fn matches(&self, filter: &view::SessionFilter) -> bool {
+        let held = self.address.as_ref();
+        let pool = held.and_then(|held| held.pool.as_deref());
+        let calling_number = self.about.calling_number.as_deref();
+        same(filter.user.as_deref(), self.user.as_deref())
+            && same(filter.lac.as_deref(), Some(&*self.profile.lac.name))
+            && same(filter.address.as_ref(), held.map(|held| &held.address))
+            && same(filter.calling_number.as_deref(), calling_number)
+            && same(filter.tunnel.as_ref(), Some(&self.tunnel.0))
+            && same(filter.pool.as_deref(), pool)
+    }
+}
+
+fn same<T: PartialEq + ?Sized>(wanted: Option<&T>, actual: Option<&T>) -> bool {
+    wanted.is_none() || wanted == actual
+}

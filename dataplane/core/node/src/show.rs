@@ -1,0 +1,102 @@
+//! What the node shows of itself. Nothing here changes anything.
+
+use lns_tables::path::SlotIndex;
+use lns_tables::time::Instant;
+use lns_wire::id::{SessionId, TunnelId};
+
+use crate::control::printable;
+use crate::node::Node;
+use crate::stats::Stats;
+use crate::view;
+
+impl Node {
+    /// The whole node at a glance.
+    pub fn status(&self) -> view::Status {
+        view::Status {
+            host_name: printable(self.host_name.octets()),
+            tunnels: self.tunnels.up,
+            tunnels_opening: self.tunnels.opening,
+            sessions: self.up,
+            sessions_opening: self.opening,
+            max_sessions: self.max_sessions,
+            draining: self.draining,
+            overdue: self.stats.overdue,
+        }
+    }
+
+    /// The LAC entries, those of the manifest first and in its order.
+    pub fn lacs(&self) -> Vec<view::Lac> {
+        self.lacs.view()
+    }
+
+    /// The LACs that were turned away, by address.
+    pub fn refused_lacs(&self, now: Instant) -> Vec<view::RefusedLac> {
+        self.lacs.view_refused(now)
+    }
+
+    /// At most `limit` tunnels behind `after`, and where to go on.
+    pub fn tunnels(
+        &self,
+        after: Option<TunnelId>,
+        limit: usize,
+        now: Instant,
+    ) -> (Vec<view::Tunnel>, Option<TunnelId>) {
+        let mut found = self.tunnels.after(after);
+        let mut last = None;
+        let page = found
+            .by_ref()
+            .take(limit)
+            .map(|(tunnel, link)| {
+                last = Some(tunnel);
+                link.view(tunnel, self.index.sessions_of(tunnel), now)
+            })
+            .collect();
+        let more = found.next().is_some();
+        (page, last.filter(|_| more))
+    }
+
+    /// The sessions that match `filter` among the next `limit` slots behind `after`, and where to go
+    /// on.
+    ///
+    /// # Cost
+    /// `limit` slots are looked at, however few match: the caller chooses how long others wait.
+    pub fn sessions(
+        &self,
+        filter: &view::SessionFilter,
+        after: Option<SlotIndex>,
+        limit: u32,
+        now: Instant,
+    ) -> view::SessionPage {
+        let first = after.map_or(0, |slot| slot.0.saturating_add(1));
+        let end = first.saturating_add(limit).min(self.sessions.span());
+        let sessions = self
+            .sessions
+            .range(first..end)
+            .filter(|(_, session)| session.matches(filter))
+            .map(|(slot, session)| session.view(slot, now))
+            .collect();
+        let next = (end < self.sessions.span()).then(|| SlotIndex(end.saturating_sub(1)));
+        view::SessionPage { sessions, next }
+    }
+
+    /// One session.
+    pub fn session(
+        &self,
+        tunnel: TunnelId,
+        session: SessionId,
+        now: Instant,
+    ) -> Option<view::Session> {
+        let slot = self.index.lookup(tunnel, session)?;
+        Some(self.sessions.get(slot)?.view(slot, now))
+    }
+
+    /// The address pools, in the order of the manifest.
+    pub fn pools(&self) -> Vec<view::Pool> {
+        self.pools.view()
+    }
+
+    /// What was counted since the start.
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+}

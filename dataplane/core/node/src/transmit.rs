@@ -1,0 +1,81 @@
+//! What waits to leave the node: PPP frames, already in their L2TP data message.
+//!
+//! Control messages wait in their tunnels, which know window and order; PPP frames have neither, so
+//! one queue holds those of all sessions. Its buffers are used again, so that a busy node stops
+//! allocating.
+
+use core::net::SocketAddr;
+use std::collections::VecDeque;
+
+use lns_tables::path::SlotIndex;
+
+use crate::limits;
+
+/// Where one datagram goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Transmit {
+    /// The service address that it leaves from.
+    pub local: SocketAddr,
+    /// The LAC's end of the tunnel.
+    pub remote: SocketAddr,
+    /// A data message of a session with sequencing: the worker's Ns of this slot goes into it before
+    /// it leaves (RFC 2661, 5.4).
+    pub sequence: Option<SlotIndex>,
+}
+
+/// The queue of PPP frames.
+#[derive(Debug, Default)]
+pub(crate) struct FrameQueue {
+    waiting: VecDeque<(Transmit, Vec<u8>)>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl FrameQueue {
+    /// Appends one datagram that `fill` writes. `false`: the queue is full and nothing was done.
+    pub(crate) fn push(&mut self, transmit: Transmit, fill: impl FnOnce(&mut Vec<u8>)) -> bool {
+        if self.waiting.len() >= limits::TRANSMIT_QUEUE {
+            return false;
+        }
+        let mut octets = self.spare.pop().unwrap_or_default();
+        octets.clear();
+        fill(&mut octets);
+        self.waiting.push_back((transmit, octets));
+        true
+    }
+
+    /// Takes the oldest datagram into `out`.
+    pub(crate) fn pop(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        let (transmit, octets) = self.waiting.pop_front()?;
+        let used = core::mem::replace(out, octets);
+        if self.spare.len() < limits::SPARE_BUFFERS {
+            self.spare.push(used);
+        }
+        Some(transmit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_refuses_and_keeps_order() {
+        let address = SocketAddr::from(([192, 0, 2, 1], 1701));
+        let transmit = Transmit {
+            local: address,
+            remote: address,
+            sequence: None,
+        };
+        let mut queue = FrameQueue::default();
+        for n in 0..limits::TRANSMIT_QUEUE {
+            assert!(queue.push(transmit, |out| out.extend(n.to_be_bytes())));
+        }
+        assert!(!queue.push(transmit, |_| unreachable!()));
+        let mut out = Vec::new();
+        for n in 0..limits::TRANSMIT_QUEUE {
+            assert_eq!(queue.pop(&mut out), Some(transmit));
+            assert_eq!(out, n.to_be_bytes());
+        }
+        assert_eq!(queue.pop(&mut out), None);
+    }
+}

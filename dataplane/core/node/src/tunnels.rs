@@ -1,0 +1,124 @@
+//! The tunnels of the node, by our id.
+
+use core::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lns_tables::time::Instant;
+use lns_wire::id::{PeerTunnelId, TunnelId};
+
+use crate::lacs::Profile;
+use crate::{limits, view};
+
+/// One tunnel, and what the node adds to its machine.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) machine: lns_l2tp::Tunnel,
+    /// The entry under which it came up: what is for new tunnels only stays as it was.
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) opened_at: Instant,
+    pub(crate) up_at: Option<Instant>,
+    /// It has ended; what is left is to acknowledge and to clear its calls.
+    pub(crate) closed: bool,
+    /// It waits in the line of those whose calls are being cleared.
+    pub(crate) clearing: bool,
+    /// The workers were asked when they last heard from the LAC.
+    pub(crate) report_asked: bool,
+}
+
+/// All tunnels.
+#[derive(Debug)]
+pub(crate) struct Tunnels {
+    links: Vec<Option<Box<Link>>>,
+    /// By what a repeated SCCRQ shows.
+    by_peer: BTreeMap<(SocketAddr, PeerTunnelId), TunnelId>,
+    pub(crate) opening: u32,
+    pub(crate) up: u32,
+}
+
+impl Tunnels {
+    pub(crate) fn new() -> Self {
+        let mut links = Vec::new();
+        links.resize_with(usize::from(u16::MAX).saturating_add(1), || None);
+        Self {
+            links,
+            by_peer: BTreeMap::new(),
+            opening: 0,
+            up: 0,
+        }
+    }
+
+    pub(crate) fn get(&self, tunnel: TunnelId) -> Option<&Link> {
+        self.links.get(usize::from(tunnel.0))?.as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, tunnel: TunnelId) -> Option<&mut Link> {
+        self.links.get_mut(usize::from(tunnel.0))?.as_deref_mut()
+    }
+
+    /// The tunnel whose SCCRQ came from `remote` with this Assigned Tunnel ID.
+    pub(crate) fn of_peer(&self, remote: SocketAddr, peer: PeerTunnelId) -> Option<TunnelId> {
+        self.by_peer.get(&(remote, peer)).copied()
+    }
+
+    pub(crate) fn insert(&mut self, tunnel: TunnelId, link: Link) {
+        self.by_peer
+            .insert((link.remote, link.machine.peer()), tunnel);
+        self.opening = self.opening.saturating_add(1);
+        if let Some(place) = self.links.get_mut(usize::from(tunnel.0)) {
+            *place = Some(Box::new(link));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, tunnel: TunnelId) -> Option<Box<Link>> {
+        let link = self.links.get_mut(usize::from(tunnel.0))?.take()?;
+        let key = (link.remote, link.machine.peer());
+        if self.by_peer.get(&key) == Some(&tunnel) {
+            self.by_peer.remove(&key);
+        }
+        Some(link)
+    }
+
+    /// The peer has moved to another port (between SCCRQ and SCCCN it may).
+    pub(crate) fn moved(&mut self, tunnel: TunnelId, remote: SocketAddr) {
+        let Some(link) = self.get_mut(tunnel) else {
+            return;
+        };
+        let (old, peer) = (link.remote, link.machine.peer());
+        link.remote = remote;
+        self.by_peer.remove(&(old, peer));
+        self.by_peer.insert((remote, peer), tunnel);
+    }
+
+    /// Whether one more may be half open.
+    pub(crate) const fn may_open(&self) -> bool {
+        self.opening < limits::MAX_HALF_OPEN_TUNNELS
+    }
+
+    /// The tunnels behind `after`, in the order of their ids.
+    pub(crate) fn after(&self, after: Option<TunnelId>) -> impl Iterator<Item = (TunnelId, &Link)> {
+        let first = after.map_or(0, |after| after.0.saturating_add(1));
+        (first..=u16::MAX)
+            .map(TunnelId)
+            .filter_map(|tunnel| Some((tunnel, self.get(tunnel)?)))
+    }
+}
+
+impl Link {
+    pub(crate) fn view(&self, tunnel: TunnelId, sessions: u32, now: Instant) -> view::Tunnel {
+        view::Tunnel {
+            id: tunnel.0,
+            peer_id: self.machine.peer().0,
+            lac: self.profile.lac.name.to_string(),
+            host_name: String::from_utf8_lossy(self.machine.peer_name()).into_owned(),
+            vendor: String::from_utf8_lossy(self.machine.peer_vendor()).into_owned(),
+            local: self.local,
+            remote: self.remote,
+            state: self.machine.state().label(),
+            sessions,
+            seconds: now.since(self.up_at.unwrap_or(self.opened_at)).as_secs(),
+        }
+    }
+}
