@@ -9,6 +9,7 @@ pub mod dirty;
 pub mod free;
 pub mod index;
 pub mod path;
+pub mod pool;
 pub mod slab;
 pub mod sweep;
 pub mod time;
