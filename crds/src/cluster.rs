@@ -44,17 +44,17 @@ use crate::format;
     doc = "One L2TP network server: where LACs reach it, which LACs, how subscribers log in and which addresses they get.",
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 45 && !self.metadata.name.contains('.')")
-        .message("metadata.name is longer than 45 characters or has a dot; names of other objects are made of it")
-        .field_path(".metadata.name")
+        .message("metadata.name has a dot or more than 45 characters; names of other objects are made of it")
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("self.pools.all(p, !self.service.addresses.exists(a, a == p.localAddress))")
-        .message(kube::core::Message::Expression(
-            "self.pools.filter(p, self.service.addresses.exists(a, a == p.localAddress)).map(p, '\"' + p.localAddress + '\" of pool \"' + p.name + '\"').join(', ') + ' is a service address; a subscriber whose gateway is the LNS itself would route the tunnel into the tunnel: take another address'".into()))
+        .message(Message::Expression(
+            "'the localAddress of a pool is a service address (' + self.service.addresses.join(', ') + '); a subscriber would route the tunnel into itself: take another address'".into()))
         .field_path(".pools"),
-    validation = Rule::new("self.lacs.all(l, l.from.all(f, self.service.addresses.exists(a, isIPv4(a) == isCIDRv4(f))))")
-        .message("a prefix in lacs[].from is of a family in which the service has no address; no LAC there can reach it")
+    validation = Rule::new("size(self.service.addresses) == 0 || self.lacs.all(l, l.from.all(f, !isCIDR(f) || self.service.addresses.exists(a, !isIP(a) || ip(a).family() == cidr(f).ip().family())))")
+        .message(Message::Expression(
+            "'a prefix in from is of another family than every service address (' + self.service.addresses.join(', ') + '); no LAC there can reach the LNS'".into()))
         .field_path(".lacs"),
     validation = Rule::new("has(self.subscribers.localUsers) || self.lacs.all(l, has(l.authentication) ? l.authentication == ['None'] : self.ppp.authentication == ['None'])")
         .message("is required: subscribers must authenticate and there is nothing to check them against; name a Secret with users.yaml, or set authentication: [None]")

@@ -43,22 +43,42 @@ macro_rules! text_format {
 
 /// A prefix without host bits. Nothing is guessed: `198.51.100.7/24` may mean the network or the host.
 const HOST_BITS_RULE: &str = "!isCIDR(self) || cidr(self) == cidr(self).masked()";
-const HOST_BITS_MESSAGE: &str = r#"'"' + self + '" has bits set behind its prefix length; write ' + string(cidr(self).masked()) + ' for the network, or ' + string(cidr(self).ip()) + (cidr(self).ip().family() == 4 ? '/32' : '/128') + ' for the one address'"#;
+const HOST_BITS_MESSAGE: &str = r#"'"' + self + '" has bits set behind its prefix length; clear them to mean the network, or write /32 (IPv6: /128) to mean the one address'"#;
+
+/// Which IPv4 addresses no host can have: "this network", loopback, multicast, reserved (RFC 6890).
+macro_rules! no_host {
+    ($address:literal) => {
+        concat!(
+            "(cidr('0.0.0.0/8').containsIP(",
+            $address,
+            ") || cidr('127.0.0.0/8').containsIP(",
+            $address,
+            ") || cidr('224.0.0.0/3').containsIP(",
+            $address,
+            "))"
+        )
+    };
+}
+
+/// Only functions that the API server has; its size estimator knows the length of `self` and of
+/// literals, so messages are made of these alone.
+const IS_IPV4: &str = "isIP(self) && ip(self).family() == 4";
+const IS_IPV4_CIDR: &str = "isCIDR(self) && cidr(self).ip().family() == 4";
 
 text_format!(
-    /// An IPv4 or IPv6 address that a host can have.
+    /// An IPv4 or IPv6 address on which the LNS can answer.
     Address, ADDRESS, [
         ("isIP(self)", r#"'"' + self + '" is no IP address'"#),
-        ("!isIP(self) || !(ip(self).isUnspecified() || ip(self).isLoopback() || ip(self).isLinkLocalMulticast() || ip(self).isLinkLocalUnicast())",
-         r#"'"' + self + '" is not an address that a LAC could reach'"#),
+        ("!isIP(self) || !(ip(self).isUnspecified() || ip(self).isLinkLocalUnicast() || cidr('224.0.0.0/4').containsIP(self) || cidr('ff00::/8').containsIP(self))",
+         r#"'"' + self + '" is not an address that a LAC can be told to dial; name the very addresses'"#),
     ]
 );
 
 text_format!(
     /// An IPv4 address that a host can have.
-    Ipv4Address, 15, [
-        ("isIPv4(self)", r#"'"' + self + '" is no IPv4 address'"#),
-        ("!isIPv4(self) || !(cidr('0.0.0.0/8').containsIP(self) || cidr('127.0.0.0/8').containsIP(self) || cidr('224.0.0.0/3').containsIP(self))",
+    Ipv4Address, ADDRESS, [
+        (IS_IPV4, r#"'"' + self + '" is no IPv4 address'"#),
+        (concat!("!(isIP(self) && ip(self).family() == 4) || !", no_host!("self")),
          r#"'"' + self + '" is not an address that a host can have'"#),
     ]
 );
@@ -73,8 +93,9 @@ text_format!(
 
 text_format!(
     /// An IPv4 prefix.
-    Ipv4Cidr, 18, [
-        ("isCIDRv4(self)", r#"'"' + self + (isCIDR(self) ? '" is no IPv4 prefix' : '" is no CIDR')"#),
+    Ipv4Cidr, CIDR, [
+        ("isCIDR(self)", r#"'"' + self + '" is no CIDR'"#),
+        ("!isCIDR(self) || cidr(self).ip().family() == 4", r#"'"' + self + '" is no IPv4 prefix'"#),
         (HOST_BITS_RULE, HOST_BITS_MESSAGE),
     ]
 );
@@ -82,11 +103,12 @@ text_format!(
 text_format!(
     /// An IPv4 prefix that subscribers can have addresses of.
     PoolCidr, CIDR, [
-        ("isCIDRv4(self)", r#"'"' + self + (isCIDR(self) ? '" is no IPv4 prefix; pools are IPv4 only' : '" is no CIDR')"#),
+        ("isCIDR(self)", r#"'"' + self + '" is no CIDR'"#),
+        ("!isCIDR(self) || cidr(self).ip().family() == 4", r#"'"' + self + '" is no IPv4 prefix; pools are IPv4 only'"#),
         (HOST_BITS_RULE, HOST_BITS_MESSAGE),
-        ("!isCIDRv4(self) || cidr(self).prefixLength() >= 10",
-         r#"'"' + self + '" is larger than a /10; give the part of it that subscribers really get'"#),
-        ("!isCIDRv4(self) || !(cidr('0.0.0.0/8').containsIP(cidr(self).ip()) || cidr('127.0.0.0/8').containsIP(cidr(self).ip()) || cidr('224.0.0.0/3').containsIP(cidr(self).ip()))",
+        (format!("!({IS_IPV4_CIDR}) || cidr(self).prefixLength() >= {}", limits::SHORTEST_POOL_PREFIX),
+         format!(r#"'"' + self + '" is larger than a /{}; give the part of it that subscribers really get'"#, limits::SHORTEST_POOL_PREFIX)),
+        (concat!("!(isCIDR(self) && cidr(self).ip().family() == 4) || !", no_host!("cidr(self).ip()")),
          r#"'"' + self + '" has no addresses that a host can have'"#),
     ]
 );

@@ -17,7 +17,7 @@ pub const POOLS: u32 = 64;
 pub const POOL_PREFIXES: u32 = 64;
 
 /// Excluded ranges of one prefix.
-pub const EXCLUDES: u32 = 64;
+pub const EXCLUDES: u32 = 32;
 
 /// DNS servers: IPCP has options for two (RFC 1877, sections 1.1 and 1.3).
 pub const DNS_SERVERS: u32 = 2;

@@ -15,8 +15,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::{
     CustomResourceExt as _,
     core::cel::{
-        CompiledSchema, ErrorKind, ValidationError, apply_defaults, compile_schema,
-        validate_compiled,
+        CompiledSchema, ErrorKind, ValidationError, ValidationErrors, apply_defaults,
+        compile_schema, validate_compiled,
     },
 };
 use serde_json::{Value, json};
@@ -88,14 +88,19 @@ pub(crate) fn check(document: &Value) -> (Value, Vec<Violation>) {
     let mut value = document.clone();
     structure::check_and_prune(&SCHEMA.value, &mut value, &mut violations);
     let value = apply_defaults(&SCHEMA.value, &value);
-    let shaped = violations.is_empty();
-    let broken = validate_compiled(&SCHEMA.compiled, &value, None).err();
-    violations.extend(
-        broken
-            .into_iter()
-            .flatten()
-            .filter_map(|error| violation(error, shaped)),
-    );
+    let broken = validate_compiled(&SCHEMA.compiled, &value, None)
+        .err()
+        .map(ValidationErrors::into_vec);
+    let (said_no, failed): (Vec<_>, Vec<_>) = broken
+        .into_iter()
+        .flatten()
+        .partition(|error| error.kind == ErrorKind::ValidationFailure);
+    violations.extend(said_no.into_iter().map(violation));
+    // A rule that could not be evaluated stumbled over what another has reported already. If none
+    // has, the document is refused for it: nothing passes that was not checked.
+    if violations.is_empty() {
+        violations.extend(failed.into_iter().map(violation));
+    }
     violations.extend(rules::check(&value));
     violations
         .sort_by_cached_key(|violation| (natural(&violation.path), violation.message.clone()));
@@ -132,11 +137,8 @@ static SCHEMA: LazyLock<RootSchema> = LazyLock::new(|| {
     }
 });
 
-/// Of a rule's failures only a plain "no" says something about a document of the wrong shape: the
-/// others are the consequence of what the structure has reported already.
-fn violation(error: ValidationError, shaped: bool) -> Option<Violation> {
-    (shaped || error.kind == ErrorKind::ValidationFailure)
-        .then(|| Violation::new(error.field_path, error.message))
+fn violation(error: ValidationError) -> Violation {
+    Violation::new(error.field_path, error.message)
 }
 
 /// Makes the generated schema what the API server takes without complaint and without surprise:

@@ -18,10 +18,14 @@
 
 mod blast;
 mod cleanup;
+mod demo;
+mod house;
 mod http;
 mod lac;
+mod lnsd;
 mod manifest;
 mod net;
+mod scenario;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -48,6 +52,18 @@ enum Command {
         #[command(flatten)]
         course: lac::Course,
     },
+    /// Runs scenarios with a running lnsd, all or those whose names contain a word given
+    Scenario {
+        /// Words
+        names: Vec<String>,
+        /// Print what there is
+        #[arg(long)]
+        list: bool,
+    },
+    /// Shows one LNS, 4 tunnels and 1,000 subscribers at work
+    Demo,
+    /// Checks the rules of the house that no compiler checks
+    House,
     /// Serves pseudo-random files with their SHA-256: GET /N is N MiB, PUT / takes an upload
     Http {
         /// Where to listen
@@ -93,6 +109,12 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<ExitCode> {
     match command {
         Command::Lac { options, course } => lac::run(*options, &course)?,
+        Command::Scenario { list: true, .. } => scenario::list(),
+        Command::Scenario { names, .. } => {
+            return Ok(verdict(cleanup::guard(move || scenario::run(&names))?));
+        }
+        Command::Demo => cleanup::guard(demo::run)?,
+        Command::House => return Ok(verdict(house::check()?)),
         Command::Http { listen } => {
             let listener =
                 TcpListener::bind(listen).with_context(|| format!("listening on {listen}"))?;
@@ -107,4 +129,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         } => lac::source(&to, rate, size, seconds)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn verdict(passed: bool) -> ExitCode {
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

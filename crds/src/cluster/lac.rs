@@ -29,7 +29,7 @@ pub struct Lac {
     #[serde(default = "any_host_name")]
     #[schemars(length(min = 1, max = crate::limits::HOST_NAME))]
     #[x_kube(validation = Rule::new("self.matches('^[!-Z^-z|~]+$')")
-        .message(kube::core::Message::Expression(
+        .message(Message::Expression(
             "'\"' + self + '\" is no pattern for a host name: * stands for any run of characters and ? for one; blanks, brackets, braces and backslashes are not known'".into())))]
     pub host_name: String,
 

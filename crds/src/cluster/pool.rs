@@ -40,9 +40,9 @@ pub struct Pool {
 /// One prefix of a pool.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!isCIDR(self.cidr) || self.exclude.all(e, !isCIDR(e) || cidr(self.cidr).containsCIDR(e))")
-    .message(kube::core::Message::Expression(
-        "self.exclude.filter(e, !cidr(self.cidr).containsCIDR(e)).map(e, '\"' + e + '\"').join(', ') + ' lies outside of ' + self.cidr + ', or not wholly inside; exclude only what the prefix has'".into()))
+#[x_kube(validation = Rule::new("!isCIDR(self.cidr) || self.exclude.all(e, !isCIDR(e) || cidr(e).ip().family() != 4 || cidr(self.cidr).containsCIDR(e))")
+    .message(Message::Expression(
+        "'of ' + self.exclude.join(', ') + ' not all is inside of ' + self.cidr + '; exclude only what the prefix has'".into()))
     .field_path(".exclude"))]
 pub struct PoolPrefix {
     /// The prefix, IPv4. A change takes effect for new sessions.

@@ -32,7 +32,7 @@ pub struct Service {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = crate::limits::HOST_NAME))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$')")
-        .message(kube::core::Message::Expression(
+        .message(Message::Expression(
             "'\"' + self + '\" is no host name: letters, digits, dots, hyphens and underscores only, with a letter or digit at both ends'".into())))]
     pub host_name: Option<String>,
 
@@ -73,7 +73,7 @@ pub struct Core {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 15))]
     #[x_kube(validation = Rule::new("self.matches('^[^/:[:space:]]+$') && self != '.' && self != '..'")
-        .message(kube::core::Message::Expression(
+        .message(Message::Expression(
             "'\"' + self + '\" is no name of a network interface: no blanks, slashes or colons'".into())))]
     pub interface: Option<String>,
 }

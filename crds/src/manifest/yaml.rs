@@ -63,7 +63,9 @@ fn fault(error: &Error) -> Fault {
         Error::DuplicateMappingKey { key: None, .. } => "a key is there twice".to_owned(),
         Error::Budget { .. } => "is larger or deeper than any manifest".to_owned(),
         Error::UnknownAnchor { .. } => "an alias without its anchor".to_owned(),
-        Error::Message { msg, .. } => format!("is not YAML: {}", plain(msg)),
+        Error::Message { msg, .. } | Error::ExternalMessage { msg, .. } => {
+            format!("is not YAML: {}", plain(msg))
+        }
         _ => "is not YAML".to_owned(),
     };
     Fault {

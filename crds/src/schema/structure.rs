@@ -207,7 +207,7 @@ pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
     let nearest = known.iter().map(|other| (distance(other), other)).min();
     match nearest {
         Some((distance, other)) if distance <= 2 => format!("unknown field; {other} is known"),
-        Some(_) | None => format!("unknown field; known here are {}", known.join(", ")),
+        Some(_) | None => format!("unknown field; known here: {}", known.join(", ")),
     }
 }
 

@@ -1,1 +1,217 @@
+//! What holds for the schema as a whole.
 
+use super::*;
+
+const COMMITTED: &str = include_str!("../../lnsclusters.kubelns.io.yaml");
+
+/// Visits every node of a schema with the path of the field that it describes.
+fn visit(schema: &Value, path: &str, see: &mut impl FnMut(&str, &Value)) {
+    see(path, schema);
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        visit(field, &format!("{path}.{name}"), see);
+    }
+    for inner in ["items", "additionalProperties"] {
+        if schema[inner].is_object() {
+            visit(&schema[inner], &format!("{path}[]"), see);
+        }
+    }
+}
+
+#[test]
+fn the_committed_definition_is_what_crdgen_prints() {
+    assert_eq!(
+        COMMITTED,
+        crd_yaml().unwrap(),
+        "run: cargo run -p lns-api --bin crdgen > crds/lnsclusters.kubelns.io.yaml"
+    );
+}
+
+#[test]
+fn every_field_says_when_a_change_takes_effect() {
+    let mut seen = 0;
+    visit(
+        &SCHEMA.value["properties"]["spec"],
+        "spec",
+        &mut |path, schema| {
+            if path == "spec" || path.ends_with("[]") {
+                return;
+            }
+            let description = schema["description"]
+                .as_str()
+                .unwrap_or_default()
+                .replace('\n', " ");
+            let when = [
+                "at once",
+                "for new sessions",
+                "for new tunnels",
+                "at the next start",
+                "is said at each field",
+                "takes effect when",
+            ];
+            assert!(
+                description.contains("takes effect")
+                    && when.iter().any(|when| description.contains(when)),
+                "{path}: {description:?}"
+            );
+            seen += 1;
+        },
+    );
+    assert!(seen > 50, "{seen} fields");
+}
+
+#[test]
+fn every_list_string_and_number_has_bounds() {
+    visit(
+        &SCHEMA.value["properties"]["spec"],
+        "spec",
+        &mut |path, schema| match schema["type"].as_str() {
+            Some("array") => {
+                assert!(schema["maxItems"].is_u64(), "{path}");
+                assert!(schema["x-kubernetes-list-type"].is_string(), "{path}");
+            }
+            Some("string") => assert!(
+                schema["maxLength"].is_u64() || schema["enum"].is_array(),
+                "{path}"
+            ),
+            Some("integer") => assert!(
+                schema["minimum"].is_number() && schema["maximum"].is_number(),
+                "{path}"
+            ),
+            Some("object") => assert!(
+                schema["properties"].is_object() || schema["maxProperties"].is_u64(),
+                "{path}"
+            ),
+            other => panic!("{path} is of type {other:?}"),
+        },
+    );
+}
+
+#[test]
+fn the_schema_has_no_keyword_that_is_not_checked() {
+    let known = [
+        "additionalProperties",
+        "default",
+        "description",
+        "enum",
+        "format",
+        "items",
+        "maxItems",
+        "maxLength",
+        "maxProperties",
+        "maximum",
+        "minItems",
+        "minLength",
+        "minimum",
+        "properties",
+        "required",
+        "type",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-list-type",
+        "x-kubernetes-validations",
+    ];
+    visit(&SCHEMA.value, "", &mut |path, schema| {
+        for keyword in schema.as_object().unwrap().keys() {
+            assert!(known.contains(&keyword.as_str()), "{path}: {keyword}");
+        }
+        let format = schema["format"].as_str();
+        assert!(
+            format.is_none_or(|format| format == "int32"),
+            "{path}: {format:?}"
+        );
+    });
+}
+
+#[test]
+fn no_value_is_a_boolean_to_a_yaml_1_1_reader() {
+    let booleans = [
+        "y", "n", "yes", "no", "on", "off", "true", "false", "null", "~",
+    ];
+    visit(&SCHEMA.value, "", &mut |path, schema| {
+        for value in schema["enum"].as_array().into_iter().flatten() {
+            assert!(
+                !booleans.contains(&value.as_str().unwrap().to_lowercase().as_str()),
+                "{path}: {value}"
+            );
+        }
+    });
+}
+
+#[test]
+fn every_rule_compiles() {
+    fn errors(schema: &CompiledSchema) -> usize {
+        schema.compilation_errors().len()
+    }
+    assert_eq!(errors(&SCHEMA.compiled), 0);
+    let mut rules = 0;
+    visit(&SCHEMA.value, "", &mut |path, schema| {
+        for rule in schema["x-kubernetes-validations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            rules += 1;
+            let one = json!({ "type": schema["type"], "x-kubernetes-validations": [rule] });
+            assert_eq!(errors(&compile_schema(&one)), 0, "{path}: {rule}");
+        }
+    });
+    assert!(rules > 25, "{rules} rules");
+}
+
+/// The evaluator here knows functions that the API server does not, and the API server refuses a
+/// message whose length it cannot bound.
+#[test]
+fn every_rule_and_message_is_one_that_the_api_server_takes() {
+    visit(&SCHEMA.value, "", &mut |path, schema| {
+        for rule in schema["x-kubernetes-validations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let text = rule["rule"].as_str().unwrap();
+            for foreign in ["isIPv4", "isIPv6", "isCIDRv4", "isCIDRv6"] {
+                assert!(!text.contains(foreign), "{path}: {text}");
+            }
+            let message = rule["messageExpression"].as_str().unwrap_or_default();
+            for unbounded in ["string(", ".map(", ".filter("] {
+                assert!(!message.contains(unbounded), "{path}: {message}");
+            }
+            if let Some(field) = rule["fieldPath"].as_str() {
+                let pointer = field.replace('.', "/properties/");
+                assert!(
+                    schema.pointer(&pointer).is_some(),
+                    "{path}: {field} is no field"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn paths_are_ordered_by_their_indices_as_numbers() {
+    let mut paths = ["a[10].b", "a[9].c", "a[9].b", "a", "a[100]"];
+    paths.sort_by_key(|path| natural(path));
+    assert_eq!(paths, ["a", "a[9].b", "a[9].c", "a[10].b", "a[100]"]);
+}
+
+#[test]
+fn a_null_counts_as_absent() {
+    let text = include_str!("../../examples/minimal.yaml")
+        .replace("    from:", "    admission:\n    hostName: null\n    from:");
+    let document: Value = serde_saphyr::from_multiple(&text).unwrap().swap_remove(0);
+    let cluster = validate(&document).unwrap();
+    assert_eq!(cluster.spec.lacs[0].host_name, "*");
+    assert_eq!(
+        cluster.spec.lacs[0].admission,
+        crate::cluster::Admission::Accept
+    );
+    assert_eq!(cluster.host_name(), "edge");
+}
+
+#[test]
+fn an_accepted_cluster_written_out_is_accepted_again() {
+    let document: Value = serde_saphyr::from_multiple(include_str!("../../examples/full.yaml"))
+        .unwrap()
+        .swap_remove(0);
+    let cluster = validate(&document).unwrap();
+    assert_eq!(validate(&json!(cluster)).unwrap(), cluster);
+}

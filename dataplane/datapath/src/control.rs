@@ -209,7 +209,7 @@ impl Control {
             self.addresses.remove(address, index);
         }
         self.mark_cleared();
-        Some(report(index, &found.path, &tables)?)
+        report(index, &found.path, &tables)
     }
 
     fn report(&self, index: SlotIndex, tunnel: TunnelId, session: SessionId) -> Option<PathReport> {

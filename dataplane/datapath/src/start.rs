@@ -59,7 +59,9 @@ impl Datapath {
             alive: Some(alive),
             threads: Vec::new(),
         };
-        for (number, (queue, sockets)) in queues.into_iter().zip(sockets.drain(..)).enumerate() {
+        let punts = core::iter::repeat_n(punts, config.workers);
+        let owned = queues.into_iter().zip(sockets.drain(..)).zip(punts);
+        for (number, ((queue, sockets), punts)) in owned.enumerate() {
             let ended = ended
                 .try_clone()
                 .map_err(|source| StartError::Thread { source })?;
@@ -68,7 +70,7 @@ impl Datapath {
                 number,
                 queue,
                 sockets,
-                Arc::clone(&punts),
+                punts,
                 config.icmp_source,
             )
             .map_err(|NoMemory { octets }| StartError::Memory { octets })?;
@@ -94,7 +96,7 @@ impl Datapath {
     /// What the workers and the control have counted since the start.
     pub fn stats(&self) -> Stats {
         let threads = self.shared.worker_counters.iter();
-        Stats::sum(threads.chain(std::iter::once(&*self.shared.control_counters)))
+        Stats::sum(threads.chain(core::iter::once(&*self.shared.control_counters)))
     }
 
     /// Whether all workers run. A worker never ends by itself; if one has, packets are being lost and

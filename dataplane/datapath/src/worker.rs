@@ -317,19 +317,16 @@ impl Up<'_> {
 
 impl UpstreamSink for Up<'_> {
     fn forward(&mut self, packet: &[u8]) -> bool {
-        match write(self.queue, packet) {
-            Ok(_) => {
-                add(&self.counters.up_packets, 1);
-                add(
-                    &self.counters.up_octets,
-                    u64::try_from(packet.len()).unwrap_or(0),
-                );
-                true
-            }
-            Err(_) => {
-                self.counters.count_drop(DropReason::InterfaceError);
-                false
-            }
+        if write(self.queue, packet).is_ok() {
+            add(&self.counters.up_packets, 1);
+            add(
+                &self.counters.up_octets,
+                u64::try_from(packet.len()).unwrap_or(0),
+            );
+            true
+        } else {
+            self.counters.count_drop(DropReason::InterfaceError);
+            false
         }
     }
 

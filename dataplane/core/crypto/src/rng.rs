@@ -1,4 +1,4 @@
-//! The core's only source of randomness: a ChaCha12 stream from a seed that the caller gives.
+//! The core's only source of randomness: a `ChaCha12` stream from a seed that the caller gives.
 //!
 //! The process seeds it from the operating system; a test or the simulator from a number, and then
 //! every id, challenge and magic number of a run repeats.

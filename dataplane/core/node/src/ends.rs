@@ -127,7 +127,7 @@ impl Node {
                 return;
             };
             if let Some((_, slot)) = self.index.first_session(tunnel) {
-                drop(self.remove_session(slot, reason, now))
+                self.remove_session(slot, reason, now);
             } else {
                 self.teardown.pop_front();
                 self.calls_cleared(tunnel, now);

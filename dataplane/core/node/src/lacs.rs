@@ -108,7 +108,9 @@ impl Lacs {
             self.entries.push(entry);
         }
         old.retain(|entry| entry.tunnels > 0);
-        old.iter_mut().for_each(|entry| entry.profile = None);
+        for entry in &mut old {
+            entry.profile = None;
+        }
         self.entries.extend(old);
     }
 

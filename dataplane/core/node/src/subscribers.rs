@@ -202,7 +202,9 @@ mod tests {
         let mut login = |slot, now| {
             let judged = present.admit(&replace, &user, SlotIndex(slot), now);
             if let Judgement::Replace(ended) = &judged {
-                ended.iter().for_each(|ended| present.remove(&user, *ended));
+                for ended in ended {
+                    present.remove(&user, *ended);
+                }
             }
             judged != Judgement::Refuse
         };

@@ -75,9 +75,9 @@ impl SendBatch {
             add(&counters.send_calls, 1);
             let skip = match send(socket, left, buffer) {
                 Ok(sent) => sent.max(1),
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted => 0,
-                    io::ErrorKind::WouldBlock => {
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EINTR) => 0,
+                    Some(libc::EAGAIN | libc::ENOBUFS) => {
                         counters.count_drops(
                             DropReason::SocketFull,
                             u64::try_from(left.len()).unwrap_or(0),

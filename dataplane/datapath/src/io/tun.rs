@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use crate::config::StartError;
 
-/// The ioctl that makes or joins an interface (linux/if_tun.h).
+/// The ioctl that makes or joins an interface (`linux/if_tun.h`).
 const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
 
 /// A new interface with that many queues.

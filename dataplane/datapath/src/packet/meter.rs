@@ -27,10 +27,11 @@ impl Meter {
             Some(cost) => cost,
             None => u64::MAX,
         };
-        Self {
-            cost,
-            ahead: cost.saturating_mul(burst),
-        }
+        let ahead = match cost.checked_mul(burst) {
+            Some(ahead) => ahead,
+            None => 0,
+        };
+        Self { cost, ahead }
     }
 
     /// Whether one more is allowed at `now`; if so, it is accounted in `state`, which begins at 0. Two

@@ -157,20 +157,25 @@ impl<S: UpstreamSink> Session<'_, S> {
             Arrival::Next => {
                 self.pass(frame);
                 let next = arrivals.expected;
-                arrivals.expected =
-                    reorder.release(found, next, false, now, |frame| self.pass(frame));
+                arrivals.expected = reorder.release(found, next, false, now, |frame| {
+                    self.pass(frame);
+                });
             }
             Arrival::Early => match reorder.hold(found, ns, frame, now) {
                 Hold::Held => {}
                 Hold::Duplicate => self.drop(DropReason::SequenceOld),
                 Hold::Full => {
-                    reorder.release(found, waited_for, true, now, |frame| self.pass(frame));
+                    reorder.release(found, waited_for, true, now, |frame| {
+                        self.pass(frame);
+                    });
                     self.pass(frame);
                     arrivals.expected = ns.wrapping_add(1);
                 }
             },
             Arrival::Jump => {
-                reorder.release(found, waited_for, true, now, |frame| self.pass(frame));
+                reorder.release(found, waited_for, true, now, |frame| {
+                    self.pass(frame);
+                });
                 self.pass(frame);
             }
             Arrival::Old => self.drop(DropReason::SequenceOld),
@@ -182,7 +187,7 @@ impl<S: UpstreamSink> Session<'_, S> {
         let (found, now) = (self.found, self.now);
         let mut arrivals = Arrivals::load(&found.slot.arrivals);
         arrivals.expected = reorder.release(found, arrivals.expected, true, now, |frame| {
-            self.pass(frame)
+            self.pass(frame);
         });
         arrivals.store(&found.slot.arrivals);
     }

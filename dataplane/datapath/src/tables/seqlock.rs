@@ -70,44 +70,42 @@ mod tests {
     fn a_reader_never_sees_a_mix_of_two_writes() {
         let version = AtomicU32::new(0);
         let words: [AtomicU64; 4] = core::array::from_fn(|_| AtomicU64::new(0));
-        let stop = AtomicBool::new(false);
+        let (stop, changes) = (AtomicBool::new(false), AtomicU64::new(0));
         std::thread::scope(|scope| {
-            let readers: Vec<_> = (0..2)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let (mut seen, mut last) = (0_u32, 0);
-                        while !stop.load(Ordering::Relaxed) {
-                            let load = || words.each_ref().map(|word| word.load(Ordering::Relaxed));
-                            let Ok(values) = read(&version, load) else {
-                                continue;
-                            };
-                            assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
-                            if values[0] != last {
-                                last = values[0];
-                                seen = seen.saturating_add(1);
-                            }
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut last = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        let load = || words.each_ref().map(|word| word.load(Ordering::Relaxed));
+                        let Ok(values) = read(&version, load) else {
+                            continue;
+                        };
+                        assert!(values.iter().all(|value| *value == values[0]), "{values:?}");
+                        if values[0] != last {
+                            last = values[0];
+                            changes.fetch_add(1, Ordering::Relaxed);
                         }
-                        seen
-                    })
-                })
-                .collect();
-            for value in 0..300_000_u64 {
-                write(&version, || {
-                    words
-                        .iter()
-                        .for_each(|word| word.store(value, Ordering::Relaxed))
+                    }
                 });
-                if value.is_multiple_of(1024) {
-                    std::thread::yield_now();
+            }
+            // Until the readers have run beside the writer often enough, or for so long that they
+            // never will.
+            for value in 0..50_000_000_u64 {
+                write(&version, || {
+                    for word in &words {
+                        word.store(value, Ordering::Relaxed);
+                    }
+                });
+                if value > 200_000 && changes.load(Ordering::Relaxed) > 10_000 {
+                    break;
                 }
             }
             stop.store(true, Ordering::Relaxed);
-            let seen: u32 = readers
-                .into_iter()
-                .map(|reader| reader.join().unwrap())
-                .sum();
-            assert!(seen > 10, "the readers ran beside the writer: {seen}");
         });
+        assert!(
+            changes.into_inner() > 100,
+            "the readers ran beside the writer"
+        );
     }
 
     #[test]

@@ -90,4 +90,9 @@ impl Receiver {
         self.kept
             .binary_search_by_key(&ahead, |kept| self.expected.distance(kept.ns))
     }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.kept.capacity()
+    }
 }

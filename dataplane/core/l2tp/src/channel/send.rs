@@ -189,4 +189,9 @@ impl Sender {
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.queue.capacity()
+    }
 }

@@ -1,1 +1,20 @@
+//! A session against peers written out octet by octet, and against a client that negotiates.
 
+mod auth;
+mod bench;
+mod client;
+mod hostile;
+mod lcp;
+mod network;
+mod pair;
+mod proxy;
+
+use super::Session;
+
+#[test]
+fn a_million_sessions_fit_the_control_memory_of_a_node() {
+    // Beside itself a session owns a name and an answer: two texts of some tens of octets.
+    let octets = size_of::<Session>();
+    println!("Session: {octets} octets");
+    assert!(octets <= 384, "{octets}");
+}
