@@ -1,0 +1,324 @@
+//! `lnsd` as a user runs it: a process in the LNS's namespace, a manifest on disk, the commands.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::cleanup::{self, Leftover};
+use crate::http;
+use crate::manifest::Manifest;
+use crate::net::Namespace;
+
+/// How long a start may take on a busy machine.
+const START: Duration = Duration::from_secs(20);
+
+/// A running `lnsd`. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Lnsd<'a> {
+    namespace: &'a Namespace,
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl<'a> Lnsd<'a> {
+    /// Starts it and waits until it serves subscribers.
+    pub(crate) fn start(namespace: &'a Namespace, manifest: &Manifest) -> Result<Self> {
+        Self::start_text(namespace, &manifest.yaml())
+    }
+
+    /// The same with the manifest's text.
+    pub(crate) fn start_text(namespace: &'a Namespace, manifest: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("cluster.yaml"), manifest)?;
+        let mut lnsd = Self {
+            child: spawn(namespace, folder.path())?,
+            namespace,
+            folder,
+        };
+        lnsd.wait_ready()?;
+        Ok(lnsd)
+    }
+
+    /// Starts it again after it ended, with the same manifest and state folder.
+    pub(crate) fn restart(&mut self) -> Result<()> {
+        self.child = spawn(self.namespace, self.folder.path())?;
+        self.wait_ready()
+    }
+
+    /// Writes another manifest into the file that the process reads.
+    pub(crate) fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
+        // Written beside and moved over, so that the process never reads half of it.
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, manifest.yaml())?;
+        Ok(std::fs::rename(new, self.manifest_path())?)
+    }
+
+    /// Where the manifest is.
+    pub(crate) fn manifest_path(&self) -> PathBuf {
+        self.folder.path().join("cluster.yaml")
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let id = Pid::from_raw(i32::try_from(self.child.id())?);
+        kill(id, signal).with_context(|| format!("sending {signal}"))
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait_exit(&mut self, patience: Duration) -> Result<ExitStatus> {
+        let give_up = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                cleanup::forget(&process(&self.child));
+                return Ok(status);
+            }
+            ensure!(
+                Instant::now() < give_up,
+                "lnsd did not end within {} s\n{}",
+                patience.as_secs(),
+                self.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What a command prints, for people.
+    pub(crate) fn table(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments)?;
+        ensure!(
+            output.status.success(),
+            "lnsd {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// What a command prints, for programs.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let text = self.table(&[arguments, &["-o", "json"]].concat())?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("lnsd {} -o json: {text}", arguments.join(" ")))
+    }
+
+    /// The rows of a command's JSON answer, below `key`.
+    pub(crate) fn rows(&self, key: &str, arguments: &[&str]) -> Result<Vec<Value>> {
+        let answer = self.json(arguments)?;
+        let rows = answer
+            .get(key)
+            .unwrap_or(&answer)
+            .as_array()
+            .with_context(|| format!("no list `{key}` in {answer}"))?;
+        Ok(rows.clone())
+    }
+
+    /// A number of `lnsd status`.
+    pub(crate) fn status(&self, key: &str) -> Result<u64> {
+        let answer = self.json(&["status"])?;
+        answer
+            .get(key)
+            .and_then(Value::as_u64)
+            .with_context(|| format!("no number `{key}` in {answer}"))
+    }
+
+    /// Runs a command of the same program against this process.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Result<std::process::Output> {
+        self.namespace.output(
+            Command::new(program()?)
+                .args(arguments)
+                .arg("--state")
+                .arg(self.folder.path().join("state")),
+        )
+    }
+
+    /// The sum of a metric over all its series whose labels contain every one of `labels`, such as
+    /// `reason="source_check"`. A metric that is not there is 0.
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> Result<u64> {
+        let text = self.get("/metrics")?.1;
+        Ok(text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter(|line| line.split(['{', ' ']).next() == Some(name))
+            .filter(|line| labels.iter().all(|label| line.contains(label)))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum::<f64>() as u64)
+    }
+
+    /// The whole text of `/metrics` without comments, for comparison.
+    pub(crate) fn metrics(&self) -> Result<Vec<String>> {
+        let text = self.get("/metrics")?.1;
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        Ok(lines.map(str::to_owned).collect())
+    }
+
+    /// A GET of the admin address.
+    pub(crate) fn get(&self, path: &str) -> Result<(u16, String)> {
+        let admin = SocketAddr::from(ADMIN);
+        self.namespace.enter(|| http::get(admin, path))?
+    }
+
+    /// Waits until `what` holds.
+    pub(crate) fn wait(
+        &self,
+        patience: Duration,
+        what: &str,
+        mut holds: impl FnMut(&Self) -> Result<bool>,
+    ) -> Result<()> {
+        let give_up = Instant::now() + patience;
+        while !holds(self)? {
+            ensure!(
+                Instant::now() < give_up,
+                "not within {} s: {what}\n{}",
+                patience.as_secs(),
+                self.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> String {
+        let octets = std::fs::read(self.folder.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&octets).into_owned()
+    }
+
+    /// The last lines of the log, indented, for a failure's message.
+    pub(crate) fn log_tail(&self) -> String {
+        tail(&self.log())
+    }
+
+    /// CPU time of the process so far, user and system.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat")?;
+        let field = |n| rest.split_whitespace().nth(n).and_then(|n| n.parse::<u64>().ok());
+        let (user, system) = field(11).zip(field(12)).context("/proc/PID/stat")?;
+        // Linux counts in hundredths of a second there, whatever its tick is.
+        Ok(Duration::from_millis((user + system) * 10))
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        let give_up = Instant::now() + START;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                cleanup::forget(&process(&self.child));
+                bail!("lnsd ended with {status}\n{}", self.log_tail());
+            }
+            if matches!(self.get("/readyz"), Ok((200, _))) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < give_up,
+                "lnsd is not ready after {} s\n{}",
+                START.as_secs(),
+                self.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Lnsd<'_> {
+    fn drop(&mut self) {
+        cleanup::forget(&process(&self.child));
+        // Both fail only if it has ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// Runs `lnsd run` to its end, which is expected to come by itself: exit code and standard error.
+pub(crate) fn run_to_end(namespace: &Namespace, manifest: &str) -> Result<(i32, String)> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("cluster.yaml"), manifest)?;
+    let mut child = spawn(namespace, folder.path())?;
+    let give_up = Instant::now() + START;
+    while child.try_wait()?.is_none() && Instant::now() < give_up {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    cleanup::forget(&process(&child));
+    let ended = child.try_wait()?;
+    if ended.is_none() {
+        child.kill()?;
+        child.wait()?;
+    }
+    let log = std::fs::read_to_string(folder.path().join("log"))?;
+    let status = ended.with_context(|| format!("lnsd went on running\n{}", tail(&log)))?;
+    Ok((status.code().unwrap_or(-1), log))
+}
+
+/// Runs `lnsd check` on a manifest's text: exit code and all that it printed.
+pub(crate) fn check(manifest: &str) -> Result<(i32, String)> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("cluster.yaml");
+    std::fs::write(&path, manifest)?;
+    let output = Command::new(program()?)
+        .args(["check", "--manifest"])
+        .arg(&path)
+        .output()?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&text).into_owned(),
+    ))
+}
+
+/// The program: `$LNSD`, or the one that was built beside this one.
+pub(crate) fn program() -> Result<PathBuf> {
+    let path = match std::env::var_os("LNSD") {
+        Some(path) => PathBuf::from(path),
+        None => std::env::current_exe()?.with_file_name("lnsd"),
+    };
+    ensure!(
+        path.exists(),
+        "there is no {}: build it with `cargo build -p lnsd`",
+        path.display()
+    );
+    Ok(path)
+}
+
+const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9171);
+
+fn spawn(namespace: &Namespace, folder: &Path) -> Result<Child> {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))?;
+    let child = namespace.spawn(
+        Command::new(program()?)
+            .arg("run")
+            .arg("--manifest")
+            .arg(folder.join("cluster.yaml"))
+            .args(["--admin", &SocketAddr::from(ADMIN).to_string()])
+            .arg("--state")
+            .arg(folder.join("state"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log),
+    )?;
+    cleanup::remember(process(&child));
+    Ok(child)
+}
+
+fn process(child: &Child) -> Leftover {
+    Leftover::Process(i32::try_from(child.id()).unwrap_or(0))
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    let first = lines.len().saturating_sub(12);
+    let tail = lines.get(first..).unwrap_or_default();
+    tail.iter().map(|line| format!("        | {line}\n")).collect()
+}

@@ -1,0 +1,138 @@
+//! Scenarios: a running `lnsd`, a LAC, and what can be seen of both from outside.
+//!
+//! Each makes its own namespaces and its own `lnsd`, so that none depends on another and any can be
+//! run alone: `lns-e2e scenario NAME...`.
+
+mod command;
+mod datapath;
+mod isolation;
+mod lifecycle;
+mod login;
+mod peer;
+mod proxy;
+mod scale;
+mod session;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+pub(crate) use self::scale::{Rate, downstream, upstream};
+use crate::http;
+use crate::lac::Options;
+use crate::lnsd::Lnsd;
+use crate::manifest::Manifest;
+use crate::net::{self, Topology};
+
+/// One scenario.
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario {
+    /// What it is called on the command line.
+    name: &'static str,
+    /// What it shows, in a few words.
+    says: &'static str,
+    /// Runs it. The text says what was measured, if anything was.
+    run: fn() -> Result<String>,
+}
+
+/// The port of the HTTP server in the core.
+pub(crate) const HTTP: u16 = 8080;
+
+fn all() -> Vec<Scenario> {
+    [
+        login::SCENARIOS,
+        peer::SCENARIOS,
+        proxy::SCENARIOS,
+        datapath::SCENARIOS,
+        isolation::SCENARIOS,
+        session::SCENARIOS,
+        lifecycle::SCENARIOS,
+        command::SCENARIOS,
+        scale::SCENARIOS,
+    ]
+    .concat()
+}
+
+/// Prints what there is.
+pub(crate) fn list() {
+    for scenario in all() {
+        println!("{:<28} {}", scenario.name, scenario.says);
+    }
+}
+
+/// Runs the scenarios whose names contain one of `names` (all without names), prints a line each
+/// and `N passed, N failed`. Says whether all passed.
+pub(crate) fn run(names: &[String]) -> Result<bool> {
+    let chosen: Vec<_> = all()
+        .into_iter()
+        .filter(|scenario| {
+            names.is_empty() || names.iter().any(|name| scenario.name.contains(name.as_str()))
+        })
+        .collect();
+    if chosen.is_empty() {
+        bail!("no scenario is called {}; `lns-e2e scenario --list` shows them", names.join(", "));
+    }
+    let mut failed = 0;
+    for scenario in &chosen {
+        let started = Instant::now();
+        // A panic is one scenario's failure; what it made is removed as it unwinds.
+        let result = std::panic::catch_unwind(scenario.run);
+        let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));
+        report(scenario, started.elapsed(), &result)?;
+        failed += usize::from(result.is_err());
+    }
+    println!("{} passed, {failed} failed", chosen.len() - failed);
+    Ok(failed == 0)
+}
+
+fn report(scenario: &Scenario, took: Duration, result: &Result<String>) -> Result<()> {
+    let colour = std::io::stdout().is_terminal();
+    let (mark, note) = match result {
+        Ok(note) => (if colour { "\x1b[32mok  \x1b[0m" } else { "ok  " }, note.clone()),
+        Err(_) => (if colour { "\x1b[31mFAIL\x1b[0m" } else { "FAIL" }, String::new()),
+    };
+    println!(
+        "{mark} {:<28} {:>6.1} s  {}{}",
+        scenario.name,
+        took.as_secs_f64(),
+        scenario.says,
+        if note.is_empty() { note } else { format!(": {note}") }
+    );
+    if let Err(error) = result {
+        println!("      {}", format!("{error:#}").trim_end());
+    }
+    Ok(std::io::stdout().flush()?)
+}
+
+/// What most scenarios begin with.
+pub(crate) fn topology() -> Result<Topology> {
+    Topology::create()
+}
+
+/// A LAC with one subscriber towards the LNS of the topology.
+pub(crate) fn options() -> Options {
+    Options {
+        from: net::LAC,
+        ..Options::towards(SocketAddr::from((net::VIP, 1701)))
+    }
+}
+
+/// Starts `lnsd` in `topology`.
+pub(crate) fn start<'a>(topology: &'a Topology, manifest: &Manifest) -> Result<Lnsd<'a>> {
+    Lnsd::start(&topology.lns, manifest)
+}
+
+/// Starts the HTTP server in the core and gives its address.
+pub(crate) fn serve_http(topology: &Topology) -> Result<SocketAddr> {
+    let address = SocketAddr::from((net::CORE, HTTP));
+    let listener = topology.core.enter(|| TcpListener::bind(address))??;
+    std::thread::spawn(move || http::serve(&listener));
+    Ok(address)
+}
+
+/// Fails with `what` unless `holds`.
+pub(crate) fn expect(holds: bool, what: impl std::fmt::Display) -> Result<()> {
+    if holds { Ok(()) } else { bail!("{what}") }
+}
