@@ -131,10 +131,9 @@ mod tests {
             let mut out = BTreeSet::new();
             for (take, index) in steps {
                 if take {
-                    match list.take() {
-                        Some(index) => prop_assert!(index < 70 && out.insert(index)),
-                        None => prop_assert_eq!(out.len(), 70),
-                    }
+                    let taken = list.take();
+                    prop_assert_eq!(taken.is_none(), out.len() == 70);
+                    prop_assert!(taken.is_none_or(|index| index < 70 && out.insert(index)));
                 } else {
                     prop_assert_eq!(list.give(index), out.remove(&index));
                 }

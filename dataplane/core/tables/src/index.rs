@@ -11,7 +11,7 @@ mod atomic;
 mod places;
 mod quarantine;
 mod scale;
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
 mod tests;
 mod writer;
 

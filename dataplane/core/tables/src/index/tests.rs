@@ -1,3 +1,9 @@
+#![cfg(not(loom))]
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows fails"
+)]
+
 use core::ops::Add as _;
 use std::collections::{BTreeMap, BTreeSet};
 

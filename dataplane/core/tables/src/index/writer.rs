@@ -26,9 +26,9 @@ const RESTED_PER_CALL: usize = 32;
 /// and the source address protects a session's data from a stranger (RFC 2661, 9.2).
 ///
 /// # Cost
-/// Every call is O(1): at most 64 pages or groups of ids are looked at, and [`RESTED_PER_CALL`] ids
-/// end their rest. An index at its limit goes on ending rests until one helps; each is paid for by
-/// the call that began it.
+/// Every call is O(1): at most 64 pages or groups of ids are looked at, and 32 ids end their rest.
+/// An index at its limit goes on ending rests until one helps; each is paid for by the call that
+/// began it. Taking a block that was closed over living sessions empties its 1024 entries.
 #[derive(Debug)]
 pub struct IndexWriter {
     limits: IndexLimits,
