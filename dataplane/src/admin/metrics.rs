@@ -1,0 +1,368 @@
+//! `/metrics`: what node and workers have counted, as OpenMetrics text.
+//!
+//! Nothing is kept between two scrapes: a snapshot is taken from the control task and written out.
+//! Labels come from fixed lists and from names in the manifest, never from a peer.
+
+use core::fmt;
+use core::sync::atomic::AtomicU64;
+use std::collections::BTreeMap;
+
+use lns_node::{Stats, limits, view};
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::cli::VERSION;
+use crate::run::control::Control;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// What the control task knows at the time of a scrape.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    status: view::Status,
+    lacs: Vec<view::Lac>,
+    pools: Vec<view::Pool>,
+    stats: Stats,
+    refused: BTreeMap<&'static str, u64>,
+    table_updates_refused: u64,
+    setups: Histogram,
+}
+
+impl Snapshot {
+    /// Taken in the control task.
+    pub(super) fn take(control: &Control) -> Self {
+        Self {
+            status: control.node.status(),
+            lacs: control.node.lacs(),
+            pools: control.node.pools(),
+            stats: control.node.stats().clone(),
+            refused: control.refused.clone(),
+            table_updates_refused: control.path.refused(),
+            setups: control.setups.clone(),
+        }
+    }
+}
+
+/// Writes one scrape.
+pub(super) fn encode(
+    snapshot: &Snapshot,
+    workers: &lns_datapath::Stats,
+    uptime_seconds: u64,
+) -> Result<String, fmt::Error> {
+    let mut page = Page(Registry::with_prefix("lns"));
+    sessions(&mut page, snapshot);
+    capacity(&mut page, snapshot);
+    traffic(&mut page, snapshot, workers);
+    outcomes(&mut page, snapshot);
+    page.gauges(
+        "build_info",
+        "The program, by version",
+        [(vec![("version", VERSION.to_owned())], 1)],
+    );
+    page.gauges(
+        "uptime_seconds",
+        "Seconds since the start",
+        [(vec![], uptime_seconds)],
+    );
+    let mut text = String::new();
+    text::encode(&mut text, &page.0)?;
+    Ok(text)
+}
+
+fn sessions(page: &mut Page, snapshot: &Snapshot) {
+    let status = &snapshot.status;
+    page.gauges(
+        "sessions",
+        "Sessions by state",
+        [
+            (one("state", "up"), status.sessions.into()),
+            (one("state", "opening"), status.sessions_opening.into()),
+        ],
+    );
+    let lacs = snapshot.lacs.iter();
+    page.gauges(
+        "tunnels",
+        "Tunnels by LAC, half-open ones included",
+        lacs.map(|lac| (one("lac", &lac.name), lac.tunnels.into())),
+    );
+    page.0.register(
+        "session_setup_seconds",
+        "From the Incoming-Call-Request to the open network protocol",
+        snapshot.setups.clone(),
+    );
+    let pools = snapshot.pools.iter().flat_map(|pool| {
+        [
+            ("free", pool.free),
+            ("used", pool.used),
+            ("resting", pool.resting),
+            ("excluded", pool.excluded),
+        ]
+        .map(|(state, addresses)| {
+            (
+                vec![("pool", pool.name.clone()), ("state", state.to_owned())],
+                addresses,
+            )
+        })
+    });
+    page.gauges("pool_addresses", "Addresses of a pool by state", pools);
+}
+
+fn capacity(page: &mut Page, snapshot: &Snapshot) {
+    let status = &snapshot.status;
+    let used: u64 = snapshot.pools.iter().map(|pool| pool.used).sum();
+    let free: u64 = snapshot.pools.iter().map(|pool| pool.free).sum();
+    let sessions = u64::from(status.sessions) + u64::from(status.sessions_opening);
+    let tunnels = u64::from(status.tunnels) + u64::from(status.tunnels_opening);
+    let samples = [
+        (
+            one("resource", "sessions"),
+            ratio(sessions, status.max_sessions.into()),
+        ),
+        (
+            one("resource", "tunnels"),
+            ratio(tunnels, limits::MAX_TUNNELS.into()),
+        ),
+        (
+            one("resource", "addresses"),
+            ratio(used, used.saturating_add(free)),
+        ),
+    ];
+    let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
+    for (labels, value) in samples {
+        family.get_or_create(&labels).set(value);
+    }
+    page.0.register(
+        "capacity_ratio",
+        "How much of a bounded resource is in use, 0 to 1",
+        family,
+    );
+}
+
+fn traffic(page: &mut Page, snapshot: &Snapshot, workers: &lns_datapath::Stats) {
+    page.counters(
+        "packets",
+        "IP packets forwarded, by direction",
+        [
+            (one("direction", "up"), workers.up_packets),
+            (one("direction", "down"), workers.down_packets),
+        ],
+    );
+    page.counters(
+        "octets",
+        "Octets of the IP packets forwarded, by direction",
+        [
+            (one("direction", "up"), workers.up_octets),
+            (one("direction", "down"), workers.down_octets),
+        ],
+    );
+    page.counters(
+        "fragments_sent",
+        "Fragments made of packets that were too large",
+        [(vec![], workers.fragments_sent)],
+    );
+    page.counters(
+        "icmp_sent",
+        "ICMP errors sent by the workers",
+        [(vec![], workers.icmp_sent)],
+    );
+    let mut drops: BTreeMap<&str, u64> = workers.reasons().collect();
+    for (reason, packets) in &snapshot.stats.drops {
+        *drops.entry(reason).or_default() += packets;
+    }
+    page.counters(
+        "drops",
+        "Packets dropped, by reason",
+        drops
+            .into_iter()
+            .map(|(reason, packets)| (one("reason", reason), packets)),
+    );
+}
+
+fn outcomes(page: &mut Page, snapshot: &Snapshot) {
+    let stats = &snapshot.stats;
+    let messages = stats
+        .control_messages
+        .iter()
+        .map(|((kind, result), count)| {
+            (
+                vec![
+                    ("type", (*kind).to_owned()),
+                    ("result", (*result).to_owned()),
+                ],
+                *count,
+            )
+        });
+    page.counters(
+        "control_messages",
+        "L2TP control messages handled, by type and result",
+        messages,
+    );
+    let failures = stats.failures.iter().map(|((stage, reason), count)| {
+        (
+            vec![
+                ("stage", stage.label().to_owned()),
+                ("reason", (*reason).to_owned()),
+            ],
+            *count,
+        )
+    });
+    page.counters(
+        "session_failures",
+        "Calls that ended before they were up, by stage and reason",
+        failures,
+    );
+    page.counters(
+        "session_ends",
+        "Sessions that ended after they were up, by reason",
+        by_reason(&stats.endings),
+    );
+    page.counters(
+        "tunnel_ends",
+        "Tunnels that ended, by reason",
+        by_reason(&stats.tunnel_endings),
+    );
+    page.counters(
+        "refused_lacs",
+        "LACs turned away, by reason",
+        by_reason(&snapshot.refused),
+    );
+    page.counters(
+        "overdue",
+        "What the back-stop sweep found overdue; anything but 0 is a bug",
+        [(vec![], stats.overdue)],
+    );
+    page.counters(
+        "table_updates_refused",
+        "Updates that the workers' tables could not keep; anything but 0 is a bug",
+        [(vec![], snapshot.table_updates_refused)],
+    );
+}
+
+fn by_reason(counts: &BTreeMap<&'static str, u64>) -> impl Iterator<Item = (Labels, u64)> {
+    counts
+        .iter()
+        .map(|(reason, count)| (one("reason", reason), *count))
+}
+
+fn one(name: &'static str, value: &str) -> Labels {
+    vec![(name, value.to_owned())]
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a ratio for a graph")]
+fn ratio(used: u64, all: u64) -> f64 {
+    if all == 0 {
+        0.0
+    } else {
+        used as f64 / all as f64
+    }
+}
+
+/// One answer being written.
+#[derive(Debug)]
+struct Page(Registry);
+
+impl Page {
+    fn gauges(&mut self, name: &str, help: &str, samples: impl IntoIterator<Item = (Labels, u64)>) {
+        let family = Family::<Labels, Gauge>::default();
+        for (labels, value) in samples {
+            family
+                .get_or_create(&labels)
+                .set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.0.register(name, help, family);
+    }
+
+    /// The encoder writes the names with `_total`.
+    fn counters(
+        &mut self,
+        name: &str,
+        help: &str,
+        samples: impl IntoIterator<Item = (Labels, u64)>,
+    ) {
+        let family = Family::<Labels, Counter>::default();
+        for (labels, value) in samples {
+            family.get_or_create(&labels).inc_by(value);
+        }
+        self.0.register(name, help, family);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lns_node::Stage;
+
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let setups = Histogram::new([0.1, 1.0]);
+        setups.observe(0.05);
+        let mut stats = Stats::default();
+        stats.failures.insert((Stage::Lcp, "timeout"), 3);
+        stats.control_messages.insert(("SCCRQ", "ok"), 7);
+        stats.drops.insert("unknown_tunnel", 5);
+        Snapshot {
+            status: view::Status {
+                host_name: "lns".to_owned(),
+                tunnels: 2,
+                tunnels_opening: 0,
+                sessions: 5,
+                sessions_opening: 1,
+                max_sessions: 12,
+                draining: false,
+                overdue: 0,
+            },
+            lacs: vec![view::Lac {
+                name: "wholesale \"a\"".to_owned(),
+                admission: "Accept",
+                tunnels: 2,
+                sessions: 6,
+                setups: 9,
+                refusals: 0,
+            }],
+            pools: vec![view::Pool {
+                name: "default".to_owned(),
+                local_address: [100, 64, 0, 1].into(),
+                prefixes: vec![],
+                free: 5,
+                used: 5,
+                resting: 0,
+                excluded: 0,
+            }],
+            stats,
+            refused: BTreeMap::from([("no_match", 4)]),
+            table_updates_refused: 0,
+            setups,
+        }
+    }
+
+    #[test]
+    fn a_scrape_has_the_names_that_dashboards_use() {
+        let text = encode(&snapshot(), &lns_datapath::Stats::default(), 60).unwrap();
+        for line in [
+            r#"lns_sessions{state="up"} 5"#,
+            r#"lns_tunnels{lac="wholesale \"a\""} 2"#,
+            r#"lns_packets_total{direction="down"} 0"#,
+            r#"lns_octets_total{direction="up"} 0"#,
+            r#"lns_drops_total{reason="unknown_tunnel"} 5"#,
+            r#"lns_drops_total{reason="source_check"} 0"#,
+            r#"lns_control_messages_total{type="SCCRQ",result="ok"} 7"#,
+            r#"lns_session_failures_total{stage="LCP",reason="timeout"} 3"#,
+            r#"lns_pool_addresses{pool="default",state="free"} 5"#,
+            r#"lns_capacity_ratio{resource="sessions"} 0.5"#,
+            r#"lns_capacity_ratio{resource="addresses"} 0.5"#,
+            r#"lns_session_setup_seconds_bucket{le="0.1"} 1"#,
+            "lns_overdue_total 0",
+            r#"lns_refused_lacs_total{reason="no_match"} 4"#,
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is missing in\n{text}"
+            );
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,384 @@
+//! What can be typed: commands, options, help with an example each.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::str::FromStr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::failure::Failure;
+use crate::{command, run};
+
+/// Version and the commit that it was built from.
+pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("LNSD_COMMIT"), ")");
+
+/// Where the admin socket is, below the state folder.
+pub(crate) const SOCKET_NAME: &str = "admin.sock";
+
+/// Reads the command line and does what it says.
+pub(crate) fn dispatch() -> Result<(), Failure> {
+    match Cli::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => command::check::check(&arguments),
+        Command::Status(arguments) => command::read::status(&arguments),
+        Command::Lacs(arguments) => command::read::lacs(&arguments),
+        Command::Tunnels(arguments) => command::read::tunnels(&arguments),
+        Command::Sessions(arguments) => command::read::sessions(&arguments),
+        Command::Session(SessionCommand {
+            command: SessionSubcommand::Show(arguments),
+        }) => command::read::session(&arguments),
+        Command::Pools(arguments) => command::read::pools(&arguments),
+        Command::Disconnect(arguments) => command::disconnect::disconnect(&arguments),
+    }
+}
+
+/// L2TP network server: subscribers of L2TP access concentrators (LACs) get an address and reach the
+/// network behind this machine.
+#[derive(Debug, Parser)]
+#[command(name = "lnsd", version = VERSION, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 bad input.\n\nExample:\n  lnsd run --manifest /etc/lnsd/cluster.yaml"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves LACs and subscribers until SIGTERM
+    ///
+    /// A changed manifest is taken over without dropping a session, on SIGHUP or when the file
+    /// changes. SIGTERM tells every LAC, removes what was set up on this machine, and ends; a second
+    /// one ends at once.
+    #[command(after_help = "Example:\n  lnsd run --manifest cluster.yaml --log-format json")]
+    Run(RunArguments),
+    /// Validates a manifest and prints what it would do
+    #[command(
+        after_help = "Example:\n  lnsd check --manifest cluster.yaml && systemctl reload lnsd"
+    )]
+    Check(CheckArguments),
+    /// Shows the running LNS at a glance
+    #[command(after_help = "Example:\n  lnsd status")]
+    Status(ReadArguments),
+    /// Lists the LACs of the manifest, and those that were turned away
+    #[command(after_help = "Example:\n  lnsd lacs -o wide")]
+    Lacs(ReadArguments),
+    /// Lists tunnels (control connections)
+    #[command(after_help = "Example:\n  lnsd tunnels --lac wholesale-a")]
+    Tunnels(TunnelsArguments),
+    /// Lists sessions; all filters that are given must match
+    #[command(after_help = "Example:\n  lnsd sessions --user alice@isp.example -o json")]
+    Sessions(SessionsArguments),
+    /// Shows one session
+    Session(SessionCommand),
+    /// Lists address pools
+    #[command(after_help = "Example:\n  lnsd pools")]
+    Pools(ReadArguments),
+    /// Ends sessions; the LAC is told, the subscriber may dial in again
+    #[command(after_help = "Example:\n  lnsd disconnect --pool old --rate 50/s")]
+    Disconnect(DisconnectArguments),
+}
+
+/// What `run` takes.
+#[derive(Args, Debug)]
+pub(crate) struct RunArguments {
+    /// One YAML stream, or a folder of .yaml files: an LnsCluster and the Secrets that it names
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest: PathBuf,
+    /// Where /healthz, /readyz, /metrics and reads of /v1 are served over HTTP
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9171")]
+    pub(crate) admin: SocketAddr,
+    #[command(flatten)]
+    pub(crate) state: State,
+    /// How log lines look
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// What `check` takes.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArguments {
+    /// One YAML stream, or a folder of .yaml files
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest: PathBuf,
+}
+
+/// Where the running process keeps its socket.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct State {
+    /// The state folder, with the admin socket in it
+    #[arg(long = "state", value_name = "DIR", default_value = "/run/lnsd")]
+    pub(crate) directory: PathBuf,
+}
+
+impl State {
+    /// The admin socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.join(SOCKET_NAME)
+    }
+}
+
+/// What every reading command takes.
+#[derive(Args, Debug)]
+pub(crate) struct ReadArguments {
+    #[command(flatten)]
+    pub(crate) state: State,
+    /// How the answer looks
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table"
+    )]
+    pub(crate) output: Output,
+}
+
+/// What `tunnels` takes.
+#[derive(Args, Debug)]
+pub(crate) struct TunnelsArguments {
+    #[command(flatten)]
+    pub(crate) read: ReadArguments,
+    /// Only tunnels of this entry of the manifest
+    #[arg(long, value_name = "NAME")]
+    pub(crate) lac: Option<String>,
+    #[command(flatten)]
+    pub(crate) limit: Limit,
+}
+
+/// What `sessions` takes.
+#[derive(Args, Debug)]
+pub(crate) struct SessionsArguments {
+    #[command(flatten)]
+    pub(crate) read: ReadArguments,
+    /// Only sessions that logged in with this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Only sessions of this entry of the manifest
+    #[arg(long, value_name = "NAME")]
+    pub(crate) lac: Option<String>,
+    /// Only the session that has this address
+    #[arg(long, value_name = "IPV4")]
+    pub(crate) address: Option<Ipv4Addr>,
+    /// Only sessions with this Calling Number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) calling_number: Option<String>,
+    /// Only sessions of this tunnel, by our id
+    #[arg(long, value_name = "ID")]
+    pub(crate) tunnel: Option<u16>,
+    /// Only sessions with an address of this pool
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pool: Option<String>,
+    #[command(flatten)]
+    pub(crate) limit: Limit,
+}
+
+/// How many.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// Shows at most this many; 0: all [default: 1000 in a table, all in JSON]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+impl Limit {
+    /// The most rows of an answer in this form.
+    pub(crate) fn rows(self, output: Output) -> usize {
+        match (self.limit, output) {
+            (Some(0), _) | (None, Output::Json) => usize::MAX,
+            (Some(limit), _) => limit,
+            (None, Output::Table | Output::Wide) => 1000,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+struct SessionCommand {
+    #[command(subcommand)]
+    command: SessionSubcommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionSubcommand {
+    /// Shows state, times, addresses and counters of one session
+    #[command(after_help = "Example:\n  lnsd session show 4711.12")]
+    Show(ShowArguments),
+}
+
+/// What `session show` takes.
+#[derive(Args, Debug)]
+pub(crate) struct ShowArguments {
+    /// The session: TUNNEL.SESSION, as `lnsd sessions` prints it
+    #[arg(value_name = "ID")]
+    pub(crate) id: SessionName,
+    #[command(flatten)]
+    pub(crate) read: ReadArguments,
+}
+
+/// What `disconnect` takes.
+#[derive(Args, Debug)]
+pub(crate) struct DisconnectArguments {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Ends at most so many sessions per second; default: as fast as it goes
+    #[arg(long, value_name = "N/s", conflicts_with_all = ["session", "tunnel"])]
+    pub(crate) rate: Option<Rate>,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+/// Whom `disconnect` throws out.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Target {
+    /// Every session that logged in with this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// This session
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<SessionName>,
+    /// This tunnel with all its sessions, by our id
+    #[arg(long, value_name = "ID")]
+    pub(crate) tunnel: Option<u16>,
+    /// Every session with an address of this pool
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pool: Option<String>,
+}
+
+/// How an answer looks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Output {
+    /// Aligned columns
+    Table,
+    /// What programs read
+    Json,
+    /// More columns
+    Wide,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One line for a person
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// A session by our ids, `tunnel.session`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct SessionName {
+    /// Our tunnel id.
+    pub(crate) tunnel: u16,
+    /// Our session id.
+    pub(crate) session: u16,
+}
+
+impl FromStr for SessionName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split_once('.')
+            .and_then(|(tunnel, session)| {
+                Some(Self {
+                    tunnel: tunnel.parse().ok()?,
+                    session: session.parse().ok()?,
+                })
+            })
+            .ok_or_else(|| "a session is TUNNEL.SESSION, for instance 4711.12".to_owned())
+    }
+}
+
+impl core::fmt::Display for SessionName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}.{}", self.tunnel, self.session)
+    }
+}
+
+/// Events per second, at least one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Rate(pub(crate) u32);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_suffix("/s").unwrap_or(text);
+        match number.parse() {
+            Ok(rate @ 1..) => Ok(Self(rate)),
+            Ok(0) | Err(_) => Err(
+                "a rate is a whole number of sessions per second from 1 up, for instance 50/s"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_that_does_something_has_an_example() {
+        fn leaves(command: &clap::Command, found: &mut Vec<clap::Command>) {
+            if command.has_subcommands() && command.get_name() != "lnsd" {
+                command.get_subcommands().for_each(|sub| leaves(sub, found));
+            } else if command.get_name() != "lnsd" {
+                found.push(command.clone());
+            }
+        }
+        let mut found = Vec::new();
+        Cli::command()
+            .get_subcommands()
+            .for_each(|sub| leaves(sub, &mut found));
+        assert_eq!(found.len(), 9);
+        for command in found {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.contains("Example:\n  lnsd "), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn a_session_is_named_by_two_numbers() {
+        assert_eq!(
+            "4711.12".parse(),
+            Ok(SessionName {
+                tunnel: 4711,
+                session: 12
+            })
+        );
+        for wrong in ["4711", "4711.", ".12", "4711.12.1", "65536.1", "-1.1", ""] {
+            assert!(wrong.parse::<SessionName>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_per_second_and_never_zero() {
+        assert_eq!("50/s".parse(), Ok(Rate(50)));
+        assert_eq!("50".parse(), Ok(Rate(50)));
+        for wrong in ["0", "0/s", "50/m", "fast", "-1/s"] {
+            assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn disconnect_wants_exactly_one_target() {
+        let parse =
+            |arguments: &[&str]| Cli::try_parse_from([&["lnsd", "disconnect"], arguments].concat());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--user", "a", "--pool", "b"]).is_err());
+        assert!(parse(&["--user", "a", "--rate", "5/s"]).is_ok());
+        assert!(parse(&["--session", "1.2", "--rate", "5/s"]).is_err());
+    }
+}

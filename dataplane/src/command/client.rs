@@ -1,0 +1,177 @@
+//! Asks a running `lnsd` over its admin socket.
+
+use core::time::Duration;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, header};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::runtime::{self, Runtime};
+use tokio::time::timeout;
+
+use crate::cli::State;
+use crate::failure::Failure;
+
+/// Longer than the server's own patience.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Octets of an answer: the largest page, generously.
+const ANSWER: usize = 64 << 20;
+
+/// A connection per question: questions are few.
+pub(super) struct Client {
+    runtime: Runtime,
+    socket: PathBuf,
+}
+
+impl Client {
+    /// Asks the process that has its state there.
+    pub(super) fn new(state: &State) -> Result<Self, Failure> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|error| Failure::failed("cannot start the runtime", error))?;
+        Ok(Self {
+            runtime,
+            socket: state.socket(),
+        })
+    }
+
+    /// `GET path`, with a query of the pairs that have a value.
+    pub(super) fn read(
+        &self,
+        path: &str,
+        query: &[(&str, Option<String>)],
+    ) -> Result<Value, Failure> {
+        self.ask(Method::GET, &with_query(path, query), Bytes::new())
+    }
+
+    /// `POST path`
+    pub(super) fn order(
+        &self,
+        path: &str,
+        order: &impl serde::Serialize,
+    ) -> Result<Value, Failure> {
+        let body = serde_json::to_vec(order)
+            .map_err(|error| Failure::failed("cannot write the request", error))?;
+        self.ask(Method::POST, path, body.into())
+    }
+
+    fn ask(&self, method: Method, target: &str, body: Bytes) -> Result<Value, Failure> {
+        let asked = self.runtime.block_on(async {
+            timeout(PATIENCE, exchange(&self.socket, method, target, body)).await
+        });
+        asked.unwrap_or_else(|_| {
+            Err(Failure::Failed(format!(
+                "lnsd does not answer at {}: is it overloaded?",
+                self.socket.display()
+            )))
+        })
+    }
+}
+
+async fn exchange(
+    socket: &Path,
+    method: Method,
+    target: &str,
+    body: Bytes,
+) -> Result<Value, Failure> {
+    let stream = UnixStream::connect(socket)
+        .await
+        .map_err(|error| cannot_reach(socket, &error))?;
+    let broken = |error: hyper::Error| Failure::failed("lnsd has gone away while answering", error);
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
+    let connection = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
+        .header(header::HOST, "lnsd")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Full::new(body))
+        .map_err(|error| Failure::failed("cannot write the request", error))?;
+    let answer = sender.send_request(request).await.map_err(broken)?;
+    let status = answer.status();
+    let octets = Limited::new(answer.into_body(), ANSWER).collect().await;
+    let octets = octets
+        .map_err(|error| Failure::failed("lnsd has gone away while answering", error))?
+        .to_bytes();
+    connection.abort();
+    let value: Value = serde_json::from_slice(&octets)
+        .map_err(|error| Failure::failed("lnsd answers what is no JSON", error))?;
+    if status.is_success() {
+        return Ok(value);
+    }
+    let line = value
+        .get("error")
+        .and_then(Value::as_str)
+        .unwrap_or("no reason given")
+        .to_owned();
+    Err(
+        if status.is_client_error() && status != hyper::StatusCode::NOT_FOUND {
+            Failure::bad_input(line)
+        } else {
+            Failure::Failed(line)
+        },
+    )
+}
+
+fn cannot_reach(socket: &Path, error: &io::Error) -> Failure {
+    let socket = socket.display();
+    Failure::Failed(match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!("no lnsd answers at {socket}: start it, or name its folder with --state")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("not allowed to ask at {socket}: run as the user of lnsd")
+        }
+        _ => format!("cannot ask at {socket}: {error}"),
+    })
+}
+
+fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String {
+    let mut target = path.to_owned();
+    for (name, value) in query {
+        if let Some(value) = value {
+            target.push(if target.contains('?') { '&' } else { '?' });
+            target.push_str(name);
+            target.push('=');
+            percent_encode(value, &mut target);
+        }
+    }
+    target
+}
+
+/// Writes what is not plain as `%XX` (RFC 3986, 2.1).
+fn percent_encode(text: &str, out: &mut String) {
+    for octet in text.bytes() {
+        if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+            out.push(char::from(octet));
+        } else {
+            out.push_str(&format!("%{octet:02X}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_with_any_character_survive_the_query() {
+        let query = [
+            ("user", Some("a&b=c @é".to_owned())),
+            ("lac", None),
+            ("limit", Some("5".to_owned())),
+        ];
+        assert_eq!(
+            with_query("/v1/sessions", &query),
+            "/v1/sessions?user=a%26b%3Dc%20%40%C3%A9&limit=5"
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! The commands that look at a manifest or ask a running process.
+
+pub(crate) mod check;
+mod client;
+pub(crate) mod disconnect;
+pub(crate) mod read;
+mod table;

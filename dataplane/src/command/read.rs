@@ -1,0 +1,358 @@
+//! `status`, `lacs`, `tunnels`, `sessions`, `session show`, `pools`.
+
+use std::io::{self, Write as _};
+
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::table::{age, at, count, facts, number, octets, render, since, text, thousands};
+use crate::cli::{Output, ReadArguments, SessionsArguments, ShowArguments, TunnelsArguments};
+use crate::failure::Failure;
+
+/// Rows asked for at once.
+const PAGE: usize = 2_000;
+
+/// `lnsd status`
+pub(crate) fn status(arguments: &ReadArguments) -> Result<(), Failure> {
+    let status = Client::new(&arguments.state)?.read("/v1/status", &[])?;
+    print(&match arguments.output {
+        Output::Json => pretty(&status),
+        Output::Table | Output::Wide => facts(&status_facts(&status)),
+    })
+}
+
+fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
+    let opening = |path| match count(status, &[path]) {
+        0 => String::new(),
+        opening => format!(", {} opening", thousands(opening)),
+    };
+    let traffic = |packets, sum| {
+        let traffic = &status["traffic"];
+        format!(
+            "{} packets, {}",
+            thousands(count(traffic, &[packets])),
+            octets(count(traffic, &[sum]))
+        )
+    };
+    let overdue = count(status, &["overdue"]);
+    vec![
+        ("State", at(status, &["phase"])),
+        ("Host name", at(status, &["hostName"])),
+        ("Version", at(status, &["version"])),
+        ("Up for", age(count(status, &["uptimeSeconds"]))),
+        (
+            "Manifest",
+            format!(
+                "{}, in force for {}",
+                at(status, &["manifest", "path"]),
+                since(count(status, &["manifest", "loadedAt"]))
+            ),
+        ),
+        ("  REFUSED", at(status, &["manifest", "error"])),
+        (
+            "Tunnels",
+            format!(
+                "{}{}",
+                thousands(count(status, &["tunnels"])),
+                opening("tunnelsOpening")
+            ),
+        ),
+        (
+            "Sessions",
+            format!(
+                "{} of {}{}",
+                thousands(count(status, &["sessions"])),
+                thousands(count(status, &["maxSessions"])),
+                opening("sessionsOpening")
+            ),
+        ),
+        ("From subscribers", traffic("upPackets", "upOctets")),
+        ("To subscribers", traffic("downPackets", "downOctets")),
+        (
+            "Dropped",
+            format!(
+                "{} packets",
+                thousands(count(status, &["traffic", "dropped"]))
+            ),
+        ),
+        (
+            "OVERDUE",
+            if overdue == 0 {
+                String::new()
+            } else {
+                format!("{overdue} (a bug in lnsd: please report it)")
+            },
+        ),
+    ]
+}
+
+/// `lnsd lacs`
+pub(crate) fn lacs(arguments: &ReadArguments) -> Result<(), Failure> {
+    let columns = [
+        text("LAC", |lac| at(lac, &["name"])),
+        text("ADMISSION", |lac| at(lac, &["admission"])),
+        number("TUNNELS", |lac| thousands(count(lac, &["tunnels"]))),
+        number("SESSIONS", |lac| thousands(count(lac, &["sessions"]))),
+        number("SETUPS", |lac| thousands(count(lac, &["setups"]))),
+        number("REFUSALS", |lac| thousands(count(lac, &["refusals"]))),
+    ];
+    let refused_columns = [
+        text("REFUSED LAC", |lac| at(lac, &["remote"])),
+        text("HOST NAME", |lac| at(lac, &["hostName"])),
+        text("REASON", |lac| at(lac, &["reason"])),
+        number("COUNT", |lac| thousands(count(lac, &["count"]))),
+        number("LAST SEEN", |lac| age(count(lac, &["secondsAgo"]))),
+    ];
+    let answer = Client::new(&arguments.state)?.read("/v1/lacs", &[])?;
+    let wide = match arguments.output {
+        Output::Json => return print(&pretty(&answer)),
+        Output::Table => false,
+        Output::Wide => true,
+    };
+    let mut out = render(&columns, rows(&answer, "lacs"), wide);
+    let refused = rows(&answer, "refused");
+    if !refused.is_empty() {
+        out.push('\n');
+        out.push_str(&render(&refused_columns, refused, wide));
+    }
+    print(&out)
+}
+
+/// `lnsd pools`
+pub(crate) fn pools(arguments: &ReadArguments) -> Result<(), Failure> {
+    let columns = [
+        text("POOL", |pool| at(pool, &["name"])),
+        text("LOCAL ADDRESS", |pool| at(pool, &["localAddress"])),
+        number("USED", |pool| thousands(count(pool, &["used"]))),
+        number("FREE", |pool| thousands(count(pool, &["free"]))),
+        number("RESTING", |pool| thousands(count(pool, &["resting"]))),
+        number("EXCLUDED", |pool| thousands(count(pool, &["excluded"]))),
+        text("PREFIXES", |pool| at(pool, &["prefixes"])),
+    ];
+    let answer = Client::new(&arguments.state)?.read("/v1/pools", &[])?;
+    print(&match arguments.output {
+        Output::Json => pretty(&answer),
+        Output::Table | Output::Wide => render(&columns, rows(&answer, "pools"), true),
+    })
+}
+
+/// `lnsd tunnels`
+pub(crate) fn tunnels(arguments: &TunnelsArguments) -> Result<(), Failure> {
+    let columns = [
+        number("TUNNEL", |tunnel| at(tunnel, &["id"])),
+        text("LAC", |tunnel| at(tunnel, &["lac"])),
+        text("REMOTE", |tunnel| at(tunnel, &["remote"])),
+        text("HOST NAME", |tunnel| at(tunnel, &["hostName"])),
+        text("STATE", |tunnel| at(tunnel, &["state"])),
+        number("SESSIONS", |tunnel| thousands(count(tunnel, &["sessions"]))),
+        number("FOR", |tunnel| age(count(tunnel, &["seconds"]))),
+        number("PEER ID", |tunnel| at(tunnel, &["peerId"])).wide(),
+        text("LOCAL", |tunnel| at(tunnel, &["local"])).wide(),
+        text("VENDOR", |tunnel| at(tunnel, &["vendor"])).wide(),
+    ];
+    let output = arguments.read.output;
+    let query = [("lac", arguments.lac.clone())];
+    let client = Client::new(&arguments.read.state)?;
+    let found = pages(&client, "tunnels", &query, arguments.limit.rows(output))?;
+    print(&match output {
+        Output::Json => pretty(&json!({ "tunnels": found.rows })),
+        Output::Table | Output::Wide => render(&columns, &found.rows, output == Output::Wide),
+    })?;
+    found.say_if_cut(output);
+    Ok(())
+}
+
+/// `lnsd sessions`
+pub(crate) fn sessions(arguments: &SessionsArguments) -> Result<(), Failure> {
+    let columns = [
+        text("SESSION", |session| at(session, &["id"])),
+        text("USER", |session| at(session, &["user"])),
+        text("ADDRESS", |session| at(session, &["address"])),
+        text("LAC", |session| at(session, &["lac"])),
+        text("STAGE", |session| at(session, &["stage"])),
+        number("FOR", |session| age(count(session, &["seconds"]))),
+        number("UP", |session| octets(count(session, &["up", "octets"]))),
+        number("DOWN", |session| {
+            octets(count(session, &["down", "octets"]))
+        }),
+        text("CALLING", |session| at(session, &["callingNumber"])).wide(),
+        text("CALLED", |session| at(session, &["calledNumber"])).wide(),
+        text("POOL", |session| at(session, &["pool"])).wide(),
+        text("AUTHENTICATION", |session| at(session, &["authentication"])).wide(),
+        number("MTU", |session| at(session, &["mtu"])).wide(),
+        number("PEER ID", |session| at(session, &["peerSession"])).wide(),
+    ];
+    let output = arguments.read.output;
+    let query = [
+        ("user", arguments.user.clone()),
+        ("lac", arguments.lac.clone()),
+        (
+            "address",
+            arguments.address.map(|address| address.to_string()),
+        ),
+        ("callingNumber", arguments.calling_number.clone()),
+        ("tunnel", arguments.tunnel.map(|tunnel| tunnel.to_string())),
+        ("pool", arguments.pool.clone()),
+    ];
+    let client = Client::new(&arguments.read.state)?;
+    let found = pages(&client, "sessions", &query, arguments.limit.rows(output))?;
+    print(&match output {
+        Output::Json => pretty(&json!({ "sessions": found.rows })),
+        Output::Table | Output::Wide => render(&columns, &found.rows, output == Output::Wide),
+    })?;
+    found.say_if_cut(output);
+    Ok(())
+}
+
+/// `lnsd session show`
+pub(crate) fn session(arguments: &ShowArguments) -> Result<(), Failure> {
+    let session =
+        Client::new(&arguments.read.state)?.read(&format!("/v1/sessions/{}", arguments.id), &[])?;
+    print(&match arguments.read.output {
+        Output::Json => pretty(&session),
+        Output::Table | Output::Wide => facts(&session_facts(&session)),
+    })
+}
+
+fn session_facts(session: &Value) -> Vec<(&'static str, String)> {
+    let speed = |path| match count(session, &[path]) {
+        0 => String::new(),
+        bits => format!("{} bit/s", thousands(bits)),
+    };
+    let traffic = |direction| {
+        let counters = &session[direction];
+        format!(
+            "{} packets, {}, {} dropped",
+            thousands(count(counters, &["packets"])),
+            octets(count(counters, &["octets"])),
+            thousands(count(counters, &["dropped"]))
+        )
+    };
+    let remaining = session.get("remainingSeconds").and_then(Value::as_u64);
+    vec![
+        ("Session", at(session, &["id"])),
+        ("User", at(session, &["user"])),
+        ("Stage", at(session, &["stage"])),
+        ("For", age(count(session, &["seconds"]))),
+        ("Ends in", remaining.map(age).unwrap_or_default()),
+        ("Address", at(session, &["address"])),
+        ("Pool", at(session, &["pool"])),
+        ("LAC", at(session, &["lac"])),
+        ("LAC's session id", at(session, &["peerSession"])),
+        ("Calling number", at(session, &["callingNumber"])),
+        ("Called number", at(session, &["calledNumber"])),
+        ("Call serial", at(session, &["callSerial"])),
+        ("Authentication", at(session, &["authentication"])),
+        ("LCP from the LAC", at(session, &["proxiedLcp"])),
+        (
+            "Login from the LAC",
+            at(session, &["proxiedAuthentication"]),
+        ),
+        ("MTU", at(session, &["mtu"])),
+        ("Speed to subscriber", speed("txSpeed")),
+        ("Speed from subscriber", speed("rxSpeed")),
+        ("From subscriber", traffic("up")),
+        ("To subscriber", traffic("down")),
+    ]
+}
+
+/// Rows of several pages.
+struct Found {
+    rows: Vec<Value>,
+    more: bool,
+}
+
+impl Found {
+    /// People should know that they do not see all; what they see ends up on stdout alone.
+    fn say_if_cut(&self, output: Output) {
+        if self.more && output != Output::Json {
+            eprintln!("... the first {}; --limit 0 shows all", self.rows.len());
+        }
+    }
+}
+
+/// Asks page after page until `limit` rows are there.
+fn pages(
+    client: &Client,
+    what: &str,
+    query: &[(&str, Option<String>)],
+    limit: usize,
+) -> Result<Found, Failure> {
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let mut query = query.to_vec();
+        query.push(("limit", Some((limit - found.len()).min(PAGE).to_string())));
+        query.push(("after", after));
+        let mut page = client.read(&format!("/v1/{what}"), &query)?;
+        if let Some(Value::Array(rows)) = page.get_mut(what).map(Value::take) {
+            found.extend(rows);
+        }
+        after = page
+            .get("next")
+            .and_then(Value::as_u64)
+            .map(|next| next.to_string());
+        if after.is_none() || found.len() >= limit {
+            return Ok(Found {
+                rows: found,
+                more: after.is_some(),
+            });
+        }
+    }
+}
+
+fn rows<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
+    answer
+        .get(key)
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// A reader that closes the pipe has seen enough.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed("cannot write", error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_manifest_is_seen_in_the_status() {
+        let status = json!({
+            "phase": "Serving", "hostName": "lns", "tunnels": 4, "sessions": 1000, "maxSessions": 1_000_000,
+            "sessionsOpening": 2, "overdue": 0, "manifest": { "path": "cluster.yaml", "error": "spec.lacs is empty" },
+        });
+        let shown = facts(&status_facts(&status));
+        assert!(
+            shown.contains("  REFUSED         spec.lacs is empty\n"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("Sessions          1,000 of 1,000,000, 2 opening\n"),
+            "{shown}"
+        );
+        assert!(!shown.contains("OVERDUE"), "{shown}");
+    }
+
+    #[test]
+    fn a_session_shows_only_what_is_known() {
+        let session = json!({ "id": "1.2", "user": null, "stage": "LCP", "seconds": 3, "proxiedLcp": false, "up": {}, "down": {} });
+        let shown = facts(&session_facts(&session));
+        assert!(
+            shown.starts_with("Session                1.2\nStage                  LCP\n"),
+            "{shown}"
+        );
+        assert!(!shown.contains("User"), "{shown}");
+    }
+}

@@ -1,0 +1,279 @@
+//! The manifest, as the parts of the process want it: node, datapath, host.
+//!
+//! The manifest reader has validated everything. What a reload cannot change in a running process is named by [`Setup::needs_restart`].
+
+use core::fmt;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::num::NonZero;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use ipnet::Ipv4Net;
+use lns_api::cluster;
+use lns_api::{LnsClusterSpec, Manifest};
+use lns_node::config as node;
+
+use crate::host::{self, Plan};
+
+/// What a manifest means for this process.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    /// For the node.
+    pub(crate) node: node::Config,
+    /// Where LACs reach us.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Threads that move packets.
+    pub(crate) workers: usize,
+    /// The prefixes that workers find by direct lookup.
+    pub(crate) pools: Vec<Ipv4Net>,
+    /// From where workers send ICMP errors.
+    pub(crate) icmp_source: Ipv4Addr,
+    /// For the machine.
+    pub(crate) host: Plan,
+}
+
+impl Setup {
+    /// Maps a valid manifest.
+    ///
+    /// # Errors
+    /// The Host Name fits no AVP; the manifest's rules are stricter, so this is not seen.
+    pub(crate) fn new(manifest: &Manifest) -> Result<Self, NoHostName> {
+        let spec = &manifest.cluster.spec;
+        let icmp_source = spec
+            .pools
+            .first()
+            .map_or(Ipv4Addr::UNSPECIFIED, |pool| pool.local_address);
+        Ok(Self {
+            node: node_config(manifest)?,
+            listen: spec
+                .service
+                .addresses
+                .iter()
+                .map(|address| SocketAddr::new(*address, spec.service.port))
+                .collect(),
+            workers: workers(spec.datapath.workers),
+            pools: pool_prefixes(spec).collect(),
+            icmp_source,
+            host: host_plan(manifest, icmp_source),
+        })
+    }
+
+    /// The fields in which `newer` asks for what a running process cannot change.
+    pub(crate) fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
+        let port = |setup: &Self| setup.listen.first().map(SocketAddr::port);
+        let addresses = |setup: &Self| {
+            setup
+                .listen
+                .iter()
+                .map(SocketAddr::ip)
+                .collect::<BTreeSet<_>>()
+        };
+        [
+            (
+                "spec.service.addresses",
+                addresses(self) != addresses(newer),
+            ),
+            ("spec.service.port", port(self) != port(newer)),
+            ("spec.datapath.workers", self.workers != newer.workers),
+        ]
+        .into_iter()
+        .filter_map(|(field, changed)| changed.then_some(field))
+        .collect()
+    }
+}
+
+/// The Host Name is empty or longer than an AVP's value may be here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct NoHostName;
+
+impl fmt::Display for NoHostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("spec.service.hostName: must have 1 to 255 octets")
+    }
+}
+
+/// One thread per core unless told otherwise.
+fn workers(wanted: u16) -> usize {
+    let wanted = match wanted {
+        0 => thread::available_parallelism().map_or(1, NonZero::get),
+        wanted => usize::from(wanted),
+    };
+    wanted.min(lns_datapath::limits::WORKERS)
+}
+
+fn pool_prefixes(spec: &LnsClusterSpec) -> impl Iterator<Item = Ipv4Net> {
+    spec.pools
+        .iter()
+        .flat_map(|pool| &pool.prefixes)
+        .map(|prefix| prefix.cidr.trunc())
+}
+
+fn host_plan(manifest: &Manifest, first_gateway: Ipv4Addr) -> Plan {
+    let spec = &manifest.cluster.spec;
+    let mut subscribers = BTreeMap::new();
+    for pool in &spec.pools {
+        subscribers.extend(
+            pool.prefixes
+                .iter()
+                .map(|prefix| (prefix.cidr.trunc(), pool.local_address)),
+        );
+    }
+    let pools: Vec<Ipv4Net> = pool_prefixes(spec).collect();
+    let fixed = manifest.users.values().filter_map(|user| user.address);
+    for address in fixed.filter(|address| !pools.iter().any(|pool| pool.contains(address))) {
+        subscribers.insert(Ipv4Net::from(address), first_gateway);
+    }
+    Plan {
+        gateways: spec.pools.iter().map(|pool| pool.local_address).collect(),
+        subscribers,
+        core_interface: spec.core.interface.clone(),
+        isolation: match spec.core.isolation {
+            cluster::Isolation::Nodeless => host::Isolation::Nodeless,
+            cluster::Isolation::Open => host::Isolation::Open,
+        },
+    }
+}
+
+fn node_config(manifest: &Manifest) -> Result<node::Config, NoHostName> {
+    let spec = &manifest.cluster.spec;
+    Ok(node::Config {
+        host_name: node::HostName::new(manifest.cluster.host_name().as_bytes())
+            .ok_or(NoHostName)?,
+        lacs: spec.lacs.iter().map(|entry| lac(entry, manifest)).collect(),
+        ppp: ppp(&spec.ppp),
+        subscribers: subscribers(manifest),
+        pools: spec.pools.iter().map(pool).collect(),
+        max_sessions: lns_node::limits::MAX_SESSIONS,
+    })
+}
+
+fn lac(entry: &cluster::Lac, manifest: &Manifest) -> node::Lac {
+    let secret = entry
+        .tunnel_authentication
+        .secret_ref
+        .as_ref()
+        .and_then(|reference| manifest.secrets.get(&reference.name));
+    node::Lac {
+        name: entry.name.as_str().into(),
+        from: entry.from.clone(),
+        host_name: entry.host_name.clone(),
+        secret: secret.map(|secret| node::TunnelSecret {
+            current: secret.current.clone(),
+            previous: secret.previous.clone(),
+        }),
+        // What we send in calls tells nobody anything: ids and speeds.
+        hide_avps: false,
+        admission: match entry.admission {
+            cluster::Admission::Accept => node::Admission::Accept,
+            cluster::Admission::Drain => node::Admission::Drain,
+            cluster::Admission::Refuse => node::Admission::Refuse,
+        },
+        limits: node::LacLimits {
+            max_tunnels: entry.limits.max_tunnels.into(),
+            max_sessions: entry.limits.max_sessions,
+            max_setups_per_second: entry.limits.max_setups_per_second,
+        },
+        hello: seconds(entry.hello_seconds),
+        lcp_renegotiation: match entry.lcp_renegotiation {
+            cluster::LcpRenegotiation::Never => node::LcpRenegotiation::Never,
+            cluster::LcpRenegotiation::OnMismatch => node::LcpRenegotiation::OnMismatch,
+            cluster::LcpRenegotiation::Always => node::LcpRenegotiation::Always,
+        },
+        path_mtu: entry.path_mtu,
+        authentication: entry.authentication.as_deref().map(authentication),
+    }
+}
+
+fn ppp(ppp: &cluster::Ppp) -> node::Ppp {
+    let mut dns = ppp.dns.iter().copied();
+    node::Ppp {
+        authentication: authentication(&ppp.authentication),
+        use_proxied_authentication: match ppp.proxied_authentication {
+            cluster::ProxiedAuthentication::Use => true,
+            cluster::ProxiedAuthentication::Ignore => false,
+        },
+        mru: ppp.mru,
+        dns: [dns.next(), dns.next()],
+        rechallenge: seconds(ppp.rechallenge_seconds),
+        echo_interval: seconds(ppp.echo.interval_seconds),
+        echo_failures: ppp.echo.failures,
+    }
+}
+
+fn authentication(protocols: &[cluster::Authentication]) -> Vec<node::Authentication> {
+    protocols
+        .iter()
+        .map(|protocol| match protocol {
+            cluster::Authentication::CHAP => node::Authentication::Chap,
+            cluster::Authentication::MSCHAPv2 => node::Authentication::MsChapV2,
+            cluster::Authentication::PAP => node::Authentication::Pap,
+            cluster::Authentication::None => node::Authentication::None,
+        })
+        .collect()
+}
+
+fn subscribers(manifest: &Manifest) -> node::Subscribers {
+    let subscribers = &manifest.cluster.spec.subscribers;
+    let users = manifest.users.iter().map(|(name, user)| {
+        (
+            name.as_bytes().into(),
+            node::User {
+                password: user.password.clone(),
+                address: user.address,
+            },
+        )
+    });
+    node::Subscribers {
+        users: users.collect(),
+        duplicates: duplicates(&subscribers.duplicates),
+        idle: seconds(subscribers.idle_seconds),
+        session: seconds(subscribers.session_seconds),
+    }
+}
+
+fn duplicates(duplicates: &cluster::Duplicates) -> node::Duplicates {
+    let key = |key: &cluster::DuplicateKey| match key {
+        cluster::DuplicateKey::UserName => node::DuplicateKey::UserName,
+        cluster::DuplicateKey::CallingStationId => node::DuplicateKey::CallingStationId,
+        cluster::DuplicateKey::NASPortId => node::DuplicateKey::NasPortId,
+    };
+    node::Duplicates {
+        key: duplicates.key.iter().map(key).collect(),
+        action: match duplicates.action {
+            cluster::DuplicateAction::Allow => node::DuplicateAction::Allow,
+            cluster::DuplicateAction::Replace => node::DuplicateAction::Replace,
+            cluster::DuplicateAction::Refuse => node::DuplicateAction::Refuse,
+        },
+    }
+}
+
+fn pool(pool: &cluster::Pool) -> node::Pool {
+    let prefix = |prefix: &cluster::PoolPrefix| node::PoolPrefix {
+        net: prefix.cidr.trunc(),
+        allocation: match prefix.allocation {
+            cluster::Allocation::Enabled => node::Allocation::Enabled,
+            cluster::Allocation::Disabled => node::Allocation::Disabled,
+        },
+    };
+    node::Pool {
+        name: pool.name.as_str().into(),
+        local_address: pool.local_address,
+        addresses: node::PoolConfig {
+            prefixes: pool.prefixes.iter().map(prefix).collect(),
+            excluded: pool
+                .prefixes
+                .iter()
+                .flat_map(|prefix| prefix.exclude.iter().copied())
+                .collect(),
+            reuse_delay: seconds(pool.reuse_delay_seconds),
+        },
+    }
+}
+
+fn seconds(seconds: impl Into<u64>) -> Duration {
+    Duration::from_secs(seconds.into())
+}
+
+#[cfg(test)]
+mod tests;

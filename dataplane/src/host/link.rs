@@ -1,0 +1,263 @@
+//! Interface, addresses and routes by rtnetlink.
+
+use core::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::TryStreamExt as _;
+use ipnet::Ipv4Net;
+use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::route::{
+    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
+use tokio::task::JoinHandle;
+
+use super::{HostError, Plan};
+
+/// Whose routes these are, in `ip route` and for routing daemons: a number that iproute2 names
+/// nothing else. Shown as `proto 171`.
+const PROTOCOL: u8 = 171;
+
+/// What fits a subscriber's link at most; smaller links are the workers' affair (ICMP).
+const MTU: u32 = 1500;
+
+/// The subscribers' interface and what is set on it.
+#[derive(Debug)]
+pub(super) struct Links {
+    handle: Handle,
+    /// Answers the handle; ends with it.
+    connection: JoinHandle<()>,
+    index: u32,
+    gateways: BTreeSet<Ipv4Addr>,
+    routes: BTreeMap<Ipv4Net, Ipv4Addr>,
+}
+
+impl Links {
+    /// Finds the interface.
+    pub(super) async fn open(interface: &str) -> Result<Self, HostError> {
+        let (connection, handle, _) =
+            rtnetlink::new_connection().map_err(|error| HostError::Netlink {
+                doing: "open a netlink socket".to_owned(),
+                cause: error.to_string(),
+            })?;
+        let connection = tokio::spawn(connection);
+        let index = index_of(&handle, interface)
+            .await?
+            .ok_or_else(|| HostError::NoInterface(interface.to_owned()))?;
+        Ok(Self {
+            handle,
+            connection,
+            index,
+            gateways: BTreeSet::new(),
+            routes: BTreeMap::new(),
+        })
+    }
+
+    /// The interface that leads to the core: `named`, which must exist, or the default route's.
+    pub(super) async fn core_interface(&self, named: Option<&str>) -> Result<String, HostError> {
+        let Some(name) = named else {
+            return self.default_interface().await;
+        };
+        match index_of(&self.handle, name).await? {
+            Some(_) => Ok(name.to_owned()),
+            None => Err(HostError::NoInterface(name.to_owned())),
+        }
+    }
+
+    /// Sets MTU and brings the interface up.
+    pub(super) async fn up(&self) -> Result<(), HostError> {
+        let message = LinkUnspec::new_with_index(self.index).mtu(MTU).up().build();
+        done(
+            "bring the subscribers' interface up",
+            self.handle.link().set(message).execute().await,
+        )
+    }
+
+    /// Makes addresses and routes those of `plan`. Addresses come before the routes that name them
+    /// as a source, and go after them.
+    pub(super) async fn set(&mut self, plan: &Plan) -> Result<(), HostError> {
+        for address in plan.gateways.difference(&self.gateways.clone()) {
+            let request = self
+                .handle
+                .address()
+                .add(self.index, IpAddr::V4(*address), 32)
+                .replace();
+            done(
+                &format!("add the address {address}"),
+                request.execute().await,
+            )?;
+            self.gateways.insert(*address);
+        }
+        for (prefix, source) in &plan.subscribers {
+            if self.routes.get(prefix) != Some(source) {
+                let request = self
+                    .handle
+                    .route()
+                    .add(self.route(*prefix, *source))
+                    .replace();
+                done(
+                    &format!("add the route to {prefix}"),
+                    request.execute().await,
+                )?;
+                self.routes.insert(*prefix, *source);
+            }
+        }
+        self.remove_beside(plan).await
+    }
+
+    async fn remove_beside(&mut self, plan: &Plan) -> Result<(), HostError> {
+        for (prefix, source) in self.routes.clone() {
+            if !plan.subscribers.contains_key(&prefix) {
+                let request = self.handle.route().del(self.route(prefix, source));
+                done(
+                    &format!("remove the route to {prefix}"),
+                    request.execute().await,
+                )?;
+                self.routes.remove(&prefix);
+            }
+        }
+        for address in self.gateways.clone().difference(&plan.gateways) {
+            let request = self.handle.address().del(self.address(*address));
+            done(
+                &format!("remove the address {address}"),
+                request.execute().await,
+            )?;
+            self.gateways.remove(address);
+        }
+        Ok(())
+    }
+
+    fn address(&self, address: Ipv4Addr) -> AddressMessage {
+        AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(self.index)
+            .address(address, 32)
+            .build()
+    }
+
+    fn route(&self, prefix: Ipv4Net, source: Ipv4Addr) -> RouteMessage {
+        RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(prefix.network(), prefix.prefix_len())
+            .output_interface(self.index)
+            .pref_source(source)
+            .protocol(RouteProtocol::from(PROTOCOL))
+            .scope(RouteScope::Link)
+            .build()
+    }
+
+    async fn default_interface(&self) -> Result<String, HostError> {
+        let mut routes = self
+            .handle
+            .route()
+            .get(RouteMessageBuilder::<Ipv4Addr>::new().build())
+            .execute();
+        let mut best: Option<(u32, u32)> = None;
+        while let Some(route) = routes
+            .try_next()
+            .await
+            .map_err(|error| refused("read the routes", &error))?
+        {
+            if let Some(candidate) = default_route(&route).filter(|(_, index)| *index != self.index)
+            {
+                best = Some(best.map_or(candidate, |best| best.min(candidate)));
+            }
+        }
+        let (_, index) = best.ok_or(HostError::NoDefaultRoute)?;
+        name_of(&self.handle, index)
+            .await?
+            .ok_or(HostError::NoDefaultRoute)
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+/// Metric and interface of a default route of the main table.
+fn default_route(route: &RouteMessage) -> Option<(u32, u32)> {
+    let header = &route.header;
+    if header.destination_prefix_length != 0
+        || header.table != RouteHeader::RT_TABLE_MAIN
+        || header.kind != RouteType::Unicast
+    {
+        return None;
+    }
+    let metric = route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Priority(metric) = attribute {
+            Some(*metric)
+        } else {
+            None
+        }
+    });
+    let index = route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Oif(index) = attribute {
+            Some(*index)
+        } else {
+            None
+        }
+    })?;
+    Some((metric.unwrap_or(0), index))
+}
+
+/// The interface's index; `None`: there is none of that name.
+async fn index_of(handle: &Handle, name: &str) -> Result<Option<u32>, HostError> {
+    let links = handle
+        .link()
+        .get()
+        .match_name(name)
+        .execute()
+        .try_next()
+        .await;
+    match links {
+        Ok(link) => Ok(link.map(|link| link.header.index)),
+        Err(error) if is_no_device(&error) => Ok(None),
+        Err(error) => Err(refused("read the interfaces", &error)),
+    }
+}
+
+async fn name_of(handle: &Handle, index: u32) -> Result<Option<String>, HostError> {
+    let link = handle
+        .link()
+        .get()
+        .match_index(index)
+        .execute()
+        .try_next()
+        .await;
+    let link = link.map_err(|error| refused("read the interfaces", &error))?;
+    Ok(link.and_then(|link| {
+        link.attributes.into_iter().find_map(|attribute| {
+            if let LinkAttribute::IfName(name) = attribute {
+                Some(name)
+            } else {
+                None
+            }
+        })
+    }))
+}
+
+fn is_no_device(error: &rtnetlink::Error) -> bool {
+    let rtnetlink::Error::NetlinkError(message) = error else {
+        return false;
+    };
+    matches!(
+        message.to_io().raw_os_error(),
+        Some(nix::libc::ENODEV | nix::libc::ENXIO)
+    )
+}
+
+fn done(doing: &str, result: Result<(), rtnetlink::Error>) -> Result<(), HostError> {
+    result.map_err(|error| refused(doing, &error))
+}
+
+fn refused(doing: &str, error: &rtnetlink::Error) -> HostError {
+    let cause = match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io().to_string(),
+        other => other.to_string(),
+    };
+    HostError::Netlink {
+        doing: doing.to_owned(),
+        cause,
+    }
+}

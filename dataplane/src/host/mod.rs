@@ -1,0 +1,189 @@
+//! What the machine around the process must look like: interface, addresses, routes, sysctls, rules.
+//!
+//! A [`Plan`] says how it should be; [`Host::apply`] makes it so, at the start and on each reload;
+//! [`Host::remove`] takes it all back. The subscribers' interface belongs to the process, so
+//! addresses and routes vanish with it even after a `kill -9`; rules and sysctls stay then, and the
+//! next start replaces the rules and takes the sysctls' former values from the file that
+//! [`sysctl`] keeps.
+
+mod isolation;
+mod link;
+mod sysctl;
+
+use core::fmt;
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+
+use ipnet::Ipv4Net;
+
+use self::link::Links;
+use self::sysctl::Sysctls;
+
+/// The subscribers' interface. One per network namespace, as is the process.
+pub(crate) const INTERFACE: &str = "lns0";
+
+/// How the machine should look.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Plan {
+    /// Our ends of the subscribers' links: addresses of the interface.
+    pub(crate) gateways: BTreeSet<Ipv4Addr>,
+    /// What is routed to the subscribers' interface, and the source that the node itself uses there.
+    pub(crate) subscribers: BTreeMap<Ipv4Net, Ipv4Addr>,
+    /// The interface of the core; `None`: the one of the default route.
+    pub(crate) core_interface: Option<String>,
+    /// What subscribers reach.
+    pub(crate) isolation: Isolation,
+}
+
+impl Plan {
+    /// This plan with what `older` had besides: nothing that a live session uses goes away.
+    pub(crate) fn with_leftovers_of(mut self, older: &Self) -> Self {
+        self.gateways.extend(&older.gateways);
+        for (prefix, source) in &older.subscribers {
+            self.subscribers.entry(*prefix).or_insert(*source);
+        }
+        self
+    }
+}
+
+/// What subscribers reach.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Isolation {
+    /// The core, each other, and nothing of the node.
+    Nodeless,
+    /// Whatever the machine routes or answers.
+    Open,
+}
+
+/// Why the machine does not look as planned. One line, made to be read by an operator.
+#[derive(Debug)]
+pub(crate) enum HostError {
+    /// The kernel refused a change of interface, address or route.
+    Netlink {
+        /// What was being done.
+        doing: String,
+        /// What the kernel said.
+        cause: String,
+    },
+    /// The interface of the core does not exist.
+    NoInterface(String),
+    /// Nothing says which interface leads to the core.
+    NoDefaultRoute,
+    /// A sysctl could not be written.
+    Sysctl {
+        /// Its file.
+        path: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// `nft` is not installed.
+    NftMissing,
+    /// `nft` refused the rules.
+    Nft(String),
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Netlink { doing, cause } => write!(f, "cannot {doing}: {cause}"),
+            Self::NoInterface(name) => write!(
+                f,
+                "spec.core.interface: there is no interface \"{name}\" on this machine (`ip link` lists them)"
+            ),
+            Self::NoDefaultRoute => f.write_str(
+                "no interface leads to the core: set spec.core.interface, or add a default route",
+            ),
+            Self::Sysctl { path, source } => write!(
+                f,
+                "cannot write {path}: {source}: run as root with a writable /proc/sys (in a container: privileged)"
+            ),
+            Self::NftMissing => f.write_str(
+                "the program `nft` is not installed: install nftables, or set spec.core.isolation: Open",
+            ),
+            Self::Nft(cause) => write!(
+                f,
+                "nft refused the isolation rules: {cause} (does this kernel have nf_tables?)"
+            ),
+        }
+    }
+}
+
+/// The machine as we have changed it.
+#[derive(Debug)]
+pub(crate) struct Host {
+    links: Links,
+    sysctls: Sysctls,
+    applied: Option<Plan>,
+}
+
+impl Host {
+    /// Finds the subscribers' interface, which the datapath has made. Former values of sysctls are
+    /// kept below `state`.
+    pub(crate) async fn open(state: &Path) -> Result<Self, HostError> {
+        Ok(Self {
+            links: Links::open(INTERFACE).await?,
+            sysctls: Sysctls::open(state)?,
+            applied: None,
+        })
+    }
+
+    /// Makes the machine look as `plan` says. What fails leaves the rest as it is; calling again
+    /// repairs.
+    pub(crate) async fn apply(&mut self, plan: Plan) -> Result<(), HostError> {
+        if self.applied.as_ref() == Some(&plan) {
+            return Ok(());
+        }
+        let core = self
+            .links
+            .core_interface(plan.core_interface.as_deref())
+            .await?;
+        // The rules stand before the first packet can come in.
+        match plan.isolation {
+            Isolation::Nodeless => isolation::install(&plan, &core).await?,
+            Isolation::Open => isolation::remove().await?,
+        }
+        if self.applied.is_none() {
+            self.sysctls.set_subscriber_interface(INTERFACE)?;
+            self.links.up().await?;
+        }
+        self.sysctls.set_core_interface(&core)?;
+        self.links.set(&plan).await?;
+        self.applied = Some(plan);
+        Ok(())
+    }
+
+    /// Takes back what outlives the subscribers' interface. Says what could not be taken back.
+    pub(crate) async fn remove(&mut self) -> Vec<HostError> {
+        let rules = isolation::remove().await;
+        [rules, self.sysctls.restore()]
+            .into_iter()
+            .filter_map(Result::err)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(gateway: [u8; 4], prefix: &str) -> Plan {
+        Plan {
+            gateways: BTreeSet::from([gateway.into()]),
+            subscribers: BTreeMap::from([(prefix.parse().unwrap(), gateway.into())]),
+            core_interface: None,
+            isolation: Isolation::Nodeless,
+        }
+    }
+
+    #[test]
+    fn leftovers_of_an_older_plan_are_kept_beside_the_new_one() {
+        let older = plan([10, 0, 0, 1], "10.0.0.0/24");
+        let newer = plan([10, 0, 1, 1], "10.0.1.0/24");
+        let both = newer.clone().with_leftovers_of(&older);
+        assert_eq!(both.gateways.len(), 2);
+        assert_eq!(both.subscribers.len(), 2);
+        assert_eq!(newer.clone().with_leftovers_of(&newer), newer);
+    }
+}

@@ -1,0 +1,262 @@
+//! The control task: the one owner of the node and the one writer of the workers' tables.
+//!
+//! It takes inputs (what workers hand over, questions of the admin interface, the node's timer) in
+//! batches, then carries out what the node wants: table updates first, datagrams second, events
+//! last, so that no LAC and no log line is ahead of the tables. It waits for nothing but the next
+//! input, and everything that reaches it does so through a bounded channel.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use lns_datapath::{Datagram, Punt, clock};
+use lns_node::{Event, Node};
+use lns_tables::path::{Counters, PathReport, PathUpdate, SlotIndex};
+use lns_tables::time::Instant;
+use lns_wire::id::{SessionId, TunnelId};
+use prometheus_client::metrics::histogram::Histogram;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use super::journal::Journal;
+
+/// Packets that workers have handed over and that wait: a second of call setups at the highest rate.
+pub(super) const PUNT_QUEUE: usize = 16_384;
+
+/// Questions that wait. Those who ask wait too, so this bounds only how many at once.
+const QUESTION_QUEUE: usize = 64;
+
+/// Packets per round, so that timers and questions have their turn.
+const PUNTS_PER_ROUND: usize = 256;
+
+/// Questions per round. The longest is a page of sessions, well below a millisecond.
+const QUESTIONS_PER_ROUND: usize = 8;
+
+/// The longest sleep: timers count through a suspend of the machine, the runtime's sleep does not.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Buckets of the setup time, seconds: a quick LAC needs some ten milliseconds, RFC 1661's restart
+/// timer gives the step at 3 s.
+const SETUP_BUCKETS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0, 30.0,
+];
+
+/// What the control task is asked: runs there, briefly.
+type Question = Box<dyn FnOnce(&mut Control, Instant) + Send>;
+
+/// The node with its hands.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// The protocol.
+    pub(crate) node: Node,
+    /// The workers' tables.
+    pub(crate) path: lns_datapath::Control,
+    /// How long setups took, seconds.
+    pub(crate) setups: Histogram,
+    journal: Journal,
+    /// What ended sessions had counted, from the table update to the event of the same round.
+    finals: BTreeMap<(SlotIndex, TunnelId, SessionId), Counters>,
+    /// The datagram that is being sent; kept so that it is allocated once.
+    octets: Vec<u8>,
+    /// LACs turned away, by reason.
+    pub(crate) refused: BTreeMap<&'static str, u64>,
+}
+
+/// What reaches the control task.
+#[derive(Debug)]
+pub(super) struct Inputs {
+    punts: mpsc::Receiver<Punt>,
+    questions: mpsc::Receiver<Question>,
+}
+
+/// Asks the control task.
+#[derive(Clone, Debug)]
+pub(crate) struct Asker {
+    questions: mpsc::Sender<Question>,
+}
+
+/// The control task has ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Gone;
+
+/// The ways into a control task: questions, and what reaches it in all.
+pub(super) fn inputs(punts: mpsc::Receiver<Punt>) -> (Asker, Inputs) {
+    let (sender, questions) = mpsc::channel(QUESTION_QUEUE);
+    (Asker { questions: sender }, Inputs { punts, questions })
+}
+
+impl Asker {
+    /// Runs `question` in the control task and gives its answer. What it changes is carried out
+    /// before the next question.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Control, Instant) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (answer, answered) = oneshot::channel();
+        let question = Box::new(move |control: &mut Control, now: Instant| {
+            // Who has stopped waiting needs no answer.
+            let _unwanted = answer.send(question(control, now));
+        });
+        self.questions.send(question).await.map_err(|_| Gone)?;
+        answered.await.map_err(|_| Gone)
+    }
+}
+
+impl Control {
+    /// A control task that has done nothing yet.
+    pub(super) fn new(node: Node, path: lns_datapath::Control) -> Self {
+        Self {
+            node,
+            path,
+            setups: Histogram::new(SETUP_BUCKETS),
+            journal: Journal::default(),
+            finals: BTreeMap::new(),
+            octets: Vec::new(),
+            refused: BTreeMap::new(),
+        }
+    }
+
+    /// Serves until nobody can ask any more.
+    pub(super) async fn serve(mut self, mut inputs: Inputs) {
+        loop {
+            tokio::select! {
+                Some(punt) = inputs.punts.recv() => self.punt(punt, clock::now()),
+                question = inputs.questions.recv() => match question {
+                    Some(question) => question(&mut self, clock::now()),
+                    None => return,
+                },
+                () = sleep(self.patience(clock::now())) => {}
+            }
+            self.round(&mut inputs);
+        }
+    }
+
+    /// What else is there now, then the timer, then all that follows from it.
+    fn round(&mut self, inputs: &mut Inputs) {
+        let now = clock::now();
+        for _ in 0..PUNTS_PER_ROUND {
+            let Ok(punt) = inputs.punts.try_recv() else {
+                break;
+            };
+            self.punt(punt, now);
+        }
+        if self.node.poll_timeout().is_some_and(|at| at <= now) {
+            self.node.handle_timeout(now);
+        }
+        self.carry_out(now);
+        for _ in 0..QUESTIONS_PER_ROUND {
+            let Ok(question) = inputs.questions.try_recv() else {
+                break;
+            };
+            question(self, now);
+            self.carry_out(now);
+        }
+    }
+
+    fn patience(&self, now: Instant) -> Duration {
+        self.node
+            .poll_timeout()
+            .map_or(LONGEST_SLEEP, |at| at.since(now))
+            .min(LONGEST_SLEEP)
+    }
+
+    fn punt(&mut self, punt: Punt, now: Instant) {
+        match punt {
+            Punt::Control {
+                local,
+                remote,
+                octets,
+            } => self.node.handle_control(local, remote, &octets, now),
+            Punt::Ppp {
+                tunnel,
+                session,
+                remote,
+                frame,
+                ..
+            } => {
+                self.node.handle_ppp(tunnel, session, remote, &frame, now);
+            }
+        }
+    }
+
+    /// Does what the node wants, in its order.
+    fn carry_out(&mut self, now: Instant) {
+        while let Some(update) = self.node.poll_path() {
+            self.update(&update, now);
+        }
+        self.transmit(now);
+        while let Some(event) = self.node.poll_event() {
+            self.tell(&event, now);
+        }
+        // Every ended call has told its event by now.
+        self.finals.clear();
+    }
+
+    fn update(&mut self, update: &PathUpdate, now: Instant) {
+        let Some(report) = self.path.apply(update) else {
+            return;
+        };
+        match (update, report) {
+            (
+                PathUpdate::ClearSession { .. },
+                PathReport::Session {
+                    slot,
+                    tunnel,
+                    session,
+                    counters,
+                    ..
+                },
+            ) => {
+                self.finals.insert((slot, tunnel, session), counters);
+            }
+            (_, report) => self.node.handle_report(&report, now),
+        }
+    }
+
+    fn transmit(&mut self, now: Instant) {
+        while let Some(transmit) = self.node.poll_transmit(now, &mut self.octets) {
+            if let Some(slot) = transmit.sequence {
+                self.path.stamp_sequence(slot, &mut self.octets);
+            }
+            let datagram = Datagram {
+                local: transmit.local,
+                remote: transmit.remote,
+                octets: &self.octets,
+            };
+            // What the kernel does not take is counted there and repeated by the protocol.
+            self.path.send(&[datagram]);
+        }
+    }
+
+    fn tell(&mut self, event: &Event, now: Instant) {
+        let counters = match event {
+            Event::SessionUp { setup, .. } => {
+                self.setups.observe(setup.as_secs_f64());
+                None
+            }
+            Event::SessionDown(end) => self.finals.remove(&(end.slot, end.tunnel, end.session)),
+            Event::LacRefused { reason, .. } => {
+                *self.refused.entry(reason).or_default() += 1;
+                None
+            }
+            Event::TunnelUp { .. } | Event::TunnelDown { .. } => None,
+        };
+        self.journal.write(event, counters, now);
+    }
+
+    /// What the workers have counted for a session so far.
+    pub(crate) fn counters(
+        &mut self,
+        slot: SlotIndex,
+        tunnel: TunnelId,
+        session: SessionId,
+    ) -> Counters {
+        match self.path.apply(&PathUpdate::ReportSession {
+            slot,
+            tunnel,
+            session,
+        }) {
+            Some(PathReport::Session { counters, .. }) => counters,
+            Some(PathReport::Tunnel { .. }) | None => Counters::default(),
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The serving process, from start to end.
+//!
+//! Start: manifest, admin sockets (which also tell whether another process is running), workers,
+//! machine, control task; only then `/readyz` says yes. What fails says so in one line, and what was
+//! set up before is taken back. End: the reverse, after the LACs were told.
+
+pub(crate) mod control;
+mod journal;
+mod reload;
+pub(crate) mod situation;
+
+use core::time::Duration;
+use std::path::Path;
+use std::sync::{Arc, Weak};
+use std::{fs, process};
+
+use lns_api::{Manifest, read_manifest};
+use lns_datapath::{Datapath, Punt, PuntSink, clock};
+use lns_node::Node;
+use notify::RecommendedWatcher;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use self::control::{Asker, Control};
+use self::reload::{Change, Reloader};
+use self::situation::{Phase, Situation};
+use crate::admin::{self, Admin, server};
+use crate::cli::{RunArguments, VERSION};
+use crate::config::Setup;
+use crate::failure::Failure;
+use crate::host::{Host, HostError, INTERFACE};
+use crate::log;
+
+/// How long LACs have to acknowledge that the tunnel is gone.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether they have.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often it is looked whether all workers run.
+const WORKER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Threads beside the workers: control task and admin interface.
+const THREADS: usize = 2;
+
+/// `lnsd run`
+pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
+    let manifest = read_manifest(&arguments.manifest).map_err(|problems| {
+        Failure::BadInput(problems.iter().map(ToString::to_string).collect())
+    })?;
+    log::start(arguments.log_format);
+    runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("lnsd-control")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::failed("cannot start the runtime", error))?
+        .block_on(serve(arguments, manifest))
+}
+
+async fn serve(arguments: &RunArguments, manifest: Manifest) -> Result<(), Failure> {
+    let signal = |kind| signal(kind).map_err(|error| Failure::failed("cannot take signals", error));
+    let mut ends = Ends {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    let hangups = signal(SignalKind::hangup())?;
+    let socket = arguments.state.socket();
+    let sockets = (
+        server::bind_unix(&socket)?,
+        server::bind_tcp(arguments.admin).await?,
+    );
+    let ended = match Process::start(arguments, manifest, sockets, hangups).await {
+        Ok(process) => process.serve(&mut ends).await,
+        Err(failure) => Err(failure),
+    };
+    // Gone or not, the next start copes with it.
+    let _leftover = fs::remove_file(&socket);
+    ended
+}
+
+/// The signals that end the process.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    /// Waits for one of them.
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Everything that runs.
+struct Process {
+    asker: Asker,
+    situation: Arc<Situation>,
+    datapath: Arc<Datapath>,
+    control: JoinHandle<()>,
+    reloader: JoinHandle<Reloader>,
+    hangups: JoinHandle<()>,
+    admin: [JoinHandle<()>; 2],
+    watcher: Option<RecommendedWatcher>,
+}
+
+impl Process {
+    async fn start(
+        arguments: &RunArguments,
+        manifest: Manifest,
+        sockets: (UnixListener, TcpListener),
+        hangups: Signal,
+    ) -> Result<Self, Failure> {
+        let setup = Setup::new(&manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
+        let (punt, punts) = mpsc::channel(control::PUNT_QUEUE);
+        let node = Node::new(setup.node.clone(), seed()?, clock::now());
+        let (datapath, path) = start_datapath(&setup, &node, punt)?;
+        let host = prepare(&arguments.state.directory, &setup).await?;
+        announce(&manifest, &setup, arguments);
+
+        let (asker, inputs) = control::inputs(punts);
+        let control = tokio::spawn(Control::new(node, path).serve(inputs));
+        let situation = Arc::new(Situation::new(
+            arguments.manifest.clone(),
+            manifest.warnings.clone(),
+        ));
+        let datapath = Arc::new(datapath);
+        let admin = serve_admin(sockets, &asker, &situation, &datapath);
+        let (change, changes) = mpsc::channel(1);
+        let watcher = reload::watch(&arguments.manifest, change.clone())
+            .inspect_err(|error| {
+                warn!("the manifest is not watched ({error}): send SIGHUP after a change")
+            })
+            .ok();
+        let reloader = Reloader::new(
+            arguments.manifest.clone(),
+            manifest,
+            setup,
+            host,
+            asker.clone(),
+            Arc::clone(&situation),
+        );
+        let reloader = tokio::spawn(reloader.serve(changes));
+        let hangups = tokio::spawn(forward(hangups, change));
+        situation.enter(Phase::Serving);
+        Ok(Self {
+            asker,
+            situation,
+            datapath,
+            control,
+            reloader,
+            hangups,
+            admin,
+            watcher,
+        })
+    }
+
+    /// Serves until a signal, or until a part that must not end has ended.
+    async fn serve(mut self, ends: &mut Ends) -> Result<(), Failure> {
+        let [unix, tcp] = &mut self.admin;
+        let failed = tokio::select! {
+            () = ends.wait() => None,
+            _ = &mut self.control => Some("the control task has ended"),
+            _ = &mut self.reloader => Some("the reload task has ended"),
+            _ = unix => Some("the admin socket has ended"),
+            _ = tcp => Some("the admin interface has ended"),
+            () = any_ended(&self.datapath) => Some("a worker has ended"),
+        };
+        if let Some(what) = failed {
+            // What is left on the machine is replaced by the next start.
+            return Err(Failure::Failed(format!(
+                "{what}, which must not happen: please report it with the lines above"
+            )));
+        }
+        self.situation.enter(Phase::Draining);
+        info!("ending: telling the LACs; a second signal ends at once");
+        tokio::select! {
+            () = self.drain() => {}
+            () = ends.wait() => {
+                warn!("ended at once: not every LAC was told, and rules stay until the next start");
+                process::exit(1);
+            }
+        }
+        self.end().await;
+        info!("ended");
+        Ok(())
+    }
+
+    /// Tells each LAC, and waits for the answers for a while.
+    async fn drain(&self) {
+        let deadline = Instant::now() + DRAIN;
+        let mut drained = self
+            .asker
+            .ask(|control, now| control.node.handle_drain(now))
+            .await
+            .map(|()| false);
+        while drained == Ok(false) {
+            if Instant::now() > deadline {
+                return warn!("not every LAC has acknowledged; those find out by their HELLO");
+            }
+            sleep(DRAIN_INTERVAL).await;
+            drained = self.asker.ask(|control, _| control.node.is_drained()).await;
+        }
+    }
+
+    /// Takes everything down: nobody changes anything any more, then the machine is put back.
+    async fn end(self) {
+        for task in self.admin.iter().chain([&self.hangups]) {
+            task.abort();
+        }
+        let _aborted = self.hangups.await;
+        drop(self.watcher);
+        // Both who could tell it of changes are gone, so it ends.
+        if let Ok(reloader) = self.reloader.await {
+            reloader.remove().await;
+        }
+        self.control.abort();
+        let _aborted = self.control.await;
+        if let Some(datapath) = Arc::into_inner(self.datapath) {
+            datapath.stop();
+        }
+    }
+}
+
+/// Random octets of the system, from which everything unpredictable comes.
+fn seed() -> Result<[u8; 32], Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|error| Failure::failed("the system gives no random octets", error))?;
+    Ok(seed)
+}
+
+fn start_datapath(
+    setup: &Setup,
+    node: &Node,
+    punt: mpsc::Sender<Punt>,
+) -> Result<(Datapath, lns_datapath::Control), Failure> {
+    let config = lns_datapath::Config {
+        interface: INTERFACE.to_owned(),
+        workers: setup.workers,
+        listen: setup.listen.clone(),
+        capacity: setup.node.max_sessions,
+        pools: setup.pools.clone(),
+        icmp_source: setup.icmp_source,
+    };
+    let punts: PuntSink = Arc::new(move |packet| punt.try_send(packet).is_ok());
+    Datapath::start(&config, node.index(), punts)
+        .map_err(|error| Failure::Failed(error.to_string()))
+}
+
+/// Makes the machine look as planned, or as before.
+async fn prepare(state: &Path, setup: &Setup) -> Result<Host, Failure> {
+    let failed = |error: HostError| Failure::Failed(error.to_string());
+    let mut host = Host::open(state).await.map_err(failed)?;
+    if let Err(error) = host.apply(setup.host.clone()).await {
+        for problem in host.remove().await {
+            warn!("{problem}");
+        }
+        return Err(failed(error));
+    }
+    Ok(host)
+}
+
+fn serve_admin(
+    (unix, tcp): (UnixListener, TcpListener),
+    asker: &Asker,
+    situation: &Arc<Situation>,
+    datapath: &Arc<Datapath>,
+) -> [JoinHandle<()>; 2] {
+    let workers: Weak<Datapath> = Arc::downgrade(datapath);
+    let stats = move || {
+        workers
+            .upgrade()
+            .map(|datapath| datapath.stats())
+            .unwrap_or_default()
+    };
+    let admin = Admin {
+        asker: asker.clone(),
+        situation: Arc::clone(situation),
+        stats: Arc::new(stats),
+    };
+    [
+        tokio::spawn(server::serve_unix(unix, admin::everything(admin.clone()))),
+        tokio::spawn(server::serve_tcp(tcp, admin::reads(admin))),
+    ]
+}
+
+/// Hands SIGHUP on as a reason to look at the manifest.
+async fn forward(mut hangups: Signal, changes: mpsc::Sender<Change>) {
+    while hangups.recv().await.is_some() && changes.send(Change::Signal).await.is_ok() {}
+}
+
+/// Returns when a worker has ended, which it never does by itself.
+async fn any_ended(datapath: &Datapath) {
+    while datapath.is_running() {
+        sleep(WORKER_INTERVAL).await;
+    }
+}
+
+fn announce(manifest: &Manifest, setup: &Setup, arguments: &RunArguments) {
+    for warning in &manifest.warnings {
+        warn!("{warning}");
+    }
+    let listen = setup
+        .listen
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ");
+    info!(
+        version = VERSION,
+        host_name = manifest.cluster.host_name(),
+        listen,
+        workers = setup.workers,
+        interface = INTERFACE,
+        admin = %arguments.admin,
+        socket = %arguments.state.socket().display(),
+        "serving"
+    );
+}

@@ -1,0 +1,146 @@
+//! What the process knows of itself beside the node: shared by start, reload, end and admin.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use lns_datapath::clock;
+use lns_tables::time::Instant;
+use serde::Serialize;
+
+/// How far the process is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Not everything is set up yet.
+    Starting,
+    /// LACs and subscribers are served.
+    Serving,
+    /// LACs are being told to go.
+    Draining,
+}
+
+/// Which manifest is in force, and whether a later one was refused.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ManifestState {
+    /// From where it was read.
+    pub(crate) path: PathBuf,
+    /// Seconds since 1970 when the one in force was read.
+    pub(crate) loaded_at: u64,
+    /// How often one was taken over since the start.
+    pub(crate) reloads: u64,
+    /// Why the newest one was refused; `None`: the newest one is in force.
+    pub(crate) error: Option<String>,
+    /// What is allowed and yet likely to be wrong in the one in force.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The process at a glance.
+#[derive(Debug)]
+pub(crate) struct Situation {
+    phase: AtomicU8,
+    started: Instant,
+    manifest: Mutex<ManifestState>,
+}
+
+impl Situation {
+    /// Of a process that starts now with this manifest.
+    pub(crate) fn new(path: PathBuf, warnings: Vec<String>) -> Self {
+        let manifest = ManifestState {
+            path,
+            loaded_at: unix_seconds(),
+            reloads: 0,
+            error: None,
+            warnings,
+        };
+        Self {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            started: clock::now(),
+            manifest: Mutex::new(manifest),
+        }
+    }
+
+    /// How far the process is.
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            serving if serving == Phase::Serving as u8 => Phase::Serving,
+            draining if draining == Phase::Draining as u8 => Phase::Draining,
+            _ => Phase::Starting,
+        }
+    }
+
+    /// Goes on to `phase`.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Seconds since the start.
+    pub(crate) fn uptime_seconds(&self) -> u64 {
+        clock::now().since(self.started).as_secs()
+    }
+
+    /// Which manifest is in force.
+    pub(crate) fn manifest(&self) -> ManifestState {
+        self.lock().clone()
+    }
+
+    /// A newer manifest is in force.
+    pub(crate) fn taken_over(&self, warnings: Vec<String>) {
+        let mut manifest = self.lock();
+        manifest.loaded_at = unix_seconds();
+        manifest.reloads += 1;
+        manifest.error = None;
+        manifest.warnings = warnings;
+    }
+
+    /// The newest manifest is the one in force, after all.
+    pub(crate) fn unchanged(&self) {
+        self.lock().error = None;
+    }
+
+    /// A newer manifest was refused.
+    pub(crate) fn refused(&self, error: String) {
+        self.lock().error = Some(error);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ManifestState> {
+        // Nothing panics while it holds this lock, and half-written values are not possible.
+        self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_follow_one_another() {
+        let situation = Situation::new("cluster.yaml".into(), Vec::new());
+        assert_eq!(situation.phase(), Phase::Starting);
+        for phase in [Phase::Serving, Phase::Draining] {
+            situation.enter(phase);
+            assert_eq!(situation.phase(), phase);
+        }
+    }
+
+    #[test]
+    fn a_refused_manifest_shows_until_a_good_one_is_in_force() {
+        let situation = Situation::new("cluster.yaml".into(), Vec::new());
+        situation.refused("bad".to_owned());
+        assert_eq!(situation.manifest().error.as_deref(), Some("bad"));
+        situation.taken_over(vec!["weak".to_owned()]);
+        let manifest = situation.manifest();
+        assert_eq!(
+            (manifest.error, manifest.reloads, manifest.warnings.len()),
+            (None, 1, 1)
+        );
+    }
+}
