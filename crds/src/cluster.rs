@@ -1,12 +1,16 @@
 //! `LnsCluster`: one L2TP network server and all that it needs to know.
 //!
-//! The doc comment of a field is its description in the CustomResourceDefinition. Each names the
+//! The doc comment of a field is its description in the custom resource definition. Each names the
 //! unit, where there is one, and when a change takes effect. The fields are the parsed values
 //! (addresses, prefixes), not their text; they are only built from a document that the schema and
 //! the rules have passed.
 //!
 //! What is not built yet (RADIUS, filters, clustering) is not here, and is refused as unknown.
 
+#[allow(
+    clippy::struct_field_names,
+    reason = "the names of the manifest's fields"
+)]
 mod lac;
 mod pool;
 mod ppp;

@@ -11,7 +11,8 @@ mod secret;
 mod users;
 mod yaml;
 
-use std::{collections::BTreeMap, fs, net::Ipv4Addr, path::Path};
+use core::net::Ipv4Addr;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use lns_crypto::Secret;
 use serde_json::Value;
@@ -73,18 +74,15 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, Vec<ManifestError>> {
             Err(error) => errors.push(error),
         }
     }
-    let parsed = parse_manifest(
+    // What a manifest lacks may stand in the file that cannot be read: nothing more is said then.
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    parse_manifest(
         sources
             .iter()
             .map(|(name, text)| (name.as_str(), text.as_str())),
-    );
-    match parsed {
-        Ok(manifest) if errors.is_empty() => Ok(manifest),
-        // What cannot be found may stand in the file that cannot be read.
-        Ok(_) => Err(errors),
-        Err(further) if errors.is_empty() => Err(further),
-        Err(_) => Err(errors),
-    }
+    )
 }
 
 /// Parses a manifest from texts, each with the name that its errors are to have.

@@ -1,4 +1,4 @@
-//! The CustomResourceDefinition, and what it says about a document.
+//! The custom resource definition, and what it says about a document.
 //!
 //! [`validate`] does to a document what the API server does to an object, in the same order: values
 //! of the wrong shape are refused, defaults filled in, the CEL rules evaluated. It reads all of it
@@ -41,7 +41,7 @@ impl Violation {
     }
 }
 
-/// The CustomResourceDefinition of [`LnsCluster`], as it is committed.
+/// The definition of the resource [`LnsCluster`], as it is committed.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = LnsCluster::crd();
     let versions = crd.spec.versions.iter_mut();

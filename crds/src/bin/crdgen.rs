@@ -1,4 +1,4 @@
-//! Prints the CustomResourceDefinition, as it is committed in `crds/lnsclusters.kubelns.io.yaml`.
+//! Prints the custom resource definition, as it is committed in `crds/lnsclusters.kubelns.io.yaml`.
 
 use std::{io::Write as _, process::ExitCode};
 

@@ -52,7 +52,7 @@ pub struct Lac {
     #[schemars(range(min = 5, max = 3600))]
     pub hello_seconds: u16,
 
-    /// Never: what the LAC negotiated with the subscriber is used as it is. OnMismatch: it is
+    /// Never: what the LAC negotiated with the subscriber is used as it is. `OnMismatch`: it is
     /// negotiated again where it does not fit. Always: it is negotiated again for every call. A
     /// change takes effect for new sessions.
     #[serde(default)]

@@ -1,6 +1,6 @@
 //! The pools: the addresses that subscribers get.
 
-use std::net::Ipv4Addr;
+use core::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use kube::KubeSchema;

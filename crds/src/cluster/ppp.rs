@@ -1,6 +1,6 @@
 //! PPP with the subscribers: authentication, MRU, echo.
 
-use std::net::Ipv4Addr;
+use core::net::Ipv4Addr;
 
 use kube::{KubeSchema, core::Rule};
 use schemars::JsonSchema;

@@ -1,6 +1,6 @@
 //! The LNS's two sides, towards the LACs and towards the core, and the datapath between them.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use kube::KubeSchema;
 use schemars::JsonSchema;

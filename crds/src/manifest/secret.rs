@@ -205,7 +205,9 @@ fn values(document: &Document, known: &[&str]) -> (Values, Vec<Violation>) {
     ];
     for (field, value) in document.value.as_object().into_iter().flatten() {
         match (field.as_str(), value) {
-            ("apiVersion" | "kind" | "metadata", _) | ("immutable", Value::Bool(_)) => {}
+            ("apiVersion" | "kind" | "metadata", _)
+            | ("immutable", Value::Bool(_))
+            | ("data" | "stringData" | "type" | "immutable", Value::Null) => {}
             ("type", Value::String(kind)) if kind == "Opaque" => {}
             ("type", Value::String(kind)) => {
                 violations.push(Violation::new(
@@ -226,7 +228,6 @@ fn values(document: &Document, known: &[&str]) -> (Values, Vec<Violation>) {
                     }
                 }
             }
-            ("data" | "stringData" | "type" | "immutable", Value::Null) => {}
             ("data" | "stringData" | "type" | "immutable", other) => {
                 violations.push(Violation::new(
                     field,

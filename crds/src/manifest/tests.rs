@@ -1,6 +1,7 @@
 //! Whole manifests in, exact lines out.
 
-use std::time::{Duration, Instant};
+use core::{fmt::Write as _, time::Duration};
+use std::time::Instant;
 
 use super::*;
 
@@ -18,15 +19,21 @@ fn with(from: &str, to: &str) -> String {
     MINIMAL.replacen(from, to, 1)
 }
 
-fn refused(table: &[(&str, &str, &[&str])]) {
+/// A text of the minimal example, another in its place, and the lines that must come of it.
+type Row<'a> = (&'a str, &'a str, &'a [&'a str]);
+
+fn refused(table: &[Row<'_>]) {
     let mut wrong = String::new();
     for (from, to, expected) in table {
         let found = parse(&with(from, to)).err().unwrap_or_default();
+        for secret in ["hunter", "change me", "replace-me"] {
+            assert!(!found.iter().any(|line| line.contains(secret)), "{found:?}");
+        }
         if found != *expected {
-            wrong.push_str(&format!("{from:?} -> {to:?}\n"));
-            found
-                .iter()
-                .for_each(|line| wrong.push_str(&format!("    {line}\n")));
+            writeln!(wrong, "{from:?} -> {to:?}").unwrap();
+            for line in found {
+                writeln!(wrong, "    {line}").unwrap();
+            }
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
@@ -42,4 +49,5 @@ const SPEC: &str = "spec:\n";
 const ALICE: &str = "alice@isp.example: \"change me\"";
 
 mod accepted;
-mod refused;
+mod cluster;
+mod documents;

@@ -1,6 +1,7 @@
 //! `users.yaml`: the local users. Its errors name users, never a password.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use core::net::Ipv4Addr;
+use std::collections::BTreeMap;
 
 use lns_crypto::Secret;
 use serde_json::{Map, Value};
@@ -37,7 +38,7 @@ pub(super) fn parse(
                 match user(&name, &value) {
                     Ok(user) => drop(users.insert(name, user)),
                     Err(message) => {
-                        errors.push(ManifestError::user(&document.name, &name, &message))
+                        errors.push(ManifestError::user(&document.name, &name, &message));
                     }
                 }
             }
@@ -111,7 +112,11 @@ fn password(value: &Value) -> Result<Secret, String> {
             limits::PASSWORD
         )),
         Value::String(text) => Ok(super::concealed(text)),
-        other => Err(format!(
+        other @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Array(_)
+        | Value::Object(_)) => Err(format!(
             "password: must be a string, and is {}; quote it",
             shape(other)
         )),

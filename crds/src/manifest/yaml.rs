@@ -53,6 +53,10 @@ fn options() -> serde_saphyr::Options {
     }
 }
 
+#[allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a foreign enum that may grow; its other variants cannot come from plain values"
+)]
 fn fault(error: &Error) -> Fault {
     let error = error.without_snippet();
     let location = error.location();

@@ -64,7 +64,7 @@ impl Walk<'_> {
             match known.get(name).or(others) {
                 Some(schema) => self.within(&format!(".{name}"), |walk| walk.value(schema, value)),
                 None => self.within(&format!(".{name}"), |walk| {
-                    walk.report(unknown(name, &names))
+                    walk.report(unknown(name, &names));
                 }),
             }
         }
@@ -72,7 +72,7 @@ impl Walk<'_> {
         for name in required.into_iter().flatten().filter_map(Value::as_str) {
             if !fields.contains_key(name) {
                 self.within(&format!(".{name}"), |walk| {
-                    walk.report("is required".to_owned())
+                    walk.report("is required".to_owned());
                 });
             }
         }

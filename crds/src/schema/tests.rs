@@ -104,6 +104,7 @@ fn the_schema_has_no_keyword_that_is_not_checked() {
         "minimum",
         "properties",
         "required",
+        "title",
         "type",
         "x-kubernetes-list-map-keys",
         "x-kubernetes-list-type",
