@@ -37,7 +37,7 @@ link_up() { # NAMESPACE INTERFACE ADDRESS NAMESPACE INTERFACE ADDRESS
 }
 
 start_lnsd() {
-    ip netns exec "$lns" "$lnsd" run --manifest "$work/lnsd.yaml" --admin 127.0.0.1:9171 --state "$work/state" \
+    ip netns exec "$lns" "$lnsd" run --manifest "$work/etc/lnsd.yaml" --admin 127.0.0.1:9171 --state "$work/state" \
         >"$work/lnsd.log" 2>&1 &
     lnsd_pid=$!
     within 30 serves || { why="lnsd did not become ready: $(tail -n 1 "$work/lnsd.log")"; return 1; }
@@ -109,7 +109,7 @@ order() { # SECONDS WORD...: fills `got`; the order's own status is the result
     got=()
     order_number=$((order_number + 1))
     echo "$order_number ${*:2}" >&"$to_guest"
-    answer "$1" done "$order_number" || { why="the guest gave no answer to: ${*:2}"; return 1; }
+    answer "$1" "done" "$order_number" || { why="the guest gave no answer to: ${*:2}"; return 1; }
     [[ ${got[done]} == "$order_number 0" ]] || { why="the guest failed at: ${*:2}"; return 1; }
 }
 
@@ -130,7 +130,9 @@ stop_lab() {
     for pid in "$guest_pid" "$lnsd_pid" "${helper_pids[@]}"; do
         [[ -n $pid ]] && kill "$pid" 2>/dev/null
     done
-    [[ -n $lnsd_pid ]] && { within 10 is_gone "$lnsd_pid" || kill -KILL "$lnsd_pid"; }
+    # A drain says goodbye to the LAC; that the guest is gone must not hold it for ever.
+    [[ -n $lnsd_pid ]] && { within 15 is_gone "$lnsd_pid" || kill -KILL "$lnsd_pid"; }
+    wait 2>/dev/null
     for namespace in "$lac" "$lns" "$core"; do
         ip netns del "$namespace" 2>/dev/null
     done

@@ -19,6 +19,7 @@ scenarios=(
     "mss|segment_sizes"
     "transfer|transfer"
     "killed|killed_without_goodbye"
+    "nothing-overdue|nothing_overdue"
 )
 
 # --- steps ------------------------------------------------------------------------------------
@@ -92,11 +93,14 @@ wrong_password() {
 
 # The guest challenges nobody here: only the LNS can find the secret wrong (RFC 2661, 5.1.1).
 wrong_secret() {
+    local before
+    before=$(metric lns_tunnel_ends_total 'reason="not_authorized"')
     order 15 hangup && order 15 tunnel not-the-secret answer || return
     is_refused chap "$user" "$password" || return
     [[ -n ${got[reason]-} ]] || wrong "the guest saw no reason" || return
     note=${got[reason]-}
-    within 5 metric_is 0 lns_sessions || wrong "a session in a refused tunnel" || return
+    within 5 metric_is $((before + 1)) lns_tunnel_ends_total 'reason="not_authorized"' ||
+        wrong "lnsd counts no refused tunnel" || return
     fresh_line && log_in chap "$user" "$password" && hang_up
 }
 
@@ -121,37 +125,55 @@ redial() {
 }
 
 reload_with_idle() { # SECONDS
-    sed -i "s/idleSeconds: [0-9]*/idleSeconds: $1/" "$work/lnsd.yaml"
+    sed -i "s/idleSeconds: [0-9]*/idleSeconds: $1/" "$work/etc/lnsd.yaml"
     kill -HUP "$lnsd_pid"
     sleep 1
     serves || wrong "lnsd does not serve after a reload"
 }
 
-# Traffic keeps a session past its idle time; silence ends it. LCP echoes are no traffic.
+# The manifest changes while lnsd runs, and back again whatever came of it.
 idle_timeout() {
-    local i
-    fresh_line && reload_with_idle 4 && log_in chap "$user" "$password" || return
+    local result=0
+    fresh_line && reload_with_idle 4 || return
+    ends_when_idle || result=1
+    reload_with_idle 0 && return "$result"
+}
+
+# Traffic keeps a session past its idle time; silence ends it. LCP echoes are no traffic.
+ends_when_idle() {
+    local i before
+    before=$(metric lns_session_ends_total 'reason="idle_timeout"')
+    log_in chap "$user" "$password" || return
     for i in 1 2 3; do
         sleep 2
-        reaches_core 56 1 || { reload_with_idle 0; return 1; }
+        reaches_core 56 1 || { why="after $((2 * i)) s with traffic: $why"; return 1; }
     done
     order 20 watch 12 || return
-    reload_with_idle 0 || return
     [[ ${got[down]-} == yes ]] || wrong "still up after 12 s of silence" || return
     ((10#${got[seconds]%.*} >= 3)) || wrong "ended after ${got[seconds]-} s of silence, not 4" || return
     note="ended after ${got[seconds]-} s of silence: ${got[reason]-}"
-    within 5 metric_is 0 lns_sessions || wrong "lnsd still counts the session"
+    within 5 metric_is 0 lns_sessions || wrong "lnsd still counts the session" || return
+    metric_is $((before + 1)) lns_session_ends_total 'reason="idle_timeout"' ||
+        wrong "lnsd gives another reason than the idle time"
 }
 
 killed_without_goodbye() {
-    local start
+    local start before
+    before=$(metric lns_session_ends_total 'reason="lost_carrier"')
     fresh_line && log_in chap "$user" "$password" && reaches_core 56 1 || return
     kill_guest
     start=$SECONDS
     within 30 metric_is 0 lns_sessions || wrong "the session lives on 30 s after its guest" || return
-    note="noticed after $((SECONDS - start)) s"
+    metric_is $((before + 1)) lns_session_ends_total 'reason="lost_carrier"' || wrong "lnsd does not blame the line" || return
+    start="noticed after $((SECONDS - start)) s"
     boot_guest && login chap || return
-    note="noticed; a new guest dialled in"
+    note="$start, then a new guest dialled in"
+}
+
+# What lnsd found overdue behind its timers, or could not tell its workers, in all of the above.
+nothing_overdue() {
+    metric_is 0 lns_overdue_total || wrong "lns_overdue_total is $(metric lns_overdue_total)" || return
+    metric_is 0 lns_table_updates_refused_total || wrong "table updates were refused"
 }
 
 # --- packets ----------------------------------------------------------------------------------
