@@ -183,3 +183,29 @@ fn the_largest_manifest_is_checked_in_seconds() {
         begin.elapsed()
     );
 }
+
+#[test]
+fn numbers_mean_what_they_mean_to_kubectl() {
+    let text = with(
+        FROM,
+        "from: [198.51.100.0/24]\n    helloSeconds: 060\n    pathMtu: 0x5dc",
+    );
+    let lac = &parse(&text).unwrap().cluster.spec.lacs[0];
+    assert_eq!((lac.hello_seconds, lac.path_mtu), (48, 1500));
+}
+
+#[test]
+fn aliases_and_merge_keys_are_resolved() {
+    let second = "  - { <<: *one, name: b, from: [203.0.113.0/24] }\n  subscribers:";
+    let text = with(
+        "  - name: wholesale-a\n",
+        "  - &one\n    name: wholesale-a\n",
+    )
+    .replace("  subscribers:", second);
+    let manifest = parse(&text).unwrap();
+    let [one, other] = &manifest.cluster.spec.lacs[..] else {
+        panic!("two LACs")
+    };
+    assert_eq!(one.tunnel_authentication, other.tunnel_authentication);
+    assert_eq!(manifest.shared_secret(one), manifest.shared_secret(other));
+}
