@@ -25,7 +25,7 @@ pub struct Config {
     pub pools: Vec<Ipv4Net>,
     /// The source of ICMP errors that the datapath sends back to the senders of packets that are too
     /// large. The kernel takes them in on the subscribers' interface: an address of this machine
-    /// needs `accept_local` there.
+    /// needs `accept_local` there. `0.0.0.0` sends none.
     pub icmp_source: Ipv4Addr,
 }
 

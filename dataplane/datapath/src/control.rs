@@ -1,7 +1,9 @@
 //! The control's side of the datapath: the one writer of the tables, and the way out for control
 //! messages and PPP frames that the control makes.
 
+use core::fmt;
 use core::net::SocketAddr;
+use core::ops::Add as _;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::io;
@@ -10,15 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::Ipv4Net;
 use lns_tables::path::{PathReport, PathUpdate, SessionPath, SlotIndex};
+use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 
 use crate::clock;
 use crate::limits::GRACE;
 use crate::stats::{DropReason, ThreadCounters};
-use crate::tables::{AddressTable, NoMemory, Tables};
+use crate::tables::{AddressTable, NoMemory, SessionSlot, Tables};
 
 /// A UDP payload that the control sends to a LAC.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Datagram<'a> {
     /// The service address from which it leaves.
     pub local: SocketAddr,
@@ -26,6 +29,22 @@ pub struct Datagram<'a> {
     pub remote: SocketAddr,
     /// The payload.
     pub octets: &'a [u8],
+}
+
+impl fmt::Debug for Datagram<'_> {
+    /// Without the octets: a frame may carry a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            local,
+            remote,
+            octets,
+        } = self;
+        f.debug_struct("Datagram")
+            .field("local", local)
+            .field("remote", remote)
+            .field("length", &octets.len())
+            .finish()
+    }
 }
 
 /// The one writer. It cannot be copied, so there is one at a time.
@@ -184,9 +203,9 @@ impl Control {
         if !same {
             slot.write(None);
             if old.is_some() {
-                self.mark_cleared();
+                self.mark_cleared(slot);
             }
-            self.wait_for_workers();
+            self.wait_for_workers(slot);
             slot.reset();
         }
         slot.write(Some(path));
@@ -208,7 +227,7 @@ impl Control {
         if let Some(address) = found.path.address {
             self.addresses.remove(address, index);
         }
-        self.mark_cleared();
+        self.mark_cleared(found.slot);
         report(index, &found.path, &tables)
     }
 
@@ -250,21 +269,24 @@ impl Control {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn mark_cleared(&mut self) {
+    /// Remembers when the slot was emptied, and in which batch each worker was.
+    fn mark_cleared(&mut self, slot: &SessionSlot) {
+        slot.cleared
+            .store(clock::now().as_nanos(), Ordering::Relaxed);
         for (mark, stage) in self.cleared.iter_mut().zip(self.stages.iter()) {
             *mark = stage.load();
         }
     }
 
-    /// Waits until no worker is in a batch that it was in when a session was last cleared: nobody holds
-    /// what the slot was then.
-    fn wait_for_workers(&self) {
-        let start = clock::now();
+    /// Waits until no worker is in a batch in which it may have read the slot before it was emptied.
+    ///
+    /// A slot that was emptied longer than [`GRACE`] ago needs no wait: that is as long as it would last.
+    /// For the others it suffices to look at what the stages were when *any* slot was last emptied,
+    /// because a worker that is still in an earlier batch was in it then too.
+    fn wait_for_workers(&self, slot: &SessionSlot) {
+        let end = Instant::from_nanos(slot.cleared.load(Ordering::Relaxed)).add(GRACE);
         for (mark, stage) in self.cleared.iter().zip(self.stages.iter()) {
-            while !mark.is_multiple_of(2) && stage.load() == *mark {
-                if clock::now().since(start) > GRACE {
-                    return;
-                }
+            while !mark.is_multiple_of(2) && stage.load() == *mark && clock::now() < end {
                 std::thread::sleep(Duration::from_micros(5));
             }
         }

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::control::{Shared, Stage};
 use crate::io::receive::ReceiveBatch;
 use crate::io::send::SendBatch;
-use crate::limits::{BATCH, PACKET, ROUNDS};
+use crate::limits::{BATCH, PACKET, ROUNDS, SERVICE_ADDRESSES};
 use crate::memory::{NoMemory, Zeroed};
 use crate::packet::{Downstream, DownstreamSink, Origin, Reorder, UpstreamSink, expire, upstream};
 use crate::punt::{Punt, PuntSink};
@@ -140,19 +140,16 @@ impl Worker {
     /// Waits for something to do; `None` when it was interrupted.
     fn wait(&self, ended: &UnixStream) -> Option<Ready> {
         const FIXED: usize = 2;
-        let mut descriptors = [const { None }; FIXED + crate::limits::SERVICE_ADDRESSES];
-        let sources = [ended.as_fd(), self.queue.as_fd()]
-            .into_iter()
-            .chain(self.sockets.iter().map(AsFd::as_fd));
-        let mut count = 0_usize;
-        for (place, source) in descriptors.iter_mut().zip(sources) {
-            *place = Some(PollFd::new(source, PollFlags::POLLIN));
-            count = count.saturating_add(1);
-        }
-        // The places that are not used ask about a closed descriptor's stand-in: the end again.
-        let mut descriptors = descriptors
-            .map(|each| each.unwrap_or_else(|| PollFd::new(ended.as_fd(), PollFlags::empty())));
-        let used = descriptors.get_mut(..count)?;
+        let mut descriptors: [_; FIXED + SERVICE_ADDRESSES] = core::array::from_fn(|at| {
+            let source = match at.checked_sub(FIXED).map(|at| self.sockets.get(at)) {
+                Some(Some(socket)) => socket.as_fd(),
+                None if at > 0 => self.queue.as_fd(),
+                // Also where there is no socket: those places are cut off below.
+                None | Some(None) => ended.as_fd(),
+            };
+            PollFd::new(source, PollFlags::POLLIN)
+        });
+        let used = descriptors.get_mut(..self.sockets.len().saturating_add(FIXED))?;
         let timeout = if self.reorder.is_waiting() {
             PollTimeout::from(REORDER_TICK)
         } else {

@@ -4,7 +4,6 @@ use core::net::Ipv4Addr;
 
 use lns_tables::index::{IndexLimits, PageIndex};
 use lns_tables::path::{Counters, TunnelPath};
-use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, PeerTunnelId};
 
 use super::*;

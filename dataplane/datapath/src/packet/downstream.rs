@@ -43,7 +43,7 @@ const ERRORS: Meter = Meter::new(ICMP_PER_SECOND, ICMP_BURST);
 const ERRORS_SESSION: Meter = Meter::new(ICMP_PER_SECOND_SESSION, ICMP_BURST_SESSION);
 
 impl Downstream {
-    /// A way whose ICMP errors come from `icmp_source`.
+    /// A way whose ICMP errors come from `icmp_source`; none are sent if it is unspecified.
     pub const fn new(icmp_source: Ipv4Addr) -> Self {
         Self {
             icmp_source,
@@ -101,7 +101,8 @@ impl Downstream {
         now: Instant,
         sink: &mut impl DownstreamSink,
     ) {
-        let allowed = deserves_error(view)
+        let allowed = !self.icmp_source.is_unspecified()
+            && deserves_error(view)
             && ERRORS_SESSION.allows(&found.slot.errors, now)
             && ERRORS.allows(&self.errors, now);
         let mut error = [0; 576];

@@ -10,6 +10,8 @@ mod sequence;
 mod upstream;
 
 #[cfg(test)]
+mod allocations;
+#[cfg(test)]
 mod tests;
 
 pub use downstream::{Downstream, DownstreamSink};

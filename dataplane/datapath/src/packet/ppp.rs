@@ -9,7 +9,8 @@ pub(super) const IPV6: u16 = 0x0057;
 
 /// The protocol of a frame and where its information begins. A peer may leave out FF03 and the first
 /// octet of the protocol whether or not it was allowed to: there is no doubt what it means. `None` when
-/// the frame ends before that or the protocol field is not one (its last octet is even).
+/// the frame ends before that or the protocol field is not one: its last octet is even, or it begins
+/// with FF, which is kept free to be told from the address field (RFC 1661, 6.5).
 pub(super) fn protocol(frame: &[u8]) -> Option<(u16, usize)> {
     let mut reader = Reader::new(frame.strip_prefix(&[0xff, 0x03]).unwrap_or(frame));
     let first = reader.u8().ok()?;
@@ -18,7 +19,8 @@ pub(super) fn protocol(frame: &[u8]) -> Option<(u16, usize)> {
     } else {
         u16::from_be_bytes([first, reader.u8().ok()?])
     };
-    (protocol & 1 == 1).then_some((protocol, frame.len().saturating_sub(reader.len())))
+    (protocol & 1 == 1 && first != 0xff)
+        .then_some((protocol, frame.len().saturating_sub(reader.len())))
 }
 
 /// The header before an IPv4 packet, as short as the peer allows; it ends at the end of the array.
@@ -59,6 +61,8 @@ mod tests {
             &[0xc0],
             &[0xc0, 0x20],
             &[0x00, 0x00],
+            &[0xff],
+            &[0xff, 0x21],
         ] {
             assert_eq!(protocol(frame), None, "{frame:02x?}");
         }

@@ -23,8 +23,8 @@ use crate::tables::Found;
 pub(super) struct Arrivals {
     /// The number of the next packet. The first is 0.
     pub(super) expected: u16,
-    last_old: u16,
-    old_in_a_row: u8,
+    pub(super) last_old: u16,
+    pub(super) old_in_a_row: u8,
 }
 
 /// What a number says of a packet.

@@ -17,10 +17,10 @@ use crate::limits::{REORDER_PACKETS, REORDER_WAIT};
 use crate::stats::DropReason;
 use crate::tables::{AddressTable, Service, Tables};
 
-const SUBSCRIBER: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 9);
-const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+pub(super) const SUBSCRIBER: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 9);
+pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 const SLOT: SlotIndex = SlotIndex(3);
-const NOW: Instant = Instant::from_millis(5_000);
+pub(super) const NOW: Instant = Instant::from_millis(5_000);
 
 /// What came out, in order.
 #[derive(Debug, Default)]
@@ -76,21 +76,21 @@ impl DownstreamSink for Seen {
 }
 
 /// One tunnel with one session, and what a worker keeps.
-struct Bed {
-    tables: Tables,
-    addresses: AddressTable,
-    reorder: Reorder,
-    downstream: Downstream,
+pub(super) struct Bed {
+    pub(super) tables: Tables,
+    pub(super) addresses: AddressTable,
+    pub(super) reorder: Reorder,
+    pub(super) downstream: Downstream,
     tunnel: TunnelId,
     session: SessionId,
     _index: IndexWriter,
 }
 
-fn lac() -> SocketAddr {
+pub(super) fn lac() -> SocketAddr {
     "192.0.2.1:1701".parse().unwrap()
 }
 
-fn services() -> Vec<SocketAddr> {
+pub(super) fn services() -> Vec<SocketAddr> {
     vec![
         "203.0.113.1:1701".parse().unwrap(),
         "203.0.113.2:1701".parse().unwrap(),
@@ -98,11 +98,11 @@ fn services() -> Vec<SocketAddr> {
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(|_| ())
     }
 
-    fn with(change: impl FnOnce(&mut SessionPath)) -> Self {
+    pub(super) fn with(change: impl FnOnce(&mut SessionPath)) -> Self {
         let limits = IndexLimits {
             tunnels: 10,
             sessions: 10,
@@ -144,7 +144,7 @@ impl Bed {
         }
     }
 
-    fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         Origin {
             service: self.tables.service_of(services()[1]).unwrap(),
             remote: lac(),
@@ -177,7 +177,7 @@ impl Bed {
     }
 
     /// A data message without any optional field.
-    fn data(&self, frame: &[u8]) -> Vec<u8> {
+    pub(super) fn data(&self, frame: &[u8]) -> Vec<u8> {
         self.header(0, frame)
     }
 
@@ -200,7 +200,7 @@ impl Bed {
         message
     }
 
-    fn numbered(&self, ns: u16, frame: &[u8]) -> Vec<u8> {
+    pub(super) fn numbered(&self, ns: u16, frame: &[u8]) -> Vec<u8> {
         let mut message = self.header(0x08, frame);
         message[6..8].copy_from_slice(&ns.to_be_bytes());
         message
@@ -212,7 +212,12 @@ impl Bed {
 }
 
 /// A UDP packet of that many octets in all.
-fn packet(source: Ipv4Addr, destination: Ipv4Addr, length: usize, dont_fragment: bool) -> Vec<u8> {
+pub(super) fn packet(
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    length: usize,
+    dont_fragment: bool,
+) -> Vec<u8> {
     let mut packet = vec![0; length];
     packet[0] = 0x45;
     packet[2..4].copy_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
@@ -228,11 +233,11 @@ fn packet(source: Ipv4Addr, destination: Ipv4Addr, length: usize, dont_fragment:
     packet
 }
 
-fn from_subscriber() -> Vec<u8> {
+pub(super) fn from_subscriber() -> Vec<u8> {
     packet(SUBSCRIBER, SERVER, 60, true)
 }
 
-fn frame(packet: &[u8]) -> Vec<u8> {
+pub(super) fn frame(packet: &[u8]) -> Vec<u8> {
     [&[0xff, 0x03, 0x00, 0x21], packet].concat()
 }
 
@@ -443,7 +448,7 @@ fn what_the_interface_does_not_take_counts_as_dropped() {
 }
 
 /// A SYN with MSS 1460 between the two addresses.
-fn syn(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
+pub(super) fn syn(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
     let mut syn = packet(source, destination, 44, true);
     syn[9] = 6;
     syn[20..44].copy_from_slice(&[
@@ -584,7 +589,7 @@ fn too_large_without_df_leaves_in_fragments_that_reassemble() {
         let original = packet(SERVER, SUBSCRIBER, 1500, false);
         let seen = bed.down(&mut original.clone());
         let l2tp = if sequencing { 14 } else { 10 };
-        let mut payload = Vec::new();
+        let mut payload: Vec<u8> = Vec::new();
         for (number, (header, part)) in seen.sent.iter().enumerate() {
             let fragment = [&header[l2tp..], &original[part.clone()]].concat();
             assert!(fragment.len() <= usize::from(mtu.max(68)));

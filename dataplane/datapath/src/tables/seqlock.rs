@@ -90,13 +90,16 @@ mod tests {
             }
             // Until the readers have run beside the writer often enough, or for so long that they
             // never will.
-            for value in 0..50_000_000_u64 {
+            for value in 0..5_000_000_u64 {
                 write(&version, || {
                     for word in &words {
                         word.store(value, Ordering::Relaxed);
                     }
                 });
-                if value > 200_000 && changes.load(Ordering::Relaxed) > 10_000 {
+                for _ in 0..value % 40 {
+                    core::hint::spin_loop();
+                }
+                if value > 100_000 && changes.load(Ordering::Relaxed) > 10_000 {
                     break;
                 }
             }
