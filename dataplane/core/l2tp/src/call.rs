@@ -30,6 +30,26 @@ pub enum CallState {
     Closed,
 }
 
+impl CallState {
+    /// All, for tables.
+    pub const ALL: [Self; 4] = [
+        Self::WaitReply,
+        Self::WaitConnect,
+        Self::Established,
+        Self::Closed,
+    ];
+
+    /// The RFC's word for it; also the value of a metric's label.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::WaitReply => "wait-reply",
+            Self::WaitConnect => "wait-connect",
+            Self::Established => "established",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// What the node does after a message of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum CallAction {
@@ -169,5 +189,76 @@ impl Call {
     /// Where it is.
     pub const fn state(&self) -> CallState {
         self.state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lns_wire::l2tp::{Cdn, Iccn, Sli, Wen};
+
+    use super::*;
+
+    fn answered() -> Call {
+        let icrq = Icrq {
+            assigned_session: PeerSessionId(5),
+            ..Icrq::default()
+        };
+        Call::answer(SessionId(9), &icrq)
+    }
+
+    #[test]
+    fn an_incoming_call_goes_from_icrq_to_iccn_on_both_sides() {
+        let mut lns = answered();
+        let mut lac = Call::offer(SessionId(5));
+        assert_eq!(lac.handle(&lns.icrp()), CallAction::Replied);
+        assert_eq!(
+            (lac.peer(), lns.peer()),
+            (PeerSessionId(9), PeerSessionId(5))
+        );
+        assert_eq!(
+            lns.handle(&Message::Iccn(Iccn::default())),
+            CallAction::Connected
+        );
+        assert_eq!(
+            (lac.state(), lns.state()),
+            (CallState::Established, CallState::Established)
+        );
+        assert_eq!(
+            lns.handle(&Message::Wen(Wen::default())),
+            CallAction::Errors(CallErrors::default())
+        );
+        assert_eq!(
+            lns.handle(&Message::Sli(Sli::default())),
+            CallAction::LinkInfo(Accm::default())
+        );
+        assert_eq!(
+            lns.handle(&Message::Cdn(Cdn::default())),
+            CallAction::Closed
+        );
+        assert!(!lns.close(), "a CDN is not answered with a CDN");
+    }
+
+    #[test]
+    fn a_message_in_the_wrong_state_closes_the_call_once() {
+        let mut call = answered();
+        assert_eq!(
+            call.handle(&call.icrp()),
+            CallAction::Refused(CdnReason::Fsm)
+        );
+        assert_eq!(
+            call.handle(&Message::Iccn(Iccn::default())),
+            CallAction::Ignored
+        );
+        let mut up = answered();
+        up.handle(&Message::Iccn(Iccn::default()));
+        let again = up.handle(&Message::Iccn(Iccn::default()));
+        assert_eq!(again, CallAction::Refused(CdnReason::Fsm));
+    }
+
+    #[test]
+    fn a_call_that_we_end_ends_once() {
+        let mut call = answered();
+        assert!(call.close());
+        assert!(!call.close());
     }
 }

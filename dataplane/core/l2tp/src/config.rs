@@ -36,6 +36,11 @@ impl TunnelConfig {
             hide: false,
         }
     }
+
+    /// The receive window as it is offered: at least 1, and small enough for modular numbers.
+    pub(crate) fn offered_window(&self) -> u16 {
+        self.receive_window.clamp(1, limits::WINDOW_MAX)
+    }
 }
 
 /// A Host Name that fits its AVP: 1 to 255 octets.
@@ -108,7 +113,8 @@ pub struct Secrets {
 /// SCCRP, and its proof comes only afterwards, in the SCCCN. So the first attempt is answered with the
 /// current secret. A LAC that still has the previous one refuses that answer, and then
 /// `TunnelEvent::Closed` names the other choice: who remembers it for the LAC's next attempt brings
-/// that up.
+/// that up. What a LAC has proved (`Tunnel::secret_choice` of an established tunnel) is worth
+/// remembering too.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum SecretChoice {
     /// [`Secrets::current`].

@@ -20,6 +20,10 @@ mod reason;
 mod tunnel;
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test may overflow: it then fails"
+)]
 mod pair;
 
 pub use call::{Call, CallAction, CallState, CallStep, call_step};

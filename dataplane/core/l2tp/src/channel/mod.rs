@@ -14,6 +14,10 @@ mod receive;
 mod send;
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test may overflow: it then fails"
+)]
 mod tests;
 
 use core::fmt;

@@ -1,7 +1,5 @@
 //! Reliable delivery between two channels over a line that loses, repeats and reorders.
 
-use core::time::Duration;
-
 use lns_wire::l2tp::Packet;
 use proptest::prelude::*;
 

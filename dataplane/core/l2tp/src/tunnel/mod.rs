@@ -12,6 +12,10 @@ mod auth;
 mod handle;
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test may overflow: it then fails"
+)]
 mod tests;
 
 use core::ops::Add as _;
@@ -140,7 +144,7 @@ impl Tunnel {
         now: Instant,
         rng: &mut Rng,
     ) -> Self {
-        let channel = Channel::new(config.retransmit, config.receive_window);
+        let channel = Channel::new(config.retransmit, config.offered_window());
         let mut tunnel = Self::new(config, local, Role::Initiator, channel, now);
         tunnel.deadline = Some(now.add(limits::TUNNEL_SETUP));
         tunnel.challenge = tunnel
@@ -157,7 +161,7 @@ impl Tunnel {
             framing: FRAMING,
             assigned_tunnel: PeerTunnelId(local.0),
             bearer: Some(BEARER),
-            receive_window: Some(config.receive_window),
+            receive_window: Some(config.offered_window()),
             challenge: challenge.as_ref().map(Challenge::octets),
             tie_breaker: tunnel.tie_breaker,
             firmware: None,
@@ -191,7 +195,7 @@ impl Tunnel {
             MessageType::Sccrp,
             sccrq.challenge,
         )?;
-        let channel = Channel::answering(config.retransmit, config.receive_window);
+        let channel = Channel::answering(config.retransmit, config.offered_window());
         let mut tunnel = Self::new(config, local, Role::Responder, channel, now);
         tunnel.choice = choice;
         tunnel.was_challenged = response.is_some();
@@ -219,7 +223,7 @@ impl Tunnel {
             framing: FRAMING,
             assigned_tunnel: PeerTunnelId(local.0),
             bearer: Some(BEARER),
-            receive_window: Some(config.receive_window),
+            receive_window: Some(config.offered_window()),
             challenge: challenge.as_ref().map(Challenge::octets),
             challenge_response: response,
             firmware: None,
