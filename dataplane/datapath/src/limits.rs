@@ -38,8 +38,8 @@ pub const DIRECT_ADDRESSES: usize = 1 << 24;
 /// (RFC 2661, 5.4).
 pub const REORDER_PACKETS: usize = 8;
 
-/// Sessions of one worker that can have a gap at the same time; those beyond are forwarded without
-/// waiting.
+/// Sessions of one worker that can wait for a missing packet at the same time; those beyond give it up
+/// at once.
 pub const REORDER_WINDOWS: usize = 64;
 
 /// The longest sequenced packet that can wait, octets: an Ethernet frame's worth.

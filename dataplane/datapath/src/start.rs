@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 use std::fmt;
+use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,7 +14,7 @@ use crate::control::{Control, Published, Shared, Stage};
 use crate::io::{tun, udp};
 use crate::limits;
 use crate::punt::PuntSink;
-use crate::stats::{Stats, ThreadCounters};
+use crate::stats::{DropReason, Stats, ThreadCounters};
 use crate::tables::{AddressTable, NoMemory, Tables};
 use crate::worker::Worker;
 
@@ -22,6 +23,8 @@ pub struct Datapath {
     interface: String,
     listen: Vec<SocketAddr>,
     shared: Shared,
+    /// All workers' sockets, to ask the kernel about.
+    sockets: Vec<UdpSocket>,
     /// Its other ends are the workers': they see it closed and leave.
     alive: Option<UnixStream>,
     threads: Vec<JoinHandle<()>>,
@@ -44,6 +47,10 @@ impl Datapath {
         let listen = udp::local_addresses(&config.listen, &sockets)?;
         let shared = share(config, listen.clone(), index)
             .map_err(|NoMemory { octets }| StartError::Memory { octets })?;
+        let mut copies = Vec::with_capacity(sockets.len());
+        for each in &sockets {
+            copies.push(udp::duplicate(each, &listen)?);
+        }
         let own = match sockets.first() {
             Some(first) => udp::duplicate(first, &listen)?,
             None => Vec::new(),
@@ -56,6 +63,7 @@ impl Datapath {
             interface,
             listen,
             shared,
+            sockets: copies.into_iter().flatten().collect(),
             alive: Some(alive),
             threads: Vec::new(),
         };
@@ -96,7 +104,13 @@ impl Datapath {
     /// What the workers and the control have counted since the start.
     pub fn stats(&self) -> Stats {
         let threads = self.shared.worker_counters.iter();
+        let overflows = self
+            .sockets
+            .iter()
+            .map(udp::overflows)
+            .fold(0, u64::saturating_add);
         Stats::sum(threads.chain(core::iter::once(&*self.shared.control_counters)))
+            .with_drops(DropReason::SocketOverflow, overflows)
     }
 
     /// Whether all workers run. A worker never ends by itself; if one has, packets are being lost and
@@ -105,7 +119,8 @@ impl Datapath {
         self.threads.iter().all(|thread| !thread.is_finished())
     }
 
-    /// Stops the workers and waits for them.
+    /// Stops the workers and waits for them. The service addresses are free once the [`Control`] is
+    /// dropped too.
     pub fn stop(mut self) {
         self.end();
     }

@@ -62,6 +62,8 @@ drop_reasons! {
     ControlQueueFull = "control_queue_full",
     /// Either direction: the table entry was being written for longer than a reader waits.
     TableBusy = "table_busy",
+    /// Upstream: the socket's queue in the kernel was full, its worker did not keep up.
+    SocketOverflow = "socket_overflow",
     /// Downstream: the socket's queue in the kernel is full.
     SocketFull = "socket_full",
     /// Downstream: the kernel refused the datagram, for instance because there is no route to the LAC.
@@ -152,6 +154,14 @@ impl Stats {
         self.reasons()
             .find(|(label, _)| *label == reason.label())
             .map_or(0, |(_, packets)| packets)
+    }
+
+    /// With drops that were counted elsewhere.
+    pub(crate) fn with_drops(mut self, reason: DropReason, packets: u64) -> Self {
+        if let Some(sum) = self.drops.get_mut(reason.place()) {
+            *sum = sum.wrapping_add(packets);
+        }
+        self
     }
 
     pub(crate) fn sum<'a>(threads: impl Iterator<Item = &'a ThreadCounters>) -> Self {

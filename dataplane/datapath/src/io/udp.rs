@@ -126,6 +126,28 @@ fn allow_fragments(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     }
 }
 
+/// How many datagrams the kernel dropped because the socket's queue was full (`SO_MEMINFO`,
+/// `linux/sock_diag.h`); 0 where it does not say.
+pub(crate) fn overflows(socket: &UdpSocket) -> u64 {
+    const FIELDS: usize = 9;
+    let mut fields = [0_u32; FIELDS];
+    let mut length = libc::socklen_t::try_from(size_of_val(&fields)).unwrap_or(0);
+    let (descriptor, room) = (socket.as_raw_fd(), (&raw mut fields).cast());
+    // SAFETY: the descriptor is open, and the kernel writes at most `length` octets to `room`, which
+    // has as many and whose integers every pattern is a value of.
+    unsafe {
+        libc::getsockopt(
+            descriptor,
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            room,
+            &raw mut length,
+        )
+    };
+    let [.., drops] = fields;
+    u64::from(drops)
+}
+
 fn explain(error: io::Error, address: SocketAddr) -> StartError {
     match error.raw_os_error() {
         Some(libc::EADDRINUSE) => StartError::AddressTaken { address },
@@ -181,6 +203,26 @@ mod tests {
         }
         assert_eq!(got.iter().sum::<i32>(), 64);
         assert!(got.iter().all(|packets| *packets > 0), "{got:?}");
+    }
+
+    #[test]
+    fn what_the_kernel_drops_for_want_of_room_is_known() {
+        let all = bind(&[any()], 1).unwrap();
+        let socket = &all[0][0];
+        assert_eq!(overflows(socket), 0);
+        setsockopt(socket, sockopt::RcvBuf, &2048).unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..50 {
+            sender
+                .send_to(&[0; 1000], socket.local_addr().unwrap())
+                .unwrap();
+        }
+        let mut received = 0;
+        while socket.recv(&mut [0; 1000]).is_ok() {
+            received += 1;
+        }
+        assert!(received < 50);
+        assert_eq!(overflows(socket), 50 - received);
     }
 
     #[test]

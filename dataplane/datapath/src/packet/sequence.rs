@@ -2,8 +2,9 @@
 //!
 //! What is expected next is in the session's slot. A packet that comes too early waits, in memory of
 //! the worker that is reserved once, for those before it: up to [`REORDER_PACKETS`] of a session, of
-//! [`REORDER_WINDOWS`] sessions, for [`REORDER_WAIT`]. Where there is no room it is passed on at once: a
-//! packet out of order is better than none.
+//! [`REORDER_WINDOWS`] sessions, for [`REORDER_WAIT`]. Where there is no room for it those before it are
+//! given up at once, as they are when the wait is over: what comes of them later is dropped, so that
+//! nothing ever leaves out of order.
 
 use core::ops::Add as _;
 use core::sync::atomic::{AtomicU64, Ordering};
