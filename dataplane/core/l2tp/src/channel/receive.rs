@@ -1,5 +1,6 @@
 //! The receiving half: what is expected, and what came too early.
 
+use core::fmt;
 use std::collections::VecDeque;
 
 use lns_wire::id::SessionId;
@@ -19,11 +20,20 @@ pub(super) struct Receiver {
     kept: VecDeque<Kept>,
 }
 
-#[derive(Debug)]
 struct Kept {
     ns: Seq16,
     session: SessionId,
     body: Box<[u8]>,
+}
+
+impl fmt::Debug for Kept {
+    /// A body may hold a password, and is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept")
+            .field("ns", &self.ns)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Receiver {

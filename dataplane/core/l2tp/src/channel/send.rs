@@ -1,5 +1,6 @@
 //! The sending half: queue, windows, retransmission.
 
+use core::fmt;
 use core::ops::Add as _;
 use std::collections::VecDeque;
 
@@ -33,10 +34,18 @@ pub(super) struct Sender {
 }
 
 /// What was queued: the header is written when it goes out, since Nr changes.
-#[derive(Debug)]
 pub(super) struct Message {
     pub(super) session: PeerSessionId,
     pub(super) body: Box<[u8]>,
+}
+
+impl fmt::Debug for Message {
+    /// A body may hold a password, and is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Sender {

@@ -101,10 +101,21 @@ pub enum TunnelEvent {
 }
 
 /// A message of a call, parsed once and kept as octets.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct CallMessage {
     session: SessionId,
     body: Box<[u8]>,
+}
+
+impl core::fmt::Debug for CallMessage {
+    /// A body may hold a password, and is not shown.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let kind = MessageType::peek(&self.body);
+        f.debug_struct("CallMessage")
+            .field("session", &self.session)
+            .field("kind", &kind)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CallMessage {

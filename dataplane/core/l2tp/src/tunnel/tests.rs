@@ -432,6 +432,56 @@ fn calls_that_overtake_the_scccn_wait_for_it() {
 }
 
 #[test]
+fn before_the_peer_is_verified_little_is_kept() {
+    let mut bench = Bench::accept(None, &sccrq());
+    bench.sent(START);
+    let mut body = Vec::new();
+    while body.len() <= limits::KEPT_OCTETS_UNVERIFIED {
+        let more = Icrq {
+            assigned_session: PeerSessionId(5),
+            called_number: Some(&[b'0'; 900]),
+            ..Icrq::default()
+        };
+        Message::Icrq(more).emit(&mut body).unwrap();
+    }
+    assert_eq!(
+        bench.handle(0, 2, &body, START),
+        Err(Error::Dropped(Dropped::NoRoom))
+    );
+    bench.receive(&Message::Scccn(Scccn::default())).unwrap();
+    assert_eq!(bench.handle(0, 3, &body, START), Ok(()));
+    assert_eq!(bench.tunnel.channel().kept, 1);
+}
+
+#[test]
+fn a_password_in_a_message_that_waits_is_never_printed() {
+    let mut bench = Bench::established();
+    let proxy = lns_wire::l2tp::Proxy {
+        authen_response: Some(b"canary"),
+        ..Default::default()
+    };
+    let message = Message::Iccn(lns_wire::l2tp::Iccn {
+        proxy,
+        ..Default::default()
+    });
+    bench
+        .tunnel
+        .send_call(PeerSessionId(1), &message, &mut bench.rng)
+        .unwrap();
+    let mut body = Vec::new();
+    message.emit(&mut body).unwrap();
+    bench.handle(1, bench.ns + 1, &body, START).unwrap();
+    bench.receive_octets(1, &body).unwrap();
+    bench.handle(1, bench.ns + 3, &body, START).unwrap();
+    let printed = format!("{:?}", bench.tunnel);
+    assert!(
+        printed.contains("CallMessage") && printed.contains("Kept"),
+        "{printed}"
+    );
+    assert!(!printed.contains("99, 97, 110"), "{printed}");
+}
+
+#[test]
 fn a_version_other_than_1_0_is_refused() {
     for (version, revision) in [(0, 0), (1, 1), (2, 0)] {
         let sccrq = Sccrq {

@@ -4,6 +4,7 @@
 //! and not interpreted: host names, numbers, advisory texts need not be ASCII or UTF-8.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::code::{GeneralError, ProxyAuthenType};
 use crate::id::{PeerSessionId, PeerTunnelId};
@@ -165,7 +166,7 @@ pub enum Attribute<'a> {
     /// The identifier of the CHAP challenge or PAP request.
     ProxyAuthenId(u8),
     /// The CHAP response or PAP password.
-    ProxyAuthenResponse(&'a [u8]),
+    ProxyAuthenResponse(Concealed<'a>),
     /// The line's error counters.
     CallErrors(CallErrors),
     /// The negotiated character maps.
@@ -260,6 +261,16 @@ pub struct PppDisconnectCause<'a> {
     pub message: &'a [u8],
 }
 
+/// Octets that may be a password: they are there, and are not printed.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct Concealed<'a>(pub &'a [u8]);
+
+impl fmt::Debug for Concealed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("..")
+    }
+}
+
 /// A value whose length is not what its attribute type has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct WrongLength;
@@ -345,7 +356,7 @@ impl<'a> Attribute<'a> {
             kind::LAST_RECEIVED_LCP => Self::LastReceivedLcp(r.take_rest()),
             kind::PROXY_AUTHEN_NAME => Self::ProxyAuthenName(r.take_rest()),
             kind::PROXY_AUTHEN_CHALLENGE => Self::ProxyAuthenChallenge(r.take_rest()),
-            kind::PROXY_AUTHEN_RESPONSE => Self::ProxyAuthenResponse(r.take_rest()),
+            kind::PROXY_AUTHEN_RESPONSE => Self::ProxyAuthenResponse(Concealed(r.take_rest())),
             kind::RANDOM_VECTOR => Self::RandomVector(r.take_rest()),
             kind::PRIVATE_GROUP_ID => Self::PrivateGroupId(r.take_rest()),
             kind::PPP_DISCONNECT_CAUSE => Self::PppDisconnectCause(PppDisconnectCause {
@@ -438,7 +449,7 @@ impl<'a> Attribute<'a> {
             | Self::LastReceivedLcp(octets)
             | Self::ProxyAuthenName(octets)
             | Self::ProxyAuthenChallenge(octets)
-            | Self::ProxyAuthenResponse(octets)
+            | Self::ProxyAuthenResponse(Concealed(octets))
             | Self::RandomVector(octets)
             | Self::PrivateGroupId(octets) => out.extend_from_slice(octets),
             Self::ResultCode(code) => code.emit(out),

@@ -5,13 +5,14 @@
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use core::fmt;
 
 use super::attribute::kind;
 use super::error::{EmitError, ParseError};
 use crate::Reader;
 
 /// One AVP, not yet interpreted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Avp<'a> {
     /// The M bit: whoever does not know it must end the session or tunnel.
     pub mandatory: bool,
@@ -77,14 +78,33 @@ impl<'a> Avp<'a> {
     }
 }
 
+impl fmt::Debug for Avp<'_> {
+    /// The value may be a password, and only its length is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Avp")
+            .field("mandatory", &self.mandatory)
+            .field("hidden", &self.hidden)
+            .field("vendor", &self.vendor)
+            .field("kind", &self.kind)
+            .field("octets", &self.value.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// The AVPs of a body, one after the other. After an error there are no more.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Avps<'a>(Reader<'a>);
 
 impl<'a> Avps<'a> {
     /// Those of `body`.
     pub const fn new(body: &'a [u8]) -> Self {
         Self(Reader::new(body))
+    }
+}
+
+impl fmt::Debug for Avps<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
 use crate::{Reader, Truncated};
 
 /// One UDP payload, taken apart.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub enum Packet<'a> {
     /// The T bit is set. The octets are the AVPs; none of them make a Zero-Length Body message.
     Control(ControlHeader, &'a [u8]),
@@ -93,6 +93,24 @@ impl core::error::Error for HeaderError {}
 impl From<Truncated> for HeaderError {
     fn from(_: Truncated) -> Self {
         Self::Truncated
+    }
+}
+
+impl fmt::Debug for Packet<'_> {
+    /// The octets may hold a password, and only how many they are is shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Control(header, body) => f
+                .debug_tuple("Control")
+                .field(header)
+                .field(&body.len())
+                .finish(),
+            Self::Data(header, frame) => f
+                .debug_tuple("Data")
+                .field(header)
+                .field(&frame.len())
+                .finish(),
+        }
     }
 }
 

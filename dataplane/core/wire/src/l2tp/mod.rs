@@ -22,8 +22,8 @@ mod message;
 mod seq;
 
 pub use attribute::{
-    Accm, Attribute, CallErrors, PppDisconnectCause, ProtocolVersion, Q931Cause, ResultCode,
-    WrongLength, kind,
+    Accm, Attribute, CallErrors, Concealed, PppDisconnectCause, ProtocolVersion, Q931Cause,
+    ResultCode, WrongLength, kind,
 };
 pub use avp::{Avp, Avps, Hide, Unhide, UnhideError, hidden, reveal};
 pub use code::{CdnResult, GeneralError, ProxyAuthenType, StopCcnResult};

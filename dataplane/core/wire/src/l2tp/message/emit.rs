@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use super::{Cdn, Iccn, Icrq, Message, Occn, Ocrq, Proxy, Sccrp, Sccrq};
-use crate::l2tp::attribute::{Attribute, kind};
+use crate::l2tp::attribute::{Attribute, Concealed, kind};
 use crate::l2tp::avp::{Avp, Hide};
 use crate::l2tp::error::EmitError;
 
@@ -169,7 +169,11 @@ impl Proxy<'_> {
         w.option(self.authen_name.map(Attribute::ProxyAuthenName));
         w.option(self.authen_challenge.map(Attribute::ProxyAuthenChallenge));
         w.option(self.authen_id.map(Attribute::ProxyAuthenId));
-        w.option(self.authen_response.map(Attribute::ProxyAuthenResponse));
+        w.option(
+            self.authen_response
+                .map(Concealed)
+                .map(Attribute::ProxyAuthenResponse),
+        );
     }
 }
 

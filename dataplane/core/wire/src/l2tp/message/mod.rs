@@ -8,8 +8,10 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+use core::fmt;
+
 use super::attribute::{
-    Accm, CallErrors, PppDisconnectCause, ProtocolVersion, Q931Cause, ResultCode,
+    Accm, CallErrors, Concealed, PppDisconnectCause, ProtocolVersion, Q931Cause, ResultCode,
 };
 use super::code::ProxyAuthenType;
 use crate::id::{PeerSessionId, PeerTunnelId};
@@ -236,7 +238,7 @@ pub struct Iccn<'a> {
 
 /// What a LAC has negotiated with the subscriber before the LNS came in (RFC 2661, 4.4.5). The LCP
 /// fields hold the options of a Configure-Request, without its header.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 pub struct Proxy<'a> {
     /// The subscriber's first.
     pub initial_received_lcp: Option<&'a [u8]>,
@@ -281,6 +283,22 @@ pub struct Wen {
 pub struct Sli {
     /// The maps.
     pub accm: Accm,
+}
+
+impl fmt::Debug for Proxy<'_> {
+    /// The response may be a password, and is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("initial_received_lcp", &self.initial_received_lcp)
+            .field("last_sent_lcp", &self.last_sent_lcp)
+            .field("last_received_lcp", &self.last_received_lcp)
+            .field("authen_type", &self.authen_type)
+            .field("authen_name", &self.authen_name)
+            .field("authen_challenge", &self.authen_challenge)
+            .field("authen_id", &self.authen_id)
+            .field("authen_response", &self.authen_response.map(Concealed))
+            .finish()
+    }
 }
 
 impl MessageType {

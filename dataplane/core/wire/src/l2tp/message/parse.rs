@@ -174,7 +174,7 @@ impl<'a> Fields<'a> {
             Attribute::ProxyAuthenName(v) => keep(&mut self.proxy.authen_name, v),
             Attribute::ProxyAuthenChallenge(v) => keep(&mut self.proxy.authen_challenge, v),
             Attribute::ProxyAuthenId(v) => keep(&mut self.proxy.authen_id, v),
-            Attribute::ProxyAuthenResponse(v) => keep(&mut self.proxy.authen_response, v),
+            Attribute::ProxyAuthenResponse(v) => keep(&mut self.proxy.authen_response, v.0),
             Attribute::CallErrors(v) => keep(&mut self.call_errors, v),
             Attribute::Accm(v) => keep(&mut self.accm, v),
             Attribute::PrivateGroupId(v) => keep(&mut self.private_group, v),

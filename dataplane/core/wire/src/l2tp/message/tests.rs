@@ -480,3 +480,30 @@ fn a_value_that_does_not_fit_leaves_nothing_behind() {
     );
     assert_eq!(out, [1, 2]);
 }
+
+#[test]
+fn a_proxied_password_is_never_printed() {
+    let proxy = Proxy {
+        authen_response: Some(b"canary"),
+        ..Proxy::default()
+    };
+    let body = emitted(&Message::Iccn(Iccn {
+        proxy,
+        ..Iccn::default()
+    }));
+    let packet = crate::l2tp::Packet::Control(crate::l2tp::ControlHeader::default(), &body);
+    let avps: Vec<_> = crate::l2tp::Avps::new(&body).map(Result::unwrap).collect();
+    let attributes: Vec<_> = avps
+        .iter()
+        .map(|avp| crate::l2tp::Attribute::parse(avp.kind, avp.value))
+        .collect();
+    let printed = alloc::format!(
+        "{:?} {packet:?} {avps:?} {attributes:?}",
+        Message::parse(&body)
+    );
+    assert!(printed.contains("authen_response: Some(..)"), "{printed}");
+    assert!(
+        !printed.contains("canary") && !printed.contains("99, 97, 110"),
+        "{printed}"
+    );
+}
