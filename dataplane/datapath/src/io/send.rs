@@ -143,9 +143,17 @@ mod tests {
     use super::*;
     use crate::stats::Stats;
 
+    /// A socket that gives up when nothing comes.
+    fn receiver() -> UdpSocket {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let patience = core::time::Duration::from_secs(5);
+        socket.set_read_timeout(Some(patience)).unwrap();
+        socket
+    }
+
     #[test]
     fn more_than_a_batch_arrives_whole_and_in_order() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let receiver = receiver();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         let counters = ThreadCounters::default();
         let buffer: Vec<u8> = (0..=255).collect();
@@ -174,7 +182,7 @@ mod tests {
 
     #[test]
     fn one_that_the_kernel_refuses_does_not_stop_those_behind_it() {
-        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let receiver = receiver();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         let counters = ThreadCounters::default();
         let mut batch = SendBatch::new();

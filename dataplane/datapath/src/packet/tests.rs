@@ -83,7 +83,7 @@ pub(super) struct Bed {
     pub(super) downstream: Downstream,
     tunnel: TunnelId,
     session: SessionId,
-    _index: IndexWriter,
+    index: IndexWriter,
 }
 
 pub(super) fn lac() -> SocketAddr {
@@ -140,7 +140,7 @@ impl Bed {
             downstream: Downstream::new(Ipv4Addr::new(100, 64, 0, 1)),
             tunnel,
             session,
-            _index: writer,
+            index: writer,
         }
     }
 
@@ -736,6 +736,27 @@ fn what_waits_for_a_session_that_ends_is_forgotten() {
         &mut seen,
     );
     assert!(seen.forwarded.is_empty() && !bed.reorder.is_waiting());
+}
+
+#[test]
+fn what_waited_in_a_slot_is_not_the_next_sessions() {
+    let (mut bed, mut seen) = (sequenced(), Seen::default());
+    arrive(&mut bed, &[1, 2], NOW, &mut seen);
+    let slot = bed.tables.session_slot(SLOT).unwrap();
+    let path = slot.read().unwrap().unwrap();
+    bed.session = SessionId(0x5679);
+    assert!(bed.index.claim_session(bed.tunnel, bed.session, SLOT));
+    slot.reset();
+    slot.write(Some(&SessionPath {
+        session: bed.session,
+        ..path
+    }));
+    assert_eq!(
+        arrive(&mut bed, &[1, 0, 3, 2], NOW, &mut seen),
+        [0, 1, 2, 3]
+    );
+    assert_eq!(seen.drops.len(), 0);
+    assert!(!bed.reorder.is_waiting());
 }
 
 #[test]

@@ -359,41 +359,53 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_finds_what_stays_while_its_neighbours_come_and_go() {
-        let table = AddressTable::new(&[], 32).unwrap();
-        let stays: Vec<_> = (0..16).map(|low| Ipv4Addr::new(192, 0, 2, low)).collect();
-        let goes: Vec<_> = (0..16)
-            .map(|low| Ipv4Addr::new(198, 51, 100, low))
-            .collect();
-        for address in &goes {
-            table.insert(*address, SlotIndex(1));
-        }
-        for address in &stays {
-            table.insert(*address, SlotIndex(2));
-        }
-        let stop = AtomicBool::new(false);
+    fn a_reader_finds_what_is_being_moved() {
+        // All of one home, those that go in front of those that stay: each removal moves all behind it.
+        let sample = Others::new(16).unwrap();
+        let one_home = (0..)
+            .map(Ipv4Addr::from_bits)
+            .filter(|address| sample.home(*address) == 7);
+        let addresses: Vec<_> = one_home.take(16).collect();
+        let (goes, stays) = addresses.split_at(8);
+        let tables: Vec<_> = (0..3_000).map(|_| filled(&addresses)).collect();
+        let (current, seen, stop) = (
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+            AtomicBool::new(false),
+        );
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| {
-                let mut rounds = 0_u32;
                 while !stop.load(Ordering::Relaxed) {
-                    for address in &stays {
-                        assert_eq!(table.lookup(*address), Some(SlotIndex(2)), "{address}");
+                    let number = current.load(Ordering::Acquire);
+                    for address in stays {
+                        assert!(tables[number].lookup(*address).is_some(), "{address}");
+                        seen.store(number, Ordering::Release);
                     }
-                    rounds = rounds.wrapping_add(1);
                 }
-                rounds
             });
-            for _ in 0..10_000 {
-                for address in &goes {
+            for (number, table) in tables.iter().enumerate() {
+                current.store(number, Ordering::Release);
+                let waited = (0..1_000_000).find(|_| {
+                    core::hint::spin_loop();
+                    seen.load(Ordering::Acquire) == number || reader.is_finished()
+                });
+                if waited.is_none() {
+                    std::thread::yield_now();
+                }
+                for address in goes {
                     table.remove(*address, SlotIndex(1));
                 }
-                for address in &goes {
-                    table.insert(*address, SlotIndex(1));
-                }
-                std::thread::yield_now();
             }
             stop.store(true, Ordering::Relaxed);
-            assert!(reader.join().unwrap() > 0);
         });
+        assert!(seen.load(Ordering::Relaxed) > 0);
+    }
+
+    fn filled(addresses: &[Ipv4Addr]) -> Others {
+        let table = Others::new(16).unwrap();
+        for address in addresses {
+            assert!(table.insert(*address, SlotIndex(1)));
+        }
+        table
     }
 }
