@@ -143,3 +143,6 @@ const CONTROL: u8 = 0x03;
 const fn is_odd(octet: u8) -> bool {
     octet & 1 == 1
 }
+
+#[cfg(test)]
+mod tests;
