@@ -94,12 +94,7 @@ pub(crate) struct Sent {
 }
 
 /// Sends `runs` round robin at `rate` packets per second for `duration`, or until `stop`.
-pub(crate) fn send(
-    runs: &[Run],
-    rate: u64,
-    duration: Duration,
-    stop: &AtomicBool,
-) -> Result<Sent> {
+pub(crate) fn send(runs: &[Run], rate: u64, duration: Duration, stop: &AtomicBool) -> Result<Sent> {
     let started = Instant::now();
     let mut sent = Sent::default();
     for run in runs.iter().cycle() {

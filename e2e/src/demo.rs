@@ -32,7 +32,12 @@ pub(crate) fn manifest() -> Result<String> {
         .split_once(MARK)
         .context("demo.yaml has no users.yaml")?;
     let users: String = (0..SUBSCRIBERS)
-        .map(|n| format!("    \"{}\": {PASSWORD}\n", USER.replace("{}", &n.to_string())))
+        .map(|n| {
+            format!(
+                "    \"{}\": {PASSWORD}\n",
+                USER.replace("{}", &n.to_string())
+            )
+        })
         .collect();
     Ok(format!("{before}{MARK}{users}{after}"))
 }
@@ -52,7 +57,7 @@ pub(crate) fn run() -> Result<()> {
     traffic(screen, &topology, &lac)?;
     packets(screen, &topology, &lnsd, &lac)?;
     disconnect(screen, &lnsd, &lac)?;
-    end(screen, &mut lnsd, lac)?;
+    end(screen, &mut lnsd, &lac)?;
     leave(screen, &topology, &before)?;
     drop(lnsd);
     drop(topology);
@@ -69,9 +74,21 @@ fn network(screen: Screen) -> Result<Topology> {
     screen.heading("Three network namespaces: LAC, LNS, core")?;
     let topology = Topology::create()?;
     for (role, name, what) in [
-        ("LAC", topology.lac.name(), format!("{}, its subscribers behind it", net::LAC)),
-        ("LNS", topology.lns.name(), format!("{} for LACs, forwards to the core", net::VIP)),
-        ("core", topology.core.name(), format!("{}, an HTTP server", net::CORE)),
+        (
+            "LAC",
+            topology.lac.name(),
+            format!("{}, its subscribers behind it", net::LAC),
+        ),
+        (
+            "LNS",
+            topology.lns.name(),
+            format!("{} for LACs, forwards to the core", net::VIP),
+        ),
+        (
+            "core",
+            topology.core.name(),
+            format!("{}, an HTTP server", net::CORE),
+        ),
     ] {
         screen.done(&format!("{role:<5} {name:<16} {what}"))?;
     }
@@ -108,12 +125,16 @@ fn dial(screen: Screen, topology: &Topology) -> Result<Lac> {
         tun: Some("sub0".into()),
         ..scenario::options()
     };
-    let lac = Lac::start(&topology.lac, options)?;
+    let lac = Lac::start(&topology.lac, options);
     let bar = screen.bar(SUBSCRIBERS as u64);
-    lac.wait(Duration::from_secs(60), "every subscriber is up", |shared| {
-        bar.set_position(shared.count(|stage| *stage == Stage::Up) as u64);
-        shared.count(|stage| matches!(stage, Stage::Idle | Stage::Dialling)) == 0
-    })?;
+    lac.wait(
+        Duration::from_secs(60),
+        "every subscriber is up",
+        |shared| {
+            bar.set_position(shared.count(|stage| *stage == Stage::Up) as u64);
+            shared.count(|stage| matches!(stage, Stage::Idle | Stage::Dialling)) == 0
+        },
+    )?;
     bar.finish_and_clear();
     lac.settle(Duration::from_secs(30))?;
     let report = lac.report();
@@ -148,7 +169,7 @@ fn tables(screen: Screen, lnsd: &Lnsd<'_>) -> Result<()> {
     ] {
         screen.heading(&format!("lnsd {}", command.join(" ")))?;
         for line in lnsd.table(command)?.lines() {
-            screen.line(line)?;
+            print(&format!("  {line}"))?;
         }
     }
     Ok(())
@@ -227,7 +248,7 @@ fn disconnect(screen: Screen, lnsd: &Lnsd<'_>, lac: &Lac) -> Result<()> {
     screen.heading(&format!("lnsd disconnect --user {user}"))?;
     let started = Instant::now();
     for line in lnsd.table(&["disconnect", "--user", &user])?.lines() {
-        screen.line(line)?;
+        print(&format!("  {line}"))?;
     }
     lac.wait(Duration::from_secs(5), "the session ends", |shared| {
         shared.count(|stage| matches!(stage, Stage::Ended(_))) > 0
@@ -246,7 +267,7 @@ fn disconnect(screen: Screen, lnsd: &Lnsd<'_>, lac: &Lac) -> Result<()> {
     ))
 }
 
-fn end(screen: Screen, lnsd: &mut Lnsd<'_>, lac: Lac) -> Result<()> {
+fn end(screen: Screen, lnsd: &mut Lnsd<'_>, lac: &Lac) -> Result<()> {
     screen.heading("SIGTERM")?;
     let started = Instant::now();
     lnsd.signal(Signal::SIGTERM)?;
@@ -277,6 +298,11 @@ fn leave(screen: Screen, topology: &Topology, before: &str) -> Result<()> {
     screen.done("no interface, route, rule or packet filter left in the LNS's namespace")
 }
 
+/// Prints a line. A reader that goes away ends the demo, and what it made is removed.
+fn print(text: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
 /// Headings, ticks and a progress bar; colours on a terminal only.
 #[derive(Clone, Copy, Debug)]
 struct Screen {
@@ -286,23 +312,18 @@ struct Screen {
 impl Screen {
     fn heading(self, text: &str) -> Result<()> {
         if self.colour {
-            return self.print(&format!("\n\x1b[1;36m{text}\x1b[0m"));
+            return print(&format!("\n\x1b[1;36m{text}\x1b[0m"));
         }
-        self.print(&format!("\n== {text}"))
+        print(&format!("\n== {text}"))
     }
 
     fn done(self, text: &str) -> Result<()> {
-        let tick = if self.colour { "\x1b[32m✓\x1b[0m" } else { "ok" };
-        self.print(&format!("  {tick} {text}"))
-    }
-
-    fn line(self, text: &str) -> Result<()> {
-        self.print(&format!("  {text}"))
-    }
-
-    /// A reader that goes away ends the demo, and what it made is removed.
-    fn print(self, text: &str) -> Result<()> {
-        Ok(writeln!(std::io::stdout(), "{text}")?)
+        let tick = if self.colour {
+            "\x1b[32m✓\x1b[0m"
+        } else {
+            "ok"
+        };
+        print(&format!("  {tick} {text}"))
     }
 
     fn bar(self, length: u64) -> ProgressBar {

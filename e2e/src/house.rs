@@ -20,12 +20,30 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lns-tables", &["lns-wire", "lns-crypto"]),
     ("lns-l2tp", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-ppp", &["lns-wire", "lns-crypto", "lns-tables"]),
-    ("lns-node", &["lns-wire", "lns-crypto", "lns-tables", "lns-l2tp", "lns-ppp"]),
+    (
+        "lns-node",
+        &[
+            "lns-wire",
+            "lns-crypto",
+            "lns-tables",
+            "lns-l2tp",
+            "lns-ppp",
+        ],
+    ),
     ("lns-datapath", &["lns-wire", "lns-tables"]),
     ("lns-api", &["lns-crypto"]),
     (
         "lnsd",
-        &["lns-api", "lns-wire", "lns-crypto", "lns-tables", "lns-l2tp", "lns-ppp", "lns-node", "lns-datapath"],
+        &[
+            "lns-api",
+            "lns-wire",
+            "lns-crypto",
+            "lns-tables",
+            "lns-l2tp",
+            "lns-ppp",
+            "lns-node",
+            "lns-datapath",
+        ],
     ),
     ("lns-e2e", &["lns-wire", "lns-crypto", "lns-api"]),
 ];
@@ -46,14 +64,25 @@ const RESERVED: &[(&str, &[&str])] = &[
 
 /// What may lie at the top.
 const TOP: &[&str] = &[
-    "Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "operator", "dataplane", "charts", "crds", "e2e",
+    "Cargo.toml",
+    "Cargo.lock",
+    "LICENSE",
+    "README.md",
+    "operator",
+    "dataplane",
+    "charts",
+    "crds",
+    "e2e",
 ];
+
+/// What a rule says, and what finds out whether it holds.
+type Rule = (&'static str, fn() -> Result<String>);
 
 /// Runs every rule, prints a line each and `N passed, N failed`. Says whether all hold.
 pub(crate) fn check() -> Result<bool> {
     let root = output("git", &["rev-parse", "--show-toplevel"])?;
     std::env::set_current_dir(root.trim())?;
-    let rules: [(&str, fn() -> Result<String>); 6] = [
+    let rules: [Rule; 6] = [
         ("crates use what their layer may", layers),
         ("the top level is the design's", top_level),
         ("files are small enough", sizes),
@@ -78,8 +107,14 @@ pub(crate) fn check() -> Result<bool> {
 fn layers() -> Result<String> {
     let text = output("cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
     let metadata: Value = serde_json::from_str(&text)?;
-    let packages = metadata["packages"].as_array().context("no packages")?;
-    let ours: BTreeSet<_> = packages.iter().filter_map(|package| package["name"].as_str()).collect();
+    let packages = metadata
+        .get("packages")
+        .and_then(Value::as_array)
+        .context("no packages")?;
+    let ours: BTreeSet<_> = packages
+        .iter()
+        .filter_map(|package| package["name"].as_str())
+        .collect();
     let mut wrong = Vec::new();
     for package in packages {
         let name = package["name"].as_str().unwrap_or_default();
@@ -87,9 +122,13 @@ fn layers() -> Result<String> {
             wrong.push(format!("{name} has no layer"));
             continue;
         };
-        let dependencies = package["dependencies"].as_array().map_or(&[][..], Vec::as_slice);
+        let dependencies = package["dependencies"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
         // What only tests use does not reach the product.
-        let real = dependencies.iter().filter(|dependency| dependency["kind"].is_null());
+        let real = dependencies
+            .iter()
+            .filter(|dependency| dependency["kind"].is_null());
         for used in real.filter_map(|dependency| dependency["name"].as_str()) {
             let reserved = RESERVED.iter().find(|(reserved, _)| *reserved == used);
             let forbidden = if ours.contains(used) {
@@ -136,7 +175,12 @@ fn sizes() -> Result<String> {
     );
     for (room, mut lines) in by_room {
         lines.sort_unstable();
-        let at = |percent| lines.get((lines.len() - 1) * percent / 100).copied().unwrap_or(0);
+        let at = |percent| {
+            lines
+                .get((lines.len() - 1) * percent / 100)
+                .copied()
+                .unwrap_or(0)
+        };
         report.push_str(&format!(
             "\n      {room:<26} {:>5} {:>7} {:>5} {:>5}",
             lines.len(),
@@ -156,7 +200,9 @@ fn unsafe_code() -> Result<String> {
         if is_root && !in_datapath && !text.contains("#![forbid(unsafe_code)]") {
             wrong.push(format!("{path} does not forbid unsafe code"));
         }
-        let uses = ["unsafe {", "unsafe fn", "unsafe impl"].iter().any(|form| text.contains(form));
+        let uses = ["unsafe {", "unsafe fn", "unsafe impl"]
+            .iter()
+            .any(|form| text.contains(form));
         if uses && !in_datapath && !path.ends_with("house.rs") {
             wrong.push(format!("{path} has unsafe code"));
         }
@@ -200,11 +246,20 @@ fn unfinished() -> Result<String> {
 
 /// Every Rust file under version control that exists, with its text.
 fn sources() -> Result<Vec<(String, String)>> {
-    output("git", &["ls-files", "--cached", "--others", "--exclude-standard", "*.rs"])?
-        .lines()
-        .filter(|path| Path::new(path).exists())
-        .map(|path| Ok((path.to_owned(), std::fs::read_to_string(path)?)))
-        .collect()
+    output(
+        "git",
+        &[
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "*.rs",
+        ],
+    )?
+    .lines()
+    .filter(|path| Path::new(path).exists())
+    .map(|path| Ok((path.to_owned(), std::fs::read_to_string(path)?)))
+    .collect()
 }
 
 /// The part of a file before its tests; nothing of a file that is all tests.
@@ -230,7 +285,10 @@ fn output(program: &str, arguments: &[&str]) -> Result<String> {
         .output()
         .with_context(|| format!("running {program}"))?;
     if !output.status.success() {
-        bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{program}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }

@@ -30,8 +30,6 @@ pub(crate) struct Transfer {
     pub(crate) intact: bool,
     /// The largest segment that the connection used, in octets.
     pub(crate) segment: u32,
-    /// The status code.
-    pub(crate) status: u16,
 }
 
 impl Transfer {
@@ -74,9 +72,10 @@ pub(crate) fn download(server: SocketAddr, source: IpAddr, mib: usize) -> Result
     Ok(Transfer {
         octets,
         took: started.elapsed(),
-        intact: octets == head.length && hex(&digest.finalize()) == head.sha256,
+        intact: head.status == 200
+            && octets == head.length
+            && hex(&digest.finalize()) == head.sha256,
         segment: segment_size(reader.get_ref()),
-        status: head.status,
     })
 }
 
@@ -96,9 +95,8 @@ pub(crate) fn upload(server: SocketAddr, source: IpAddr, mib: usize) -> Result<T
     Ok(Transfer {
         octets: body.octets.len() as u64,
         took: started.elapsed(),
-        intact: head.sha256 == body.sha256,
+        intact: head.status == 200 && head.sha256 == body.sha256,
         segment: segment_size(reader.get_ref()),
-        status: head.status,
     })
 }
 
@@ -280,9 +278,9 @@ mod tests {
         let here = IpAddr::from([127, 0, 0, 1]);
 
         let down = download(server, here, 2).unwrap();
-        assert_eq!((down.octets, down.intact, down.status), (2 << 20, true, 200));
+        assert_eq!((down.octets, down.intact), (2 << 20, true));
         let up = upload(server, here, 3).unwrap();
-        assert_eq!((up.octets, up.intact, up.status), (3 << 20, true, 200));
+        assert_eq!((up.octets, up.intact), (3 << 20, true));
         assert_eq!(get(server, "/nothing").unwrap().0, 404);
     }
 }

@@ -203,7 +203,11 @@ impl<'a> Lnsd<'a> {
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         let (_, rest) = stat.rsplit_once(')').context("/proc/PID/stat")?;
-        let field = |n| rest.split_whitespace().nth(n).and_then(|n| n.parse::<u64>().ok());
+        let field = |n| {
+            rest.split_whitespace()
+                .nth(n)
+                .and_then(|n| n.parse::<u64>().ok())
+        };
         let (user, system) = field(11).zip(field(12)).context("/proc/PID/stat")?;
         // Linux counts in hundredths of a second there, whatever its tick is.
         Ok(Duration::from_millis((user + system) * 10))
@@ -320,5 +324,7 @@ fn tail(log: &str) -> String {
     let lines: Vec<_> = log.lines().collect();
     let first = lines.len().saturating_sub(12);
     let tail = lines.get(first..).unwrap_or_default();
-    tail.iter().map(|line| format!("        | {line}\n")).collect()
+    tail.iter()
+        .map(|line| format!("        | {line}\n"))
+        .collect()
 }

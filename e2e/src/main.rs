@@ -9,6 +9,15 @@
     reason = "test code: an overflow panics, and ends a test and no subscriber's session"
 )]
 #![allow(
+    clippy::std_instead_of_core,
+    reason = "a program, which has std anyway"
+)]
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "reports and manifests: text that is made once"
+)]
+#![allow(
     clippy::as_conversions,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -44,8 +53,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Dials an LNS with any number of tunnels and subscribers
-    #[command(after_help = "Example: lns-e2e lac --lns 192.0.2.1 --tunnels 4 --sessions 1000 --auth chap,pap \
-                            --user 'user{}@isp' --password PASSWORD --secret SECRET --tun sub0 --hold 60")]
+    #[command(
+        after_help = "Example: lns-e2e lac --lns 192.0.2.1 --tunnels 4 --sessions 1000 --auth chap,pap \
+                            --user 'user{}@isp' --password PASSWORD --secret SECRET --tun sub0 --hold 60"
+    )]
     Lac {
         #[command(flatten)]
         options: Box<lac::Options>,
@@ -132,5 +143,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
 }
 
 fn verdict(passed: bool) -> ExitCode {
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

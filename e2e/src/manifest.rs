@@ -200,6 +200,10 @@ mod tests {
         assert!(text.contains("secretRef: { name: wholesale-a }"));
         assert!(text.contains("metadata: { name: wholesale-a, namespace: lns }"));
         assert!(text.contains("tunnelAuthentication: { mode: None }"));
-        assert!(text.contains("\n    mru: 1492\n    echo: { intervalSeconds: 1, failures: 2 }\n  core:"));
+        assert!(
+            text.contains(
+                "\n    mru: 1492\n    echo: { intervalSeconds: 1, failures: 2 }\n  core:"
+            )
+        );
     }
 }

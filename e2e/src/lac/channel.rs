@@ -70,11 +70,6 @@ impl Channel {
         self.flying.is_empty() && self.waiting.is_empty()
     }
 
-    /// Messages that wait for room in the window.
-    pub(crate) fn backlog(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// Messages that were sent again.
     pub(crate) fn retransmissions(&self) -> u64 {
         self.retransmissions
@@ -94,7 +89,11 @@ impl Channel {
         session: u16,
         body: &[u8],
     ) -> Vec<(u16, Vec<u8>)> {
-        while self.flying.front().is_some_and(|sent| sent.ns.is_before(nr)) {
+        while self
+            .flying
+            .front()
+            .is_some_and(|sent| sent.ns.is_before(nr))
+        {
             self.flying.pop_front();
         }
         if body.is_empty() {
@@ -140,11 +139,23 @@ impl Channel {
             }
             message.tries += 1;
             message.due = now + Duration::from_secs(*wait);
-            send(&datagram(tunnel, message.session, message.ns, nr, &message.body));
+            send(&datagram(
+                tunnel,
+                message.session,
+                message.ns,
+                nr,
+                &message.body,
+            ));
             self.acknowledge = false;
         }
         if std::mem::take(&mut self.acknowledge) {
-            send(&datagram(tunnel, PeerSessionId::NONE, self.next_sent, nr, &[]));
+            send(&datagram(
+                tunnel,
+                PeerSessionId::NONE,
+                self.next_sent,
+                nr,
+                &[],
+            ));
         }
     }
 

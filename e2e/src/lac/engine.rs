@@ -13,7 +13,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use super::options::Options;
-use super::report::Shared;
+use super::report::{Shared, Stage};
 use super::tun::{self, Tun};
 use super::tunnel::{Effect, Tunnel};
 
@@ -76,7 +76,12 @@ pub(crate) async fn run(
         serving.spawn(line.serve(tunnel, inbox));
         tunnels.push(sender);
     }
-    tasks.spawn(dial(Arc::clone(&options), permits, tunnels.clone()));
+    tasks.spawn(dial(
+        Arc::clone(&options),
+        Arc::clone(&shared),
+        permits,
+        tunnels.clone(),
+    ));
     loop {
         tokio::select! {
             ended = serving.join_next() => match ended {
@@ -116,6 +121,7 @@ fn pass_on(order: Order, tunnels: &[UnboundedSender<Order>]) {
 /// Starts the calls, each when there is room and its time has come.
 async fn dial(
     options: Arc<Options>,
+    shared: Arc<Shared>,
     permits: Arc<Semaphore>,
     tunnels: Vec<UnboundedSender<Order>>,
 ) -> Result<()> {
@@ -126,8 +132,12 @@ async fn dial(
             tokio::time::sleep_until(started + due).await;
         }
         permits.acquire().await?.forget();
-        if let Some(tunnel) = tunnels.get(index % tunnels.len().max(1)) {
-            tunnel.send(Order::Dial(index)).ok();
+        let tunnel = tunnels.get(index % tunnels.len().max(1));
+        if tunnel.is_none_or(|tunnel| tunnel.send(Order::Dial(index)).is_err()) {
+            shared.update(index, |view| {
+                view.stage = Stage::Failed("the tunnel is gone".into());
+            });
+            permits.add_permits(1);
         }
     }
     Ok(())
@@ -148,6 +158,13 @@ impl Line {
             let effects = tunnel.poll(now);
             self.carry_out(effects);
             if tunnel.is_closed() {
+                inbox.close();
+                while let Ok(order) = inbox.try_recv() {
+                    if let Order::Dial(index) = order {
+                        tunnel.dial(index, now);
+                    }
+                }
+                self.carry_out(tunnel.poll(now));
                 return Ok(());
             }
             let wait = tunnel
@@ -191,10 +208,7 @@ impl Line {
                 (Effect::AddressUp(address), Some(hosts)) => hosts.add(address),
                 (Effect::AddressDown(address), Some(hosts)) => hosts.remove(address),
                 (Effect::Settled, _) => self.permits.add_permits(1),
-                (
-                    Effect::Deliver(_) | Effect::AddressUp(_) | Effect::AddressDown(_),
-                    None,
-                ) => {}
+                (Effect::Deliver(_) | Effect::AddressUp(_) | Effect::AddressDown(_), None) => {}
             }
         }
     }
@@ -230,4 +244,3 @@ fn seed() -> Result<[u8; 32]> {
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
     Ok(seed)
 }
-

@@ -43,7 +43,7 @@ pub(crate) struct Lac {
 
 impl Lac {
     /// Starts dialling from inside `namespace`.
-    pub(crate) fn start(namespace: &Namespace, options: Options) -> Result<Self> {
+    pub(crate) fn start(namespace: &Namespace, options: Options) -> Self {
         let users = (0..options.sessions).map(|index| options.user_of(index));
         let shared = Arc::new(Shared::new(users.collect(), options.capture));
         let (orders, inbox) = unbounded_channel();
@@ -51,19 +51,19 @@ impl Lac {
         let with_tun = options.tun.is_some();
         let task = Arc::clone(&shared);
         let thread = namespace.thread(move || engine::run_blocking(options, task, inbox));
-        Ok(Self {
+        Self {
             shared,
             tunnels,
             with_tun,
             orders,
             thread: Some(thread),
-        })
+        }
     }
 
     /// Starts dialling and waits until every session is up.
     pub(crate) fn up(namespace: &Namespace, options: Options) -> Result<Self> {
         let expected = options.sessions;
-        let lac = Self::start(namespace, options)?;
+        let lac = Self::start(namespace, options);
         lac.settle(Duration::from_secs(90))?;
         let up = lac.count_up();
         if up < expected {
@@ -89,8 +89,13 @@ impl Lac {
     ) -> Result<()> {
         let give_up = Instant::now() + patience;
         while !holds(&self.shared) {
-            if self.thread.as_ref().is_none_or(|thread| thread.is_finished()) {
-                bail!("the LAC ended before {what}");
+            let over = self
+                .thread
+                .as_ref()
+                .is_none_or(std::thread::JoinHandle::is_finished);
+            // It may have ended by bringing about what is waited for.
+            if over && !holds(&self.shared) {
+                bail!("the LAC ended before {what}; {:?}", self.stages());
             }
             if Instant::now() >= give_up {
                 bail!(
@@ -162,9 +167,8 @@ impl Lac {
 
     /// Runs of measured traffic through all sessions, `size` octets per inner packet.
     pub(crate) fn upstream(&self, to: Ipv4Addr, size: usize) -> Result<Vec<Run>> {
-        self.shared.runs(|address| {
-            vec![blast::udp_packet(address, to, blast::PORT, size)]
-        })
+        self.shared
+            .runs(|address| vec![blast::udp_packet(address, to, blast::PORT, size)])
     }
 
     /// Tells the LAC's tasks to do something.
@@ -194,7 +198,11 @@ impl Lac {
     /// Waits for the end by itself: the LNS ended every tunnel.
     pub(crate) fn ended(&self, patience: Duration) -> Result<()> {
         let give_up = Instant::now() + patience;
-        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+        while self
+            .thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+        {
             if Instant::now() >= give_up {
                 bail!("the LNS did not end every tunnel: {:?}", self.stages());
             }

@@ -23,6 +23,10 @@ pub(crate) enum Authentication {
 }
 
 /// A LAC with its subscribers.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
     /// The LNS, ADDRESS or ADDRESS:PORT.
@@ -41,7 +45,12 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1)]
     pub(crate) sessions: usize,
     /// How subscribers authenticate; several are dealt out in turn.
-    #[arg(long = "auth", value_enum, value_delimiter = ',', default_value = "any")]
+    #[arg(
+        long = "auth",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "any"
+    )]
     pub(crate) authentication: Vec<Authentication>,
     /// User name; `{}` becomes the number of the session, from 0.
     #[arg(long, default_value = "user{}@isp")]

@@ -21,6 +21,8 @@ use super::options::{Authentication, Profile};
 
 /// Between two tries of one request.
 const RESTART: Duration = Duration::from_secs(3);
+/// How long the LNS may speak first.
+const HOLD_BACK: Duration = Duration::from_secs(1);
 /// Tries of one request.
 const MAX_TRIES: u8 = 10;
 
@@ -118,10 +120,11 @@ impl Ppp {
         self.authentication
     }
 
-    /// Starts with LCP.
-    pub(crate) fn start(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) {
+    /// Starts with LCP: at the LNS's first word, which shows that the call is connected there, or
+    /// by itself a little later.
+    pub(crate) fn start(&mut self, now: Instant) {
         self.establish();
-        self.request(now, out);
+        self.due = Some(now + HOLD_BACK);
     }
 
     /// Starts behind an LCP and an authentication that the LAC has done for us.
@@ -140,6 +143,9 @@ impl Ppp {
             return None;
         }
         let packet = Packet::parse(frame.information).ok()?;
+        if self.phase == Phase::Establish && self.tries == 0 {
+            self.request(now, out);
+        }
         match frame.protocol {
             Protocol::LCP => self.handle_lcp(&packet, now, out),
             Protocol::PAP => self.handle_pap(&packet, now, out),
@@ -148,21 +154,22 @@ impl Ppp {
             other => {
                 let information = frame.information;
                 self.id = self.id.wrapping_add(1);
-                out.push(control(Protocol::LCP, Code::PROTOCOL_REJECT, self.id, |data| {
-                    data.extend_from_slice(&other.0.to_be_bytes());
-                    data.extend_from_slice(information);
-                }));
+                out.push(control(
+                    Protocol::LCP,
+                    Code::PROTOCOL_REJECT,
+                    self.id,
+                    |data| {
+                        data.extend_from_slice(&other.0.to_be_bytes());
+                        data.extend_from_slice(information);
+                    },
+                ));
                 None
             }
         }
     }
 
     /// Repeats what was not answered.
-    pub(crate) fn handle_timeout(
-        &mut self,
-        now: Instant,
-        out: &mut Vec<Vec<u8>>,
-    ) -> Option<Event> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) -> Option<Event> {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
@@ -183,7 +190,12 @@ impl Ppp {
         self.phase = Phase::Ended;
         self.due = None;
         self.id = self.id.wrapping_add(1);
-        out.push(control(Protocol::LCP, Code::TERMINATE_REQUEST, self.id, |_| {}));
+        out.push(control(
+            Protocol::LCP,
+            Code::TERMINATE_REQUEST,
+            self.id,
+            |_| {},
+        ));
     }
 
     fn establish(&mut self) {
@@ -221,9 +233,14 @@ impl Ppp {
                     name: self.user.as_bytes(),
                     password: self.profile.password.expose(),
                 };
-                out.push(control(Protocol::PAP, PapCode::Request.code(), id, |data| {
-                    request.emit(data);
-                }));
+                out.push(control(
+                    Protocol::PAP,
+                    PapCode::Request.code(),
+                    id,
+                    |data| {
+                        request.emit(data);
+                    },
+                ));
             }
             Phase::Network => out.push(control(
                 Protocol::IPCP,
@@ -267,14 +284,24 @@ impl Ppp {
                 if self.profile.answer_echo {
                     let magic = self.magic.to_be_bytes();
                     let rest = packet.data.get(4..).unwrap_or_default();
-                    out.push(control(Protocol::LCP, Code::ECHO_REPLY, packet.id, |data| {
-                        data.extend_from_slice(&magic);
-                        data.extend_from_slice(rest);
-                    }));
+                    out.push(control(
+                        Protocol::LCP,
+                        Code::ECHO_REPLY,
+                        packet.id,
+                        |data| {
+                            data.extend_from_slice(&magic);
+                            data.extend_from_slice(rest);
+                        },
+                    ));
                 }
             }
             Code::TERMINATE_REQUEST => {
-                out.push(control(Protocol::LCP, Code::TERMINATE_ACK, packet.id, |_| {}));
+                out.push(control(
+                    Protocol::LCP,
+                    Code::TERMINATE_ACK,
+                    packet.id,
+                    |_| {},
+                ));
                 return Some(self.end("terminated by the LNS".into()));
             }
             _ => {}
@@ -330,8 +357,7 @@ impl Ppp {
         );
         let wanted = match self.authentication {
             Authentication::Any if known => protocol,
-            Authentication::Any => AuthenticationProtocol::Pap,
-            Authentication::Pap => AuthenticationProtocol::Pap,
+            Authentication::Any | Authentication::Pap => AuthenticationProtocol::Pap,
             Authentication::Chap => AuthenticationProtocol::Chap(algorithm::MD5),
             Authentication::Mschapv2 => AuthenticationProtocol::Chap(algorithm::MS_CHAP_V2),
             Authentication::None => return answer.reject(raw),
@@ -402,7 +428,8 @@ impl Ppp {
                 self.respond(packet.id, challenge, out);
             }
             ChapPacket::Success(message) => {
-                let Some(AuthenticationProtocol::Chap(algorithm::MS_CHAP_V2)) = self.demanded else {
+                let Some(AuthenticationProtocol::Chap(algorithm::MS_CHAP_V2)) = self.demanded
+                else {
                     self.authenticated(now, out);
                     return None;
                 };
@@ -443,9 +470,14 @@ impl Ppp {
         } else {
             value.extend_from_slice(&chap::response(id, password, challenge.value));
         }
-        out.push(control(Protocol::CHAP, ChapCode::Response.code(), id, |data| {
-            emit_chap_value(data, &value, user);
-        }));
+        out.push(control(
+            Protocol::CHAP,
+            ChapCode::Response.code(),
+            id,
+            |data| {
+                emit_chap_value(data, &value, user);
+            },
+        ));
     }
 
     fn refused(&mut self, message: &[u8]) -> Event {
@@ -490,7 +522,12 @@ impl Ppp {
                 None
             }
             Code::TERMINATE_REQUEST => {
-                out.push(control(Protocol::IPCP, Code::TERMINATE_ACK, packet.id, |_| {}));
+                out.push(control(
+                    Protocol::IPCP,
+                    Code::TERMINATE_ACK,
+                    packet.id,
+                    |_| {},
+                ));
                 None
             }
             _ => None,

@@ -2,7 +2,7 @@
 //! and the subscriber's credentials (RFC 2661, 4.4.5).
 
 use lns_crypto::{Rng, chap};
-use lns_wire::l2tp::{Attribute, ProxyAuthenType};
+use lns_wire::l2tp::{Attribute, Concealed, ProxyAuthenType};
 use lns_wire::ppp::lcp::{AuthenticationProtocol, LcpOption, algorithm};
 
 use super::options::{Authentication, Profile};
@@ -36,9 +36,7 @@ impl Values {
         let asked = match method {
             Authentication::Pap => Some(AuthenticationProtocol::Pap),
             Authentication::Chap => Some(AuthenticationProtocol::Chap(algorithm::MD5)),
-            Authentication::Mschapv2 => {
-                Some(AuthenticationProtocol::Chap(algorithm::MS_CHAP_V2))
-            }
+            Authentication::Mschapv2 => Some(AuthenticationProtocol::Chap(algorithm::MS_CHAP_V2)),
             Authentication::Any | Authentication::None => None,
         };
         let mut sent = Vec::new();
@@ -90,7 +88,7 @@ impl Values {
         }
         attributes.extend([
             Attribute::ProxyAuthenId(ID),
-            Attribute::ProxyAuthenResponse(&self.response),
+            Attribute::ProxyAuthenResponse(Concealed(&self.response)),
         ]);
     }
 }

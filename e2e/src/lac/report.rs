@@ -414,10 +414,12 @@ pub(crate) struct Report {
 }
 
 fn tally(reasons: Vec<String>) -> BTreeMap<String, u64> {
-    reasons.into_iter().fold(BTreeMap::new(), |mut sum, reason| {
-        *sum.entry(reason).or_default() += 1;
-        sum
-    })
+    reasons
+        .into_iter()
+        .fold(BTreeMap::new(), |mut sum, reason| {
+            *sum.entry(reason).or_default() += 1;
+            sum
+        })
 }
 
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
@@ -454,7 +456,14 @@ mod tests {
         shared.update(1, |view| view.stage = Stage::Ended("CDN 3".into()));
         shared.update(2, |view| view.stage = Stage::Failed("CDN 2".into()));
         let report = shared.report(1);
-        assert_eq!((report.sessions_up, report.sessions_came_up, report.sessions_failed), (1, 2, 1));
+        assert_eq!(
+            (
+                report.sessions_up,
+                report.sessions_came_up,
+                report.sessions_failed
+            ),
+            (1, 2, 1)
+        );
         assert_eq!(report.disconnects["CDN 3"], 1);
         assert_eq!(report.failures["CDN 2"], 1);
     }

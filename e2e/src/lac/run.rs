@@ -38,12 +38,11 @@ async fn run_async(options: Options, course: &Course) -> Result<()> {
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
-    match ended {
-        Some(result) => result??,
-        None => {
-            orders.send(Order::Close).ok();
-            engine.await??;
-        }
+    if let Some(result) = ended {
+        result??;
+    } else {
+        orders.send(Order::Close).ok();
+        engine.await??;
     }
     let report = shared.report(tunnels);
     let json = serde_json::to_string_pretty(&report)?;
@@ -72,9 +71,8 @@ async fn follow(shared: &Arc<Shared>, course: &Course) -> Result<()> {
     }
     bar.finish();
     if let (Some(rate), Some(to)) = (course.blast, course.to) {
-        let runs = shared.runs(|address| {
-            vec![blast::udp_packet(address, to, blast::PORT, course.size)]
-        })?;
+        let runs = shared
+            .runs(|address| vec![blast::udp_packet(address, to, blast::PORT, course.size)])?;
         let duration = Duration::from_secs(course.seconds);
         let size = course.size as u64;
         let sent = tokio::task::spawn_blocking(move || {
@@ -121,7 +119,11 @@ pub(crate) fn sink(port: u16, seconds: Option<u64>) -> Result<()> {
         while seconds.is_none_or(|seconds| second < seconds) && !counter.is_finished() {
             std::thread::sleep(Duration::from_secs(1));
             let packets = sink.packets();
-            println!("{} packets/s, {packets} in all", packets - before);
+            println!(
+                "{} packets/s, {packets} packets and {} octets of payload in all",
+                packets - before,
+                sink.octets()
+            );
             before = packets;
             second += 1;
         }

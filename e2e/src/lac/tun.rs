@@ -86,12 +86,14 @@ async fn apply(mut inbox: UnboundedReceiver<String>, shared: Arc<Shared>) -> Res
         let mut ip = tokio::process::Command::new("ip")
             .args(["-force", "-batch", "-"])
             .stdin(Stdio::piped())
+            // When the LAC ends, the interface goes before its last addresses do.
+            .stderr(Stdio::null())
             .spawn()
             .context("running ip")?;
         if let Some(mut stdin) = ip.stdin.take() {
             stdin.write_all(batch.as_bytes()).await?;
         }
-        if !ip.wait().await?.success() {
+        if !ip.wait().await?.success() && batch.contains("add ") {
             bail!("addresses of subscribers could not be set");
         }
         shared.note_addresses_applied(count);

@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 
 use lns_crypto::Rng;
 use lns_wire::id::{PeerSessionId, PeerTunnelId};
-use lns_wire::l2tp::{
-    Attribute, ControlHeader, DataHeader, MessageType, Packet,
-};
+use lns_wire::l2tp::{Attribute, ControlHeader, DataHeader, MessageType, Packet};
 use lns_wire::ppp::{Frame, Protocol};
 use tokio::net::UdpSocket;
 
@@ -67,6 +65,8 @@ pub(crate) struct Tunnel {
     channel: Channel,
     state: State,
     calls: Vec<Call>,
+    /// Sessions to dial once the control connection is up.
+    early: Vec<usize>,
     /// Calls that are being set up, by their place in `calls`.
     pending: BTreeSet<usize>,
     retransmissions: u64,
@@ -110,6 +110,7 @@ impl Tunnel {
             channel: Channel::new(),
             state: State::WaitReply,
             calls: Vec::new(),
+            early: Vec::new(),
             pending: BTreeSet::new(),
             retransmissions: 0,
             effects: Vec::new(),
@@ -130,6 +131,9 @@ impl Tunnel {
 
     /// Starts the call of session `index`.
     pub(crate) fn dial(&mut self, index: usize, now: Instant) {
+        if self.state == State::WaitReply {
+            return self.early.push(index);
+        }
         let place = self.calls.len();
         let Some(sid) = u16::try_from(place + 1).ok() else {
             self.shared.update(index, |view| {
@@ -192,7 +196,9 @@ impl Tunnel {
         });
         let sent_again = self.channel.retransmissions();
         let news = sent_again - std::mem::replace(&mut self.retransmissions, sent_again);
-        self.shared.retransmissions.fetch_add(news, Ordering::Relaxed);
+        self.shared
+            .retransmissions
+            .fetch_add(news, Ordering::Relaxed);
         if self.channel.is_dead() && self.state != State::Closed {
             self.closed("the LNS does not answer".into());
         }
@@ -248,6 +254,7 @@ impl Tunnel {
                 self.hang_up(index);
             }
         }
+        self.end_calls("never dialled");
         let assigned = Attribute::AssignedTunnelId(PeerTunnelId(self.local));
         let body = self
             .writer
@@ -313,13 +320,12 @@ impl Tunnel {
         let answer = challenge
             .and_then(|challenge| self.writer.response(MessageType::Scccn, challenge))
             .map(Attribute::ChallengeResponse);
-        self.send(
-            PeerSessionId::NONE,
-            MessageType::Scccn,
-            answer.as_slice(),
-        );
+        self.send(PeerSessionId::NONE, MessageType::Scccn, answer.as_slice());
         self.state = State::Established;
         self.shared.note_tunnel_up();
+        for index in std::mem::take(&mut self.early) {
+            self.dial(index, now);
+        }
     }
 
     fn handle_icrp(&mut self, session: u16, peer: PeerSessionId, now: Instant) {
@@ -360,9 +366,7 @@ impl Tunnel {
         };
         self.channel.queue(peer, body);
         if !proxied && options.iccn.is_none() {
-            let mut frames = Vec::new();
-            call.ppp.start(now, &mut frames);
-            self.send_frames(place, &frames);
+            call.ppp.start(now);
         }
     }
 
@@ -503,6 +507,11 @@ impl Tunnel {
     fn end_calls(&mut self, reason: &str) {
         for place in 0..self.calls.len() {
             self.finish(place, reason);
+        }
+        for index in std::mem::take(&mut self.early) {
+            self.shared
+                .update(index, |view| view.stage = Stage::Failed(reason.into()));
+            self.effects.push(Effect::Settled);
         }
     }
 

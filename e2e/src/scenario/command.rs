@@ -39,13 +39,37 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn manifest_errors() -> Result<String> {
     let good = Manifest::default().yaml();
     let cases = [
-        ("100.64.0.0/16", "100.64.0.0/33", "spec.pools[0].prefixes[0].cidr: \"100.64.0.0/33\""),
-        ("admission: Accept", "admission: Perhaps", "spec.lacs[0].admission: \"Perhaps\""),
+        (
+            "100.64.0.0/16",
+            "100.64.0.0/33",
+            "spec.pools[0].prefixes[0].cidr: \"100.64.0.0/33\"",
+        ),
+        (
+            "admission: Accept",
+            "admission: Perhaps",
+            "spec.lacs[0].admission: \"Perhaps\"",
+        ),
         ("port: 1701", "port: 0", "spec.service.port: 0"),
-        ("addresses: [192.0.2.1]", "addresses: [nowhere]", "spec.service.addresses[0]: \"nowhere\""),
-        ("pathMtu: 1500", "pathMtu: 1500\n    colour: red", "spec.lacs[0].colour"),
-        ("    port: 1701\n", "    port: 1701\n    port: 1702\n", "port"),
-        ("stringData: { current:", "stringData: { former:", "spec.lacs[0].tunnelAuthentication.secretRef"),
+        (
+            "addresses: [192.0.2.1]",
+            "addresses: [nowhere]",
+            "spec.service.addresses[0]: \"nowhere\"",
+        ),
+        (
+            "pathMtu: 1500",
+            "pathMtu: 1500\n    colour: red",
+            "spec.lacs[0].colour",
+        ),
+        (
+            "    port: 1701\n",
+            "    port: 1701\n    port: 1702\n",
+            "port",
+        ),
+        (
+            "stringData: { current:",
+            "stringData: { former:",
+            "spec.lacs[0].tunnelAuthentication.secretRef",
+        ),
         ("kind: LnsCluster", "kind: LnsClutter", "LnsClutter"),
     ];
     let topology = topology()?;
@@ -55,10 +79,17 @@ fn manifest_errors() -> Result<String> {
         let broken = good.replacen(right, wrong, 1);
         expect(broken != good, format!("`{right}` is not in the manifest"))?;
         let (code, text) = lnsd::check(&broken)?;
-        expect(code == 2, format!("{wrong}: check ends with {code}: {text}"))?;
-        expect(text.contains(words), format!("{wrong}: no `{words}` in: {text}"))?;
         expect(
-            !text.contains(crate::manifest::PASSWORD) && !text.contains(crate::manifest::TUNNEL_SECRET),
+            code == 2,
+            format!("{wrong}: check ends with {code}: {text}"),
+        )?;
+        expect(
+            text.contains(words),
+            format!("{wrong}: no `{words}` in: {text}"),
+        )?;
+        expect(
+            !text.contains(crate::manifest::PASSWORD)
+                && !text.contains(crate::manifest::TUNNEL_SECRET),
             "a secret was printed",
         )?;
         let (code, log) = lnsd::run_to_end(&topology.lns, &broken)?;
@@ -89,7 +120,10 @@ fn tables() -> Result<String> {
         ("pools", "pools", 1),
     ] {
         let json = lnsd.rows(key, &[command])?;
-        expect(json.len() == rows, format!("{command}: {} rows", json.len()))?;
+        expect(
+            json.len() == rows,
+            format!("{command}: {} rows", json.len()),
+        )?;
         for format in ["table", "wide"] {
             let table = lnsd.table(&[command, "-o", format])?;
             expect(
@@ -100,10 +134,16 @@ fn tables() -> Result<String> {
         }
     }
     let limited = lnsd.rows("sessions", &["sessions", "--limit", "3"])?;
-    expect(limited.len() == 3, format!("--limit 3 gives {}", limited.len()))?;
+    expect(
+        limited.len() == 3,
+        format!("--limit 3 gives {}", limited.len()),
+    )?;
     let none = lnsd.rows("sessions", &["sessions", "--user", "nobody"])?;
     expect(none.is_empty(), "--user nobody gives sessions")?;
-    expect(lnsd.status("sessions")? == 20, "status shows another number")?;
+    expect(
+        lnsd.status("sessions")? == 20,
+        "status shows another number",
+    )?;
     expect(lnsd.table(&["status"])?.contains("20"), "status as a table")?;
     let text = lnsd.table(&["sessions", "-o", "json"])? + &lnsd.log();
     expect(
@@ -121,7 +161,10 @@ fn not_running() -> Result<String> {
         .arg(folder.path())
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr);
-    expect(output.status.code() == Some(1), format!("{}: {text}", output.status))?;
+    expect(
+        output.status.code() == Some(1),
+        format!("{}: {text}", output.status),
+    )?;
     expect(text.lines().count() == 1, format!("not one line: {text}"))?;
     Ok(text.trim().to_owned())
 }
@@ -130,19 +173,41 @@ fn admin_http() -> Result<String> {
     let topology = topology()?;
     let lnsd = start(&topology, &Manifest::default())?;
     let lac = Lac::up(&topology.lac, options())?;
-    for path in ["/healthz", "/readyz", "/metrics", "/v1/status", "/v1/sessions", "/v1/openapi.json"] {
+    for path in [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/v1/status",
+        "/v1/sessions",
+        "/v1/openapi.json",
+    ] {
         let (status, text) = lnsd.get(path)?;
         expect(status == 200, format!("{path}: {status} {text}"))?;
     }
     expect(lnsd.get("/v1/nothing")?.0 == 404, "/v1/nothing is not 404")?;
     let (status, _) = lnsd.get("/v1/disconnect")?;
-    expect(status == 404 || status == 405, format!("GET /v1/disconnect: {status}"))?;
+    expect(
+        status == 404 || status == 405,
+        format!("GET /v1/disconnect: {status}"),
+    )?;
     let document: Value = serde_json::from_str(&lnsd.get("/v1/openapi.json")?.1)?;
-    let paths = document["paths"].as_object().context("no paths in the OpenAPI document")?;
+    let paths = document
+        .get("paths")
+        .and_then(Value::as_object)
+        .context("no paths in the OpenAPI document")?;
     expect(paths.contains_key("/v1/sessions"), "no /v1/sessions in it")?;
-    for name in ["lns_sessions", "lns_tunnels", "lns_packets_total", "lns_drops_total", "lns_pool_addresses"] {
+    for name in [
+        "lns_sessions",
+        "lns_tunnels",
+        "lns_packets_total",
+        "lns_drops_total",
+        "lns_pool_addresses",
+    ] {
         let text = lnsd.get("/metrics")?.1;
-        expect(text.contains(&format!("\n{name}")), format!("no metric {name}"))?;
+        expect(
+            text.contains(&format!("\n{name}")),
+            format!("no metric {name}"),
+        )?;
     }
     expect(lnsd.metric("lns_sessions", &[])? >= 1, "lns_sessions is 0")?;
     lac.close()?;

@@ -77,7 +77,17 @@ fn ping(
 ) -> Result<(bool, String)> {
     let output = namespace.output(
         Command::new("ping")
-            .args(["-n", "-c", "3", "-i", "0.2", "-W", "2", "-I", &source.to_string()])
+            .args([
+                "-n",
+                "-c",
+                "3",
+                "-i",
+                "0.2",
+                "-W",
+                "2",
+                "-I",
+                &source.to_string(),
+            ])
             .args(more)
             .arg(to.to_string()),
     )?;
@@ -112,11 +122,13 @@ fn transfer(sequencing: bool) -> Result<String> {
     };
     let lac = Lac::up(&topology.lac, options)?;
     let source = IpAddr::from(lac.address(0)?);
-    let down = topology.lac.enter(|| http::download(server, source, 50))??;
+    let down = topology
+        .lac
+        .enter(|| http::download(server, source, 50))??;
     let up = topology.lac.enter(|| http::upload(server, source, 20))??;
     expect(down.intact, format!("the download is damaged: {down:?}"))?;
     expect(up.intact, format!("the upload is damaged: {up:?}"))?;
-    let mtu = session(&lnsd, lac.address(0)?)?["mtu"].as_u64().unwrap_or(0);
+    let mtu = number(&session(&lnsd, lac.address(0)?)?, "/mtu")?;
     for transfer in [&down, &up] {
         expect(
             u64::from(transfer.segment) + 40 <= mtu && transfer.segment > 1000,
@@ -146,14 +158,24 @@ fn largest_packet() -> Result<String> {
     let lnsd = start(&topology, &Manifest::default())?;
     let lac = Lac::up(&topology.lac, with_hosts(1))?;
     let address = lac.address(0)?;
-    let mtu = session(&lnsd, address)?["mtu"].as_u64().context("no mtu")?;
+    let mtu = number(&session(&lnsd, address)?, "/mtu")?;
     // 20 octets of IPv4 and 8 of ICMP header.
     let fits = (mtu - 28).to_string();
     let exceeds = (mtu - 27).to_string();
 
-    let (arrived, text) = ping(&topology.core, net::CORE, address, &["-M", "do", "-s", &fits])?;
+    let (arrived, text) = ping(
+        &topology.core,
+        net::CORE,
+        address,
+        &["-M", "do", "-s", &fits],
+    )?;
     expect(arrived, format!("{mtu} octets do not pass: {text}"))?;
-    let (arrived, text) = ping(&topology.core, net::CORE, address, &["-M", "do", "-s", &exceeds])?;
+    let (arrived, text) = ping(
+        &topology.core,
+        net::CORE,
+        address,
+        &["-M", "do", "-s", &exceeds],
+    )?;
     expect(!arrived, format!("{} octets pass: {text}", mtu + 1))?;
     expect(
         text.contains(&format!("mtu = {mtu}")) || text.contains(&format!("mtu={mtu}")),
@@ -169,7 +191,12 @@ fn fragments() -> Result<String> {
     let lac = Lac::up(&topology.lac, with_hosts(1))?;
     let address = lac.address(0)?;
     for size in ["1440", "1464", "4000", "20000"] {
-        let (arrived, text) = ping(&topology.core, net::CORE, address, &["-M", "dont", "-s", size])?;
+        let (arrived, text) = ping(
+            &topology.core,
+            net::CORE,
+            address,
+            &["-M", "dont", "-s", size],
+        )?;
         expect(arrived, format!("{size} octets do not arrive: {text}"))?;
     }
     lac.close()?;
@@ -208,7 +235,9 @@ fn spoofed() -> Result<String> {
             })?;
             // The own address passes: the sink is not merely deaf.
             lac.inject(own, &blast::udp_packet(own, net::CORE, blast::PORT, 100))?;
-            lac.wait(Duration::from_secs(5), "the own address passes", |_| sink.packets() > 0)
+            lac.wait(Duration::from_secs(5), "the own address passes", |_| {
+                sink.packets() > 0
+            })
         })();
         sink.stop();
         counter
@@ -230,18 +259,22 @@ fn counters() -> Result<String> {
     let lac = Lac::up(&topology.lac, options())?;
     let address = lac.address(0)?;
     for _ in 0..50 {
-        lac.inject(address, &blast::udp_packet(address, net::CORE, blast::PORT, 200))?;
+        lac.inject(
+            address,
+            &blast::udp_packet(address, net::CORE, blast::PORT, 200),
+        )?;
     }
-    let runs = topology.core.enter(|| blast::downstream(&[address], 300))??;
+    let runs = topology
+        .core
+        .enter(|| blast::downstream(&[address], 300))??;
     let stop = std::sync::atomic::AtomicBool::new(false);
     let sent = blast::send(&runs, 400, Duration::from_millis(200), &stop)?;
     lnsd.wait(Duration::from_secs(5), "the counters agree", |lnsd| {
         let session = session(lnsd, address)?;
-        let (up, down) = (&session["up"], &session["down"]);
-        Ok(up["packets"] == 50
-            && up["octets"] == 50 * 200
-            && down["packets"] == sent.packets
-            && down["octets"] == sent.packets * 300)
+        Ok(number(&session, "/up/packets")? == 50
+            && number(&session, "/up/octets")? == 50 * 200
+            && number(&session, "/down/packets")? == sent.packets
+            && number(&session, "/down/octets")? == sent.packets * 300)
     })?;
     expect(
         lac.shared().down.packets() >= sent.packets,
@@ -277,4 +310,12 @@ pub(super) fn session(lnsd: &Lnsd<'_>, address: Ipv4Addr) -> Result<Value> {
     let rows = lnsd.rows("sessions", &["sessions", "--address", &address.to_string()])?;
     let session = rows.into_iter().next();
     session.with_context(|| format!("no session has {address}"))
+}
+
+/// The number at `pointer` of a JSON value.
+fn number(value: &Value, pointer: &str) -> Result<u64> {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_u64)
+        .with_context(|| format!("no number {pointer} in {value}"))
 }

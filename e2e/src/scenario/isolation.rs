@@ -49,7 +49,9 @@ const TARGETS: [Ipv4Addr; 7] = [
 /// Makes the LNS's namespace a node: listeners on every address, a translated service address,
 /// rules that track connections as kube-proxy's do.
 fn make_node(topology: &Topology) -> Result<Vec<TcpListener>> {
-    topology.lns.ip(&[&format!("address add {METADATA}/32 dev lo")])?;
+    topology
+        .lns
+        .ip(&[&format!("address add {METADATA}/32 dev lo")])?;
     topology.lns.nft(&format!(
         "table ip services {{
             chain prerouting {{
@@ -74,7 +76,8 @@ fn make_node(topology: &Topology) -> Result<Vec<TcpListener>> {
                 let mut buffer = [0; 512];
                 while let Ok((len, from)) = echo.recv_from(&mut buffer) {
                     // Whether the answer arrives is what the scenario is about.
-                    echo.send_to(buffer.get(..len).unwrap_or_default(), from).ok();
+                    echo.send_to(buffer.get(..len).unwrap_or_default(), from)
+                        .ok();
                 }
             });
         }
@@ -83,7 +86,9 @@ fn make_node(topology: &Topology) -> Result<Vec<TcpListener>> {
 }
 
 fn tracked(topology: &Topology) -> Result<i64> {
-    let text = topology.lns.read("/proc/sys/net/netfilter/nf_conntrack_count")?;
+    let text = topology
+        .lns
+        .read("/proc/sys/net/netfilter/nf_conntrack_count")?;
     text.trim().parse().context("nf_conntrack_count")
 }
 
@@ -159,14 +164,20 @@ fn scan() -> Result<String> {
     )?;
     expect(
         answers.is_empty(),
-        format!("{} answers, the first: {:02x?}", answers.len(), answers.first()),
+        format!(
+            "{} answers, the first: {:02x?}",
+            answers.len(),
+            answers.first()
+        ),
     )?;
     expect(
         after - before < 16,
         format!("connection tracking went from {before} to {after} entries"),
     )?;
     lac.close()?;
-    Ok(format!("{scanned} probes, conntrack {before} before, {after} after"))
+    Ok(format!(
+        "{scanned} probes, conntrack {before} before, {after} after"
+    ))
 }
 
 fn open() -> Result<String> {
@@ -186,7 +197,10 @@ fn open() -> Result<String> {
     let before = tracked(&topology)?;
     let answers = run_scan(&lac, source, &[22, 53, 443, 10_250, 30_080])?;
     let after = tracked(&topology)?;
-    expect(!answers.is_empty(), "the scan found nothing where it should have")?;
+    expect(
+        !answers.is_empty(),
+        "the scan found nothing where it should have",
+    )?;
     expect(after > before, "connection tracking saw nothing")?;
     lac.close()?;
     Ok(format!("{} answers", answers.len()))

@@ -107,7 +107,10 @@ fn reload_broken() -> Result<String> {
     let topology = topology()?;
     let lnsd = start(&topology, &Manifest::default())?;
     let lac = Lac::up(&topology.lac, options())?;
-    std::fs::write(lnsd.manifest_path(), "apiVersion: kubelns.io/v1alpha1\nkind: [")?;
+    std::fs::write(
+        lnsd.manifest_path(),
+        "apiVersion: kubelns.io/v1alpha1\nkind: [",
+    )?;
     lnsd.signal(Signal::SIGHUP)?;
     lnsd.wait(Duration::from_secs(10), "the log names the file", |lnsd| {
         Ok(lnsd.log().contains("cluster.yaml"))
@@ -166,7 +169,10 @@ fn kill_9() -> Result<String> {
         lnsd.status("sessions")? == 1000,
         "not 1,000 sessions are up after the restart",
     )?;
-    expect(lnsd.status("overdue")? == 0, "the sweep found something overdue")?;
+    expect(
+        lnsd.status("overdue")? == 0,
+        "the sweep found something overdue",
+    )?;
     again.close()?;
     lnsd.signal(Signal::SIGTERM)?;
     let status = lnsd.wait_exit(Duration::from_secs(15))?;
@@ -193,11 +199,17 @@ fn refused(topology: &Topology, manifest: &Manifest, words: &str) -> Result<Stri
 
 fn one_line(code: i32, log: &str, words: &str) -> Result<String> {
     expect(code == 1, format!("exit code {code}: {log}"))?;
-    let errors: Vec<_> = log.lines().filter(|line| line.starts_with("lnsd:")).collect();
+    let errors: Vec<_> = log
+        .lines()
+        .filter(|line| line.starts_with("lnsd:"))
+        .collect();
     let [line] = &errors[..] else {
         bail!("{} lines of error: {log}", errors.len());
     };
-    expect(line.contains(words), format!("the line has no `{words}`: {line}"))?;
+    expect(
+        line.contains(words),
+        format!("the line has no `{words}`: {line}"),
+    )?;
     Ok((*line).to_owned())
 }
 
@@ -230,7 +242,10 @@ fn public_folder() -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(folder.path(), open)?;
-    std::fs::write(folder.path().join("cluster.yaml"), Manifest::default().yaml())?;
+    std::fs::write(
+        folder.path().join("cluster.yaml"),
+        Manifest::default().yaml(),
+    )?;
     Ok(folder)
 }
 

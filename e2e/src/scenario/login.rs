@@ -94,7 +94,10 @@ fn log_in(offered: &'static str, method: Authentication, shown: &str) -> Result<
 
 fn falls_back() -> Result<String> {
     let topology = topology()?;
-    let _lnsd = start(&topology, &Manifest::with_authentication("[CHAP, MSCHAPv2, PAP]"))?;
+    let _lnsd = start(
+        &topology,
+        &Manifest::with_authentication("[CHAP, MSCHAPv2, PAP]"),
+    )?;
     let options = Options {
         sessions: 3,
         authentication: vec![
@@ -151,7 +154,7 @@ fn unknown_user() -> Result<String> {
 
 /// Dials with `options` and expects a refusal by name.
 fn refuse(topology: &net::Topology, options: Options) -> Result<()> {
-    let lac = Lac::start(&topology.lac, options)?;
+    let lac = Lac::start(&topology.lac, options);
     lac.settle(Duration::from_secs(20))?;
     let stage = lac.session(0)?.stage;
     lac.close()?;
@@ -165,7 +168,10 @@ fn fixed_address() -> Result<String> {
     let topology = topology()?;
     let mut manifest = Manifest::default();
     let fixed = "100.64.200.7";
-    let entry = format!("{{ password: {}, address: {fixed} }}", crate::manifest::PASSWORD);
+    let entry = format!(
+        "{{ password: {}, address: {fixed} }}",
+        crate::manifest::PASSWORD
+    );
     manifest.users.push(("fixed@isp".into(), entry));
     let _lnsd = start(&topology, &manifest)?;
     let options = Options {
@@ -191,7 +197,7 @@ fn no_common_authentication() -> Result<String> {
             authentication: vec![method],
             ..options()
         };
-        let lac = Lac::start(&topology.lac, options)?;
+        let lac = Lac::start(&topology.lac, options);
         lac.settle(Duration::from_secs(70))?;
         let stage = lac.session(0)?.stage;
         expect(

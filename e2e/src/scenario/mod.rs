@@ -68,11 +68,17 @@ pub(crate) fn run(names: &[String]) -> Result<bool> {
     let chosen: Vec<_> = all()
         .into_iter()
         .filter(|scenario| {
-            names.is_empty() || names.iter().any(|name| scenario.name.contains(name.as_str()))
+            names.is_empty()
+                || names
+                    .iter()
+                    .any(|name| scenario.name.contains(name.as_str()))
         })
         .collect();
     if chosen.is_empty() {
-        bail!("no scenario is called {}; `lns-e2e scenario --list` shows them", names.join(", "));
+        bail!(
+            "no scenario is called {}; `lns-e2e scenario --list` shows them",
+            names.join(", ")
+        );
     }
     let mut failed = 0;
     for scenario in &chosen {
@@ -90,15 +96,33 @@ pub(crate) fn run(names: &[String]) -> Result<bool> {
 fn report(scenario: &Scenario, took: Duration, result: &Result<String>) -> Result<()> {
     let colour = std::io::stdout().is_terminal();
     let (mark, note) = match result {
-        Ok(note) => (if colour { "\x1b[32mok  \x1b[0m" } else { "ok  " }, note.clone()),
-        Err(_) => (if colour { "\x1b[31mFAIL\x1b[0m" } else { "FAIL" }, String::new()),
+        Ok(note) => (
+            if colour {
+                "\x1b[32mok  \x1b[0m"
+            } else {
+                "ok  "
+            },
+            note.clone(),
+        ),
+        Err(_) => (
+            if colour {
+                "\x1b[31mFAIL\x1b[0m"
+            } else {
+                "FAIL"
+            },
+            String::new(),
+        ),
     };
     println!(
         "{mark} {:<28} {:>6.1} s  {}{}",
         scenario.name,
         took.as_secs_f64(),
         scenario.says,
-        if note.is_empty() { note } else { format!(": {note}") }
+        if note.is_empty() {
+            note
+        } else {
+            format!(": {note}")
+        }
     );
     if let Err(error) = result {
         println!("      {}", format!("{error:#}").trim_end());

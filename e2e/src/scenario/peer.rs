@@ -65,7 +65,7 @@ fn wrong_secret() -> Result<String> {
         secret: Some("a-wrong-secret-of-a-lac".into()),
         ..options()
     };
-    let lac = Lac::start(&topology.lac, options)?;
+    let lac = Lac::start(&topology.lac, options);
     lac.settle(Duration::from_secs(10))?;
     expect(lac.shared().tunnels_up() == 0, "the tunnel came up")?;
     expect(lnsd.status("tunnels")? == 0, "the LNS shows a tunnel")?;
@@ -80,10 +80,13 @@ fn no_secret() -> Result<String> {
         secret: None,
         ..options()
     };
-    let lac = Lac::start(&topology.lac, bare.clone())?;
+    let lac = Lac::start(&topology.lac, bare.clone());
     lac.settle(Duration::from_secs(10))?;
     expect(lac.count_up() == 0, "a session came up without a secret")?;
-    expect(lnsd.status("tunnels")? == 0, "a tunnel came up without a secret")?;
+    expect(
+        lnsd.status("tunnels")? == 0,
+        "a tunnel came up without a secret",
+    )?;
     drop((lac, lnsd));
 
     for lac in &mut manifest.lacs {
@@ -102,11 +105,13 @@ fn stranger() -> Result<String> {
         host_name: "stranger".into(),
         ..options()
     };
-    let lac = Lac::start(&topology.lac, options)?;
+    let lac = Lac::start(&topology.lac, options);
     lnsd.wait(Duration::from_secs(5), "the stranger is listed", |lnsd| {
         let refused = lnsd.rows("refused", &["lacs"])?;
         Ok(refused.iter().any(|lac| {
-            lac["remote"].as_str().is_some_and(|remote| remote.starts_with("198.18.0.10:"))
+            lac["remote"]
+                .as_str()
+                .is_some_and(|remote| remote.starts_with("198.18.0.10:"))
                 && lac["count"].as_u64().is_some_and(|count| count > 0)
         }))
     })?;
@@ -149,7 +154,7 @@ fn host_name() -> Result<String> {
             ..options()
         };
         let Some(entry) = entry else {
-            let lac = Lac::start(&topology.lac, options)?;
+            let lac = Lac::start(&topology.lac, options);
             std::thread::sleep(Duration::from_millis(1500));
             expect(lac.shared().tunnels_up() == 0, format!("{name} came in"))?;
             lac.abandon()?;
@@ -157,7 +162,10 @@ fn host_name() -> Result<String> {
         };
         let lac = Lac::up(&topology.lac, options)?;
         let rows = lnsd.rows("tunnels", &["tunnels", "--lac", entry])?;
-        expect(rows.len() == 1, format!("{} tunnels of {entry}", rows.len()))?;
+        expect(
+            rows.len() == 1,
+            format!("{} tunnels of {entry}", rows.len()),
+        )?;
         lac.close()?;
     }
     Ok(String::new())
@@ -197,7 +205,10 @@ fn many_tunnels() -> Result<String> {
     let lac = Lac::up(&topology.lac, options)?;
     expect(lnsd.status("tunnels")? == 50, "not 50 tunnels are up")?;
     let report = lac.close()?;
-    Ok(format!("100 sessions in {:.0} ms", report.setup_seconds * 1e3))
+    Ok(format!(
+        "100 sessions in {:.0} ms",
+        report.setup_seconds * 1e3
+    ))
 }
 
 fn window_of_one() -> Result<String> {
@@ -224,11 +235,15 @@ fn lac_drain() -> Result<String> {
     }
     lnsd.write_manifest(&manifest)?;
     lnsd.signal(nix::sys::signal::Signal::SIGHUP)?;
-    lnsd.wait(Duration::from_secs(5), "the LAC is shown as draining", |lnsd| {
-        let lacs = lnsd.rows("lacs", &["lacs"])?;
-        Ok(lacs.iter().all(|lac| lac["admission"] == "Drain"))
-    })?;
-    let new = Lac::start(&topology.lac, options())?;
+    lnsd.wait(
+        Duration::from_secs(5),
+        "the LAC is shown as draining",
+        |lnsd| {
+            let lacs = lnsd.rows("lacs", &["lacs"])?;
+            Ok(lacs.iter().all(|lac| lac["admission"] == "Drain"))
+        },
+    )?;
+    let new = Lac::start(&topology.lac, options());
     new.settle(Duration::from_secs(10))?;
     let stage = new.session(0)?.stage;
     expect(
@@ -248,7 +263,10 @@ fn malformed() -> Result<String> {
     let lnsd = start(&topology, &Manifest::default())?;
     let lac = Lac::up(&topology.lac, options())?;
     let tunnel = lnsd.rows("tunnels", &["tunnels"])?;
-    let id = tunnel.first().and_then(|tunnel| tunnel["id"].as_u64()).unwrap_or(0);
+    let id = tunnel
+        .first()
+        .and_then(|tunnel| tunnel["id"].as_u64())
+        .unwrap_or(0);
     let [high, low] = u16::try_from(id)?.to_be_bytes();
     let before = problems(&lnsd)?;
 
@@ -261,10 +279,16 @@ fn malformed() -> Result<String> {
         // A length that is not the datagram's.
         vec![0xc8, 2, 0, 99, high, low, 0, 0, 0, 3, 0, 3],
         // An AVP shorter than its header, and one longer than the message.
-        vec![0xc8, 2, 0, 18, high, low, 0, 0, 0, 3, 0, 3, 0x80, 5, 0, 0, 0, 0],
-        vec![0xc8, 2, 0, 18, high, low, 0, 0, 0, 3, 0, 3, 0x83, 0xff, 0, 0, 0, 0],
+        vec![
+            0xc8, 2, 0, 18, high, low, 0, 0, 0, 3, 0, 3, 0x80, 5, 0, 0, 0, 0,
+        ],
+        vec![
+            0xc8, 2, 0, 18, high, low, 0, 0, 0, 3, 0, 3, 0x83, 0xff, 0, 0, 0, 0,
+        ],
         // A message whose first AVP is no Message Type.
-        vec![0xc8, 2, 0, 20, high, low, 0, 0, 0, 3, 0, 3, 0x80, 8, 0, 0, 0, 9, 0, 1],
+        vec![
+            0xc8, 2, 0, 20, high, low, 0, 0, 0, 3, 0, 3, 0x80, 8, 0, 0, 0, 9, 0, 1,
+        ],
         // A hidden AVP with no Random Vector before it.
         vec![
             0xc8, 2, 0, 36, high, low, 0, 0, 0, 3, 0, 3, 0x80, 8, 0, 0, 0, 0, 0, 10, 0xc0, 16, 0,
@@ -294,7 +318,10 @@ fn malformed() -> Result<String> {
     Lac::up(&topology.lac, more)?.close()?;
     let report = lac.close()?;
     expect(report.retransmissions == 0, "the tunnel's numbering moved")?;
-    expect(lnsd.status("overdue")? == 0, "the sweep found something overdue")?;
+    expect(
+        lnsd.status("overdue")? == 0,
+        "the sweep found something overdue",
+    )?;
     Ok(format!("{sent} kinds, 20,000 random ones"))
 }
 
@@ -303,9 +330,14 @@ fn problems(lnsd: &crate::lnsd::Lnsd<'_>) -> Result<u64> {
     let dropped = lnsd.metric("lns_drops_total", &[])?;
     let mut refused = 0;
     for line in lnsd.metrics()? {
-        let is_refusal = line.starts_with("lns_control_messages_total") && !line.contains("result=\"ok\"");
+        let is_refusal =
+            line.starts_with("lns_control_messages_total") && !line.contains("result=\"ok\"");
         if is_refusal {
-            refused += line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+            refused += line
+                .rsplit(' ')
+                .next()
+                .and_then(|n| n.parse::<u64>().ok())
+                .unwrap_or(0);
         }
     }
     Ok(dropped + refused)

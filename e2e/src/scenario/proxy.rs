@@ -30,12 +30,24 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "proxy-misfit",
         says: "multilink does not fit: LCP and authentication begin anew",
-        run: || anew("OnMismatch", "", include_str!("../../octets/iccn-proxy-multilink.txt")),
+        run: || {
+            anew(
+                "OnMismatch",
+                "",
+                include_str!("../../octets/iccn-proxy-multilink.txt"),
+            )
+        },
     },
     Scenario {
         name: "proxy-always-anew",
         says: "lcpRenegotiation Always begins anew even where all fits",
-        run: || anew("Always", "", include_str!("../../octets/iccn-proxy-chap.txt")),
+        run: || {
+            anew(
+                "Always",
+                "",
+                include_str!("../../octets/iccn-proxy-chap.txt"),
+            )
+        },
     },
     Scenario {
         name: "proxy-auth-ignored",
@@ -133,7 +145,7 @@ fn wrong_password() -> Result<String> {
     let topology = topology()?;
     let lnsd = start(&topology, &Manifest::default())?;
     let iccn = include_str!("../../octets/iccn-proxy-wrong-password.txt");
-    let lac = Lac::start(&topology.lac, calling(iccn)?)?;
+    let lac = Lac::start(&topology.lac, calling(iccn)?);
     lac.settle(Duration::from_secs(20))?;
     let stage = lac.session(0)?.stage;
     expect(

@@ -37,12 +37,18 @@ fn ten_thousand() -> Result<String> {
     };
     let lac = Lac::up(&topology.lac, many)?;
     let report = lac.report();
-    expect(lnsd.status("sessions")? == 10_000, "the LNS shows another number")?;
+    expect(
+        lnsd.status("sessions")? == 10_000,
+        "the LNS shows another number",
+    )?;
     let mut addresses = lac.addresses();
     addresses.sort_unstable();
     addresses.dedup();
     expect(addresses.len() == 10_000, "an address was given twice")?;
-    expect(lnsd.status("overdue")? == 0, "the sweep found something overdue")?;
+    expect(
+        lnsd.status("overdue")? == 0,
+        "the sweep found something overdue",
+    )?;
     let memory = memory(&lnsd)?;
     let started = std::time::Instant::now();
     lac.close()?;
@@ -61,9 +67,13 @@ fn ten_thousand() -> Result<String> {
 /// Resident memory of the process, MiB.
 fn memory(lnsd: &Lnsd<'_>) -> Result<u64> {
     let text = std::fs::read_to_string(format!("/proc/{}/status", lnsd.id()))?;
-    let kib: Option<u64> = text
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok());
+    let kib: Option<u64> = text.lines().find_map(|line| {
+        line.strip_prefix("VmRSS:")?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    });
     match kib {
         Some(kib) => Ok(kib / 1024),
         None => bail!("no VmRSS of lnsd"),

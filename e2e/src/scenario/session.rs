@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 
 use super::datapath::session;
 use super::{Scenario, expect, options, start, topology};
 use crate::blast;
-use crate::lac::{Lac, Options, Stage};
+use crate::lac::{Lac, Options, Order, Stage};
 use crate::manifest::{Manifest, PASSWORD};
 use crate::net;
 
@@ -31,6 +32,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "session-rechallenge",
         says: "CHAP is asked again, and the session stays",
         run: rechallenge,
+    },
+    Scenario {
+        name: "session-hang-up",
+        says: "a subscriber hangs up: its session goes, the others stay",
+        run: hang_up,
     },
     Scenario {
         name: "session-duplicate-replace",
@@ -80,7 +86,10 @@ fn with_subscribers(lines: &str) -> Manifest {
 fn keep_busy(lac: &Lac, index: usize, until: Instant) -> Result<()> {
     let address = lac.address(index)?;
     while Instant::now() < until {
-        lac.inject(address, &blast::udp_packet(address, net::CORE, blast::PORT, 64))?;
+        lac.inject(
+            address,
+            &blast::udp_packet(address, net::CORE, blast::PORT, 64),
+        )?;
         std::thread::sleep(Duration::from_millis(200));
     }
     Ok(())
@@ -116,7 +125,10 @@ fn session_timeout() -> Result<String> {
         shared.count(|stage| matches!(stage, Stage::Ended(_))) == 1
     })?;
     let age = started.elapsed().as_secs_f64();
-    expect((2.0..4.5).contains(&age), format!("it ended after {age:.1} s"))?;
+    expect(
+        (2.0..4.5).contains(&age),
+        format!("it ended after {age:.1} s"),
+    )?;
     lac.close()?;
     Ok(format!("after {age:.1} s"))
 }
@@ -138,10 +150,14 @@ fn echo() -> Result<String> {
         ..options()
     };
     let alive = Lac::up(&topology.lac, alive)?;
-    let ended = |shared: &crate::lac::Shared| shared.count(|stage| matches!(stage, Stage::Ended(_))) == 1;
+    let ended =
+        |shared: &crate::lac::Shared| shared.count(|stage| matches!(stage, Stage::Ended(_))) == 1;
     deaf.wait(Duration::from_secs(10), "the deaf session ends", ended)?;
     let heard = alive.session(0)?.heard.echo_requests;
-    expect(heard > 1, format!("{heard} echo requests to an idle subscriber"))?;
+    expect(
+        heard > 1,
+        format!("{heard} echo requests to an idle subscriber"),
+    )?;
     expect(alive.count_up() == 1, "the session that answers ended")?;
     expect(lnsd.status("sessions")? == 1, "not one session is left")?;
     deaf.close()?;
@@ -156,9 +172,28 @@ fn rechallenge() -> Result<String> {
     let _lnsd = start(&topology, &manifest)?;
     let lac = Lac::up(&topology.lac, options())?;
     lac.wait(Duration::from_secs(10), "three challenges came", |shared| {
-        shared.sessions().iter().all(|view| view.heard.challenges >= 3)
+        shared
+            .sessions()
+            .iter()
+            .all(|view| view.heard.challenges >= 3)
     })?;
     expect(lac.count_up() == 1, "the session ended")?;
+    lac.close()?;
+    Ok(String::new())
+}
+
+fn hang_up() -> Result<String> {
+    let topology = topology()?;
+    let (manifest, options) = with_users(4);
+    let lnsd = start(&topology, &manifest)?;
+    let lac = Lac::up(&topology.lac, options)?;
+    lac.order(Order::HangUp(2))?;
+    lnsd.wait(Duration::from_secs(5), "three sessions are left", |lnsd| {
+        Ok(lnsd.status("sessions")? == 3)
+    })?;
+    let left = lnsd.rows("sessions", &["sessions", "--user", "user2@isp"])?;
+    expect(left.is_empty(), "another session than user2's went")?;
+    expect(lac.count_up() == 3, "another session ended as well")?;
     lac.close()?;
     Ok(String::new())
 }
@@ -195,7 +230,7 @@ fn duplicate_refuse() -> Result<String> {
         from: net::OTHER_LAC,
         ..options()
     };
-    let second = Lac::start(&topology.lac, second)?;
+    let second = Lac::start(&topology.lac, second);
     second.settle(Duration::from_secs(15))?;
     let stage = second.session(0)?.stage;
     expect(
@@ -221,7 +256,7 @@ fn pool_exhausted() -> Result<String> {
         sessions: 12,
         ..options()
     };
-    let lac = Lac::start(&topology.lac, many)?;
+    let lac = Lac::start(&topology.lac, many);
     lac.settle(Duration::from_secs(30))?;
     let up = lac.count_up();
     let pool = lnsd.rows("pools", &["pools"])?;
@@ -236,10 +271,14 @@ fn pool_exhausted() -> Result<String> {
     lac.close()?;
 
     // The manifest's delay is one second.
-    lnsd.wait(Duration::from_secs(5), "the addresses are free again", |lnsd| {
-        let pool = lnsd.rows("pools", &["pools"])?;
-        Ok(pool.first().and_then(|pool| pool["free"].as_u64()) == Some(up as u64))
-    })?;
+    lnsd.wait(
+        Duration::from_secs(5),
+        "the addresses are free again",
+        |lnsd| {
+            let pool = lnsd.rows("pools", &["pools"])?;
+            Ok(pool.first().and_then(|pool| pool["free"].as_u64()) == Some(up as u64))
+        },
+    )?;
     Lac::up(&topology.lac, options())?.close()?;
     Ok(format!("{up} up, then {refused:?}"))
 }
@@ -266,9 +305,11 @@ fn disconnect_user() -> Result<String> {
     let lnsd = start(&topology, &manifest)?;
     let lac = Lac::up(&topology.lac, options)?;
     lnsd.table(&["disconnect", "--user", "user3@isp"])?;
-    lac.wait(Duration::from_secs(5), "the user's session ends", |shared| {
-        shared.count(|stage| matches!(stage, Stage::Ended(_))) == 1
-    })?;
+    lac.wait(
+        Duration::from_secs(5),
+        "the user's session ends",
+        |shared| shared.count(|stage| matches!(stage, Stage::Ended(_))) == 1,
+    )?;
     let ended = lac.session(3)?.stage;
     expect(
         matches!(ended, Stage::Ended(_)),
@@ -285,7 +326,7 @@ fn disconnect_session() -> Result<String> {
     let lnsd = start(&topology, &manifest)?;
     let lac = Lac::up(&topology.lac, options)?;
     let session = session(&lnsd, lac.address(1)?)?;
-    let id = session["id"].as_str().context("no id")?;
+    let id = session.get("id").and_then(Value::as_str).context("no id")?;
     let shown = lnsd.table(&["session", "show", id])?;
     expect(
         shown.contains("user1@isp") && shown.contains(&lac.address(1)?.to_string()),
