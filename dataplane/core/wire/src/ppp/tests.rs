@@ -84,7 +84,7 @@ fn padding_behind_a_packet_is_left_out_and_a_length_past_the_end_is_an_error() {
 fn an_emitted_packet_carries_its_length_even_when_there_is_too_much_for_it() {
     let mut out = vec![0xee];
     emit_packet(&mut out, Code::ECHO_REPLY, 3, |out| {
-        out.extend_from_slice(&[1, 2, 3, 4])
+        out.extend_from_slice(&[1, 2, 3, 4]);
     });
     assert_eq!(out, [0xee, 10, 3, 0, 8, 1, 2, 3, 4]);
     let mut out = Vec::new();
@@ -265,7 +265,7 @@ fn pap_replies_may_leave_an_empty_text_out() {
 fn chap_packets_are_read_back_and_cut_ones_refused() {
     let mut octets = Vec::new();
     emit_packet(&mut octets, ChapCode::Response.code(), 9, |out| {
-        emit_chap_value(out, &[7; 16], b"bob")
+        emit_chap_value(out, &[7; 16], b"bob");
     });
     let packet = Packet::parse(&octets).unwrap();
     let value = ChapValue {

@@ -239,7 +239,7 @@ fn a_challenge_without_an_answer_is_repeated_every_three_seconds_ten_times() {
         bench.advance(Duration::from_millis(2_999));
         assert!(bench.sent().is_empty());
         bench.advance(Duration::from_millis(1));
-        assert_eq!(bench.sent(), [first.clone()]);
+        assert_eq!(bench.sent(), core::slice::from_ref(&first));
     }
     bench.advance(seconds(3));
     assert_eq!(

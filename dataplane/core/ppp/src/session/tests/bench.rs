@@ -227,7 +227,7 @@ pub(super) fn frame(protocol: Protocol, code: u8, id: u8, data: &[u8]) -> Vec<u8
     let [high, low] = protocol.0.to_be_bytes();
     let mut frame = vec![0xff, 0x03, high, low];
     emit_packet(&mut frame, Code(code), id, |out| {
-        out.extend_from_slice(data)
+        out.extend_from_slice(data);
     });
     frame
 }

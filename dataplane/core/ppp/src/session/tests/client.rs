@@ -212,7 +212,6 @@ impl Client {
     fn signal(&mut self, signal: Signal, now: Instant) {
         match signal {
             Signal::Up if self.account().method == AuthMethod::Pap => self.log_in(now),
-            Signal::Up => {}
             Signal::Down => {
                 self.known = false;
                 self.challenge = None;
@@ -220,7 +219,7 @@ impl Client {
                 let mut link = link(now, &mut self.frames);
                 let _: Signal = self.ipcp.command(Event::Down, &self.config, &mut link);
             }
-            Signal::None | Signal::Finished => {}
+            Signal::None | Signal::Up | Signal::Finished => {}
             Signal::Ask(_) | Signal::GiveUp(_) => panic!("{signal:?}"),
         }
     }
@@ -258,7 +257,7 @@ impl Client {
             _ => ms_chap_v2(challenge[..].try_into().unwrap(), account.name, &secret),
         };
         link.send(Protocol::CHAP, Code(2), *id, |out| {
-            emit_chap_value(out, &value, account.name)
+            emit_chap_value(out, &value, account.name);
         });
     }
 

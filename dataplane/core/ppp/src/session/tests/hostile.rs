@@ -112,7 +112,7 @@ fn check_order(events: &[Event]) -> Result<(), TestCaseError> {
             | Event::AddressWanted { .. }
             | Event::EchoDue
             | Event::Closing(_) => {
-                prop_assert!(!open || matches!(event, Event::EchoDue | Event::Authenticate(_)))
+                prop_assert!(!open || matches!(event, Event::EchoDue | Event::Authenticate(_)));
             }
         }
     }
