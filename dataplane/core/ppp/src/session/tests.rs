@@ -21,5 +21,5 @@ use super::Session;
 fn a_million_sessions_fit_the_control_memory_of_a_node() {
     // Beside itself a session owns a name and an answer: two texts of some tens of octets.
     let octets = size_of::<Session>();
-    assert!(octets <= 384, "{octets}");
+    assert!(octets <= 256, "{octets}");
 }
