@@ -1,0 +1,19 @@
+//! LACs, subscribers and a node in virtual time: what a subscriber, a LAC and an engineer see.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test's own panics are its findings"
+)]
+
+mod client;
+mod logins;
+mod manifest;
+mod network;
+mod operator;
+mod world;
