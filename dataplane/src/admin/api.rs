@@ -198,7 +198,7 @@ impl From<SessionQuery> for view::SessionFilter {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Session {
     #[serde(flatten)]
-    session: view::Session,
+    of: view::Session,
     up: Direction,
     down: Direction,
 }
@@ -233,7 +233,7 @@ impl From<DirectionCounters> for Direction {
 impl Session {
     fn new(session: view::Session, counters: Counters) -> Self {
         Self {
-            session,
+            of: session,
             up: counters.up.into(),
             down: counters.down.into(),
         }

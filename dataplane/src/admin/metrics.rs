@@ -1,4 +1,4 @@
-//! `/metrics`: what node and workers have counted, as OpenMetrics text.
+//! `/metrics`: what node and workers have counted, as `OpenMetrics` text.
 //!
 //! Nothing is kept between two scrapes: a snapshot is taken from the control task and written out.
 //! Labels come from fixed lists and from names in the manifest, never from a peer.
@@ -63,11 +63,7 @@ pub(super) fn encode(
         "The program, by version",
         [(vec![("version", VERSION.to_owned())], 1)],
     );
-    page.gauges(
-        "uptime_seconds",
-        "Seconds since the start",
-        [(vec![], uptime_seconds)],
-    );
+    page.gauge("uptime_seconds", "Seconds since the start", uptime_seconds);
     let mut text = String::new();
     text::encode(&mut text, &page.0)?;
     Ok(text)
@@ -159,15 +155,15 @@ fn traffic(page: &mut Page, snapshot: &Snapshot, workers: &lns_datapath::Stats) 
             (one("direction", "down"), workers.down_octets),
         ],
     );
-    page.counters(
+    page.counter(
         "fragments_sent",
         "Fragments made of packets that were too large",
-        [(vec![], workers.fragments_sent)],
+        workers.fragments_sent,
     );
-    page.counters(
+    page.counter(
         "icmp_sent",
         "ICMP errors sent by the workers",
-        [(vec![], workers.icmp_sent)],
+        workers.icmp_sent,
     );
     let mut drops: BTreeMap<&str, u64> = workers.reasons().collect();
     for (reason, packets) in &snapshot.stats.drops {
@@ -230,15 +226,15 @@ fn outcomes(page: &mut Page, snapshot: &Snapshot) {
         "LACs turned away, by reason",
         by_reason(&snapshot.refused),
     );
-    page.counters(
+    page.counter(
         "overdue",
         "What the back-stop sweep found overdue; anything but 0 is a bug",
-        [(vec![], stats.overdue)],
+        stats.overdue,
     );
-    page.counters(
+    page.counter(
         "table_updates_refused",
         "Updates that the workers' tables could not keep; anything but 0 is a bug",
-        [(vec![], snapshot.table_updates_refused)],
+        snapshot.table_updates_refused,
     );
 }
 
@@ -274,6 +270,18 @@ impl Page {
                 .set(i64::try_from(value).unwrap_or(i64::MAX));
         }
         self.0.register(name, help, family);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        self.0.register(name, help, gauge);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        self.0.register(name, help, counter);
     }
 
     /// The encoder writes the names with `_total`.

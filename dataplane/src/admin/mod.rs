@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `/healthz` | 200: the control task answers within a second |
 //! | `/readyz` | 200: LACs and subscribers are served, no drain is going on |
-//! | `/metrics` | OpenMetrics text |
+//! | `/metrics` | `OpenMetrics` text |
 //! | `/v1/status`, `/v1/lacs`, `/v1/pools` | one object |
 //! | `/v1/tunnels`, `/v1/sessions` | a page, and `next` to go on with |
 //! | `/v1/sessions/{id}` | one session |

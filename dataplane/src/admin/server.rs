@@ -75,15 +75,18 @@ pub(crate) fn bind_unix(path: &Path) -> Result<UnixListener, Failure> {
 
 /// Opens the TCP listener of `--admin`.
 pub(crate) async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => Failure::Failed(format!(
-            "--admin {address} is taken (`ss -tlnp sport = :{}` shows by whom): choose another address",
-            address.port()
-        )),
-        io::ErrorKind::AddrNotAvailable => {
+    TcpListener::bind(address).await.map_err(|error| {
+        let kind = error.kind();
+        if kind == io::ErrorKind::AddrInUse {
+            let port = address.port();
+            Failure::Failed(format!(
+                "--admin {address} is taken (`ss -tlnp sport = :{port}` shows by whom): choose another address"
+            ))
+        } else if kind == io::ErrorKind::AddrNotAvailable {
             Failure::Failed(format!("--admin {address} is not an address of this machine: choose another one"))
+        } else {
+            Failure::failed(format_args!("cannot listen on --admin {address}"), error)
         }
-        _ => Failure::failed(format_args!("cannot listen on --admin {address}"), error),
     })
 }
 

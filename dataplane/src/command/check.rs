@@ -148,15 +148,16 @@ fn offered(pool: &node::Pool) -> u64 {
     let prefix = |prefix: &node::PoolPrefix| {
         let not_offered = excluded
             .iter()
-            .filter(|net| prefix.net.contains(*net))
+            .copied()
+            .filter(|net| prefix.net.contains(net))
             .map(size)
             .sum();
-        size(&prefix.net).saturating_sub(not_offered)
+        size(prefix.net).saturating_sub(not_offered)
     };
     enabled.map(prefix).sum()
 }
 
-fn size(net: &Ipv4Net) -> u64 {
+fn size(net: Ipv4Net) -> u64 {
     1 << (32 - u32::from(net.prefix_len()))
 }
 

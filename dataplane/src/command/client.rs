@@ -122,16 +122,16 @@ async fn exchange(
 }
 
 fn cannot_reach(socket: &Path, error: &io::Error) -> Failure {
-    let socket = socket.display();
-    Failure::Failed(match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+    let (socket, kind) = (socket.display(), error.kind());
+    Failure::Failed(
+        if [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&kind) {
             format!("no lnsd answers at {socket}: start it, or name its folder with --state")
-        }
-        io::ErrorKind::PermissionDenied => {
+        } else if kind == io::ErrorKind::PermissionDenied {
             format!("not allowed to ask at {socket}: run as the user of lnsd")
-        }
-        _ => format!("cannot ask at {socket}: {error}"),
-    })
+        } else {
+            format!("cannot ask at {socket}: {error}")
+        },
+    )
 }
 
 fn with_query(path: &str, query: &[(&str, Option<String>)]) -> String {
@@ -153,7 +153,15 @@ fn percent_encode(text: &str, out: &mut String) {
         if octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
             out.push(char::from(octet));
         } else {
-            out.push_str(&format!("%{octet:02X}"));
+            out.push('%');
+            out.extend([octet >> 4, octet & 15].map(|digit| {
+                char::from(
+                    b"0123456789ABCDEF"
+                        .get(usize::from(digit))
+                        .copied()
+                        .unwrap_or(b'0'),
+                )
+            }));
         }
     }
 }

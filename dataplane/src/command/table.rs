@@ -75,8 +75,14 @@ pub(super) fn render(columns: &[Column], rows: &[Value], wide: bool) -> String {
         );
     }
     let text = table.to_string();
-    text.lines()
-        .map(|line| format!("{}\n", line.trim_end()))
+    let lines = text.lines().map(str::trim_end);
+    lines
+        .flat_map(|line| {
+            [
+                line, "
+",
+            ]
+        })
         .collect()
 }
 
@@ -88,9 +94,13 @@ pub(super) fn facts(facts: &[(&str, String)]) -> String {
         .max()
         .unwrap_or(0);
     let shown = facts.iter().filter(|(_, value)| !value.is_empty());
-    shown
-        .map(|(name, value)| format!("{name:width$}  {value}\n"))
-        .collect()
+    let lines = shown.map(|(name, value)| {
+        format!(
+            "{name:width$}  {value}
+"
+        )
+    });
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// The value at a path of keys as text: nothing for what is not there.

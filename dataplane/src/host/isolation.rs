@@ -82,7 +82,10 @@ fn sets(plan: &Plan) -> [Value; 2] {
         .collect();
     let prefixes: Vec<Ipv4Net> = plan.subscribers.keys().copied().collect();
     // The kernel refuses intervals that overlap.
-    let subscribers: Vec<Value> = Ipv4Net::aggregate(&prefixes).iter().map(prefix).collect();
+    let subscribers: Vec<Value> = Ipv4Net::aggregate(&prefixes)
+        .into_iter()
+        .map(prefix)
+        .collect();
     [
         json!({ "add": { "set": { "family": "inet", "table": TABLE, "name": "gateways", "type": "ipv4_addr", "elem": gateways } } }),
         json!({ "add": { "set": { "family": "inet", "table": TABLE, "name": "subscribers", "type": "ipv4_addr", "flags": ["interval"], "elem": subscribers } } }),
@@ -206,12 +209,12 @@ fn chain(name: &str) -> Value {
     json!({ "add": { "chain": { "family": "inet", "table": TABLE, "name": name } } })
 }
 
-fn rule(chain: &str, expressions: Vec<Value>) -> Value {
-    json!({ "add": { "rule": { "family": "inet", "table": TABLE, "chain": chain, "expr": expressions } } })
+fn rule(chain: &str, expressions: impl IntoIterator<Item = Value>) -> Value {
+    json!({ "add": { "rule": { "family": "inet", "table": TABLE, "chain": chain, "expr": expressions.into_iter().collect::<Vec<_>>() } } })
 }
 
-fn matches(operator: &str, left: Value, right: Value) -> Value {
-    json!({ "match": { "op": operator, "left": left, "right": right } })
+fn matches(operator: &str, left: impl Into<Value>, right: impl Into<Value>) -> Value {
+    json!({ "match": { "op": operator, "left": left.into(), "right": right.into() } })
 }
 
 fn meta(key: &str) -> Value {
@@ -242,7 +245,7 @@ fn verdict(name: &str) -> Value {
     json!({ name: null })
 }
 
-fn prefix(net: &Ipv4Net) -> Value {
+fn prefix(net: Ipv4Net) -> Value {
     json!({ "prefix": { "addr": net.network().to_string(), "len": net.prefix_len() } })
 }
 
@@ -255,9 +258,12 @@ async fn nft(commands: &Value) -> Result<(), HostError> {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => HostError::NftMissing,
-            _ => HostError::Nft(error.to_string()),
+        .map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                HostError::NftMissing
+            } else {
+                HostError::Nft(error.to_string())
+            }
         })?;
     if let Some(mut input) = child.stdin.take() {
         // A program that refuses early closes its end; its own words say more than our broken pipe.

@@ -252,9 +252,10 @@ fn done(doing: &str, result: Result<(), rtnetlink::Error>) -> Result<(), HostErr
 }
 
 fn refused(doing: &str, error: &rtnetlink::Error) -> HostError {
-    let cause = match error {
-        rtnetlink::Error::NetlinkError(message) => message.to_io().to_string(),
-        other => other.to_string(),
+    let cause = if let rtnetlink::Error::NetlinkError(message) = error {
+        message.to_io().to_string()
+    } else {
+        error.to_string()
     };
     HostError::Netlink {
         doing: doing.to_owned(),

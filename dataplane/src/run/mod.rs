@@ -137,7 +137,7 @@ impl Process {
         let (change, changes) = mpsc::channel(1);
         let watcher = reload::watch(&arguments.manifest, change.clone())
             .inspect_err(|error| {
-                warn!("the manifest is not watched ({error}): send SIGHUP after a change")
+                warn!("the manifest is not watched ({error}): send SIGHUP after a change");
             })
             .ok();
         let reloader = Reloader::new(

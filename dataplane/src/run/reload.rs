@@ -122,10 +122,10 @@ impl Reloader {
         self.situation.unchanged();
         match change {
             Change::Signal => {
-                info!(manifest = %self.path.display(), "SIGHUP: the manifest has not changed")
+                info!(manifest = %self.path.display(), "SIGHUP: the manifest has not changed");
             }
             Change::File => {
-                debug!(manifest = %self.path.display(), "the manifest says what it said before")
+                debug!(manifest = %self.path.display(), "the manifest says what it said before");
             }
         }
     }
@@ -190,19 +190,15 @@ impl Reloader {
     /// Takes away what only ended sessions had needed.
     async fn remove_leftovers(&mut self) {
         let wanted: Vec<Ipv4Net> = self.setup.host.subscribers.keys().copied().collect();
-        match self.any_session_outside(wanted).await {
-            Ok(false) => match self.host.apply(self.setup.host.clone()).await {
-                Ok(()) => {
-                    info!(
-                        "the last session of the removed prefixes has ended; their routes are gone"
-                    );
-                    self.leftovers = false;
-                }
-                Err(problem) => {
-                    error!("routes of removed prefixes could not be taken away: {problem}")
-                }
-            },
-            Ok(true) | Err(Gone) => {}
+        if self.any_session_outside(wanted).await != Ok(false) {
+            return;
+        }
+        match self.host.apply(self.setup.host.clone()).await {
+            Ok(()) => {
+                info!("the last session of the removed prefixes has ended; their routes are gone");
+                self.leftovers = false;
+            }
+            Err(problem) => error!("routes of removed prefixes could not be taken away: {problem}"),
         }
     }
 
@@ -273,7 +269,7 @@ pub(super) fn watch(
     Ok(watcher)
 }
 
-/// A mounted ConfigMap or Secret changes by its link `..data`.
+/// A mounted `ConfigMap` or Secret changes by its link `..data`.
 fn is_mount(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "..data")
 }

@@ -1,0 +1,222 @@
+//! The program from outside: what it prints, on which stream, and its exit codes. Nothing here needs
+//! privileges; what does is tested by the end-to-end suites.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const MANIFEST: &str = "\
+apiVersion: kubelns.io/v1alpha1
+kind: LnsCluster
+metadata: { name: edge, namespace: lns }
+spec:
+  service: { addresses: [192.0.2.1], hostName: lns1.isp.example }
+  lacs:
+  - name: wholesale-a
+    from: [198.51.100.0/24]
+    tunnelAuthentication: { mode: Secret, secretRef: { name: wholesale-a } }
+  - name: lab
+    from: [203.0.113.5/32]
+    hostName: \"lab-*\"
+    tunnelAuthentication: { mode: None }
+    admission: Drain
+    authentication: [PAP]
+  core: { interface: core0 }
+  subscribers:
+    localUsers: { secretRef: { name: users } }
+  pools:
+  - name: default
+    localAddress: 100.64.0.1
+    prefixes: [ { cidr: 100.64.0.0/16, exclude: [100.64.0.0/28] } ]
+  - name: old
+    localAddress: 100.65.0.1
+    prefixes: [ { cidr: 100.65.0.0/24, allocation: Disabled } ]
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: wholesale-a, namespace: lns }
+stringData: { current: a-secret-of-some-length }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: users, namespace: lns }
+stringData:
+  users.yaml: |
+    alice: a-long-password
+";
+
+const SUMMARY: &str = "\
+Host name          lns1.isp.example
+Listens on         192.0.2.1:1701
+Workers            one per core
+Core interface     core0
+Subscribers reach  nothing of this node, but ICMP echo with the pools' local addresses
+Authentication     CHAP MSCHAPv2 PAP
+Local users        1
+
+LAC          FROM             HOST NAME  SECRET   ADMISSION  AUTHENTICATION
+wholesale-a  198.51.100.0/24  *          current  Accept     CHAP MSCHAPv2 PAP
+lab          203.0.113.5/32   lab-*      none     Drain      PAP
+
+POOL     LOCAL ADDRESS  ADDRESSES  PREFIXES
+default  100.64.0.1        65,520  100.64.0.0/16
+old      100.65.0.1             0  100.65.0.0/24 (drains)
+";
+
+fn lnsd(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("lnsd").unwrap();
+    command.args(arguments);
+    command
+}
+
+fn manifest(text: &str) -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cluster.yaml");
+    fs::write(&path, text).unwrap();
+    let path = path.display().to_string();
+    (folder, path)
+}
+
+fn stderr(command: &mut Command, code: i32) -> String {
+    let output = command.assert().code(code).get_output().clone();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn check_prints_what_the_manifest_would_do() {
+    let (_folder, path) = manifest(MANIFEST);
+    lnsd(&["check", "--manifest", &path])
+        .assert()
+        .success()
+        .stdout(SUMMARY)
+        .stderr("");
+}
+
+#[test]
+fn check_prints_each_error_on_a_line_and_exits_with_2() {
+    let wrong = MANIFEST
+        .replace("100.64.0.0/16", "100.64.0.0/33")
+        .replace("hostName: lns1", "hostname: lns1");
+    let (_folder, path) = manifest(&wrong);
+    let said = stderr(&mut lnsd(&["check", "--manifest", &path]), 2);
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(
+        said.contains("LnsCluster/edge: spec.pools[0].prefixes[0].cidr: \"100.64.0.0/33\""),
+        "{said}"
+    );
+    assert!(
+        said.contains("LnsCluster/edge: spec.service.hostname"),
+        "{said}"
+    );
+}
+
+#[test]
+fn run_refuses_a_manifest_as_check_does() {
+    let (folder, path) = manifest(&MANIFEST.replace("100.64.0.0/16", "100.64.0.0/33"));
+    let state = folder.path().join("state");
+    let checked = stderr(&mut lnsd(&["check", "--manifest", &path]), 2);
+    let run = stderr(
+        &mut lnsd(&[
+            "run",
+            "--manifest",
+            &path,
+            "--state",
+            state.to_str().unwrap(),
+        ]),
+        2,
+    );
+    assert_eq!(run, checked);
+    assert!(
+        !state.exists(),
+        "nothing is touched before the manifest is known to be good"
+    );
+}
+
+#[test]
+fn what_is_typed_wrong_exits_with_2() {
+    for arguments in [
+        &["frobnicate"][..],
+        &["check"],
+        &["disconnect"],
+        &["disconnect", "--user", "a", "--pool", "b"],
+        &["session", "show", "4711"],
+        &["sessions", "--address", "100.64.0"],
+        &["run", "--manifest", "x", "--admin", "localhost"],
+    ] {
+        let said = stderr(&mut lnsd(arguments), 2);
+        assert!(said.starts_with("error: "), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_command_without_a_running_lnsd_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().to_str().unwrap();
+    let expected = format!(
+        "lnsd: no lnsd answers at {state}/admin.sock: start it, or name its folder with --state\n"
+    );
+    for arguments in [
+        &["status"][..],
+        &["lacs"],
+        &["tunnels"],
+        &["sessions"],
+        &["pools"],
+        &["session", "show", "1.2"],
+        &["disconnect", "--user", "a"],
+    ] {
+        assert_eq!(
+            stderr(lnsd(arguments).args(["--state", state]), 1),
+            expected,
+            "{arguments:?}"
+        );
+    }
+    // A process that was killed leaves its socket.
+    drop(UnixListener::bind(Path::new(state).join("admin.sock")).unwrap());
+    assert_eq!(
+        stderr(lnsd(&["status"]).args(["--state", state]), 1),
+        expected
+    );
+}
+
+#[test]
+fn a_second_lnsd_does_not_disturb_the_first() {
+    let (folder, path) = manifest(MANIFEST);
+    let state = folder.path().join("state");
+    fs::create_dir(&state).unwrap();
+    let _running = UnixListener::bind(state.join("admin.sock")).unwrap();
+    let said = stderr(
+        &mut lnsd(&[
+            "run",
+            "--manifest",
+            &path,
+            "--state",
+            state.to_str().unwrap(),
+        ]),
+        1,
+    );
+    assert!(said.contains("another lnsd answers at"), "{said}");
+    assert!(state.join("admin.sock").exists());
+}
+
+#[test]
+fn help_has_an_example_and_the_version_a_commit() {
+    lnsd(&["sessions", "--help"]).assert().success();
+    let help = lnsd(&["--help"]).output().unwrap();
+    assert!(
+        String::from_utf8_lossy(&help.stdout)
+            .contains("Exit codes: 0 done, 1 failed, 2 bad input.")
+    );
+    let version = String::from_utf8(lnsd(&["--version"]).output().unwrap().stdout).unwrap();
+    let commit = version
+        .trim_end()
+        .strip_prefix("lnsd 0.1.0 (")
+        .and_then(|rest| rest.strip_suffix(')'));
+    assert!(
+        commit.is_some_and(|commit| commit == "unknown" || commit.len() >= 12),
+        "{version}"
+    );
+}
