@@ -133,8 +133,8 @@ impl Client {
     }
 
     /// Hangs up.
-    pub fn terminate(&mut self, out: &mut Vec<Vec<u8>>) {
-        self.send(Protocol::LCP, Code::TERMINATE_REQUEST, 99, out, |_| {});
+    pub fn terminate(out: &mut Vec<Vec<u8>>) {
+        send(Protocol::LCP, Code::TERMINATE_REQUEST, 99, out, |_| {});
     }
 
     /// Begins LCP anew while everything is open.
@@ -154,18 +154,17 @@ impl Client {
                 self.lcp.ours = true;
                 self.lcp_changed(out);
             }
-            Code::CONFIGURE_ACK => {}
             Code::TERMINATE_REQUEST => {
                 self.terminated = true;
-                self.send(Protocol::LCP, Code::TERMINATE_ACK, packet.id, out, |_| {});
+                send(Protocol::LCP, Code::TERMINATE_ACK, packet.id, out, |_| {});
             }
             Code::TERMINATE_ACK => self.terminated = true,
             Code::ECHO_REQUEST if self.answers_echo => {
-                self.send(Protocol::LCP, Code::ECHO_REPLY, packet.id, out, |data| {
-                    data.extend([0; 4])
+                send(Protocol::LCP, Code::ECHO_REPLY, packet.id, out, |data| {
+                    data.extend([0; 4]);
                 });
             }
-            Code::ECHO_REQUEST | Code::PROTOCOL_REJECT => {}
+            Code::CONFIGURE_ACK | Code::ECHO_REQUEST | Code::PROTOCOL_REJECT => {}
             other => panic!("the node sent LCP code {other:?}"),
         }
     }
@@ -190,14 +189,14 @@ impl Client {
                 .as_deref()
                 .is_some_and(|method| method.starts_with(&[0xc2, 0x23]))
         {
-            return self.send(Protocol::LCP, Code::CONFIGURE_NAK, packet.id, out, |data| {
+            return send(Protocol::LCP, Code::CONFIGURE_NAK, packet.id, out, |data| {
                 emit_option(data, lcp::kind::AUTHENTICATION, &[0xc0, 0x23]);
             });
         }
         self.method = method;
         self.lcp.theirs = true;
-        self.send(Protocol::LCP, Code::CONFIGURE_ACK, packet.id, out, |data| {
-            data.extend(packet.data)
+        send(Protocol::LCP, Code::CONFIGURE_ACK, packet.id, out, |data| {
+            data.extend(packet.data);
         });
         self.lcp_changed(out);
     }
@@ -213,7 +212,7 @@ impl Client {
             None => self.authenticated(true, out),
             Some([0xc0, 0x23]) => {
                 let (name, password) = (self.name.clone(), self.password.clone());
-                self.send(Protocol::PAP, Code(1), 7, out, |data| {
+                send(Protocol::PAP, Code(1), 7, out, |data| {
                     PapRequest {
                         name: name.as_bytes(),
                         password: password.expose(),
@@ -232,7 +231,7 @@ impl Client {
                 self.challenges_seen += 1;
                 let response = chap::response(packet.id, &self.password, challenge.value);
                 let name = self.name.clone();
-                self.send(
+                send(
                     Protocol::CHAP,
                     ChapCode::Response.code(),
                     packet.id,
@@ -265,7 +264,7 @@ impl Client {
                     self.ipcp = Side::default();
                 }
                 self.ipcp.theirs = true;
-                self.send(
+                send(
                     Protocol::IPCP,
                     Code::CONFIGURE_ACK,
                     packet.id,
@@ -301,7 +300,7 @@ impl Client {
         let mru = self.mru;
         self.id = self.id.wrapping_add(1);
         self.lcp.id = self.id;
-        self.send(
+        send(
             Protocol::LCP,
             Code::CONFIGURE_REQUEST,
             self.id,
@@ -317,7 +316,7 @@ impl Client {
         let [address, dns] = self.asked;
         self.id = self.id.wrapping_add(1);
         self.ipcp.id = self.id;
-        self.send(
+        send(
             Protocol::IPCP,
             Code::CONFIGURE_REQUEST,
             self.id,
@@ -328,18 +327,17 @@ impl Client {
             },
         );
     }
+}
 
-    fn send(
-        &self,
-        protocol: Protocol,
-        code: Code,
-        id: u8,
-        out: &mut Vec<Vec<u8>>,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) {
-        let mut frame = Vec::new();
-        Framing::default().emit_header(protocol, &mut frame);
-        emit_packet(&mut frame, code, id, write);
-        out.push(frame);
-    }
+fn send(
+    protocol: Protocol,
+    code: Code,
+    id: u8,
+    out: &mut Vec<Vec<u8>>,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let mut frame = Vec::new();
+    Framing::default().emit_header(protocol, &mut frame);
+    emit_packet(&mut frame, code, id, write);
+    out.push(frame);
 }

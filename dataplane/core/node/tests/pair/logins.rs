@@ -318,7 +318,7 @@ fn each_session_has_one_beginning_and_one_end() {
 
 fn hang_up(world: &mut World, id: u16) {
     let mut frames = Vec::new();
-    world.caller(0, id).client.terminate(&mut frames);
+    Client::terminate(&mut frames);
     world.send_frames(0, lns_wire::id::SessionId(id), frames);
     world.run(SECONDS);
 }

@@ -5,6 +5,8 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::struct_excessive_bools,
+    clippy::too_many_lines,
     clippy::wildcard_enum_match_arm,
     missing_docs,
     unreachable_pub,

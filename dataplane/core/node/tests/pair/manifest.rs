@@ -32,7 +32,7 @@ pub fn config() -> Config {
         lacs: vec![lac()],
         ppp: ppp(),
         subscribers: Subscribers {
-            users: BTreeMap::from_iter(users),
+            users: users.collect::<BTreeMap<_, _>>(),
             duplicates: Duplicates {
                 key: vec![DuplicateKey::UserName],
                 action: DuplicateAction::Allow,

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use lns_node::Event;
+use lns_node::view::SessionFilter;
 use lns_wire::id::{PeerSessionId, PeerTunnelId};
 use lns_wire::l2tp::{Message, Packet, ProtocolVersion, Sccrq, Seq16, StopCcnResult, emit_control};
 
@@ -234,7 +235,7 @@ fn nonsense_is_counted_by_reason_and_changes_nothing() {
         "{:?}",
         world
             .node
-            .sessions(&Default::default(), None, 10, world.now)
+            .sessions(&SessionFilter::default(), None, 10, world.now)
     );
     for octets in [
         &[][..],
@@ -264,7 +265,7 @@ fn nonsense_is_counted_by_reason_and_changes_nothing() {
             "{:?}",
             world
                 .node
-                .sessions(&Default::default(), None, 10, world.now)
+                .sessions(&SessionFilter::default(), None, 10, world.now)
         ),
         before
     );

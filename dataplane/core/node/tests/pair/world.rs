@@ -252,7 +252,7 @@ impl World {
         while let Some(transmit) = self.node.poll_transmit(self.now, &mut octets) {
             assert_eq!(transmit.local, service());
             self.sent.push((transmit.remote, octets.clone()));
-            self.fly(transmit.local, transmit.remote, octets.clone());
+            self.fly(transmit.local, transmit.remote, &octets);
         }
         while let Some(event) = self.node.poll_event() {
             self.events.push(event);
@@ -269,7 +269,7 @@ impl World {
         let mut octets = Vec::new();
         while self.lacs[at].machine.poll_transmit(self.now, &mut octets) {
             let from = self.lacs[at].address;
-            self.fly(from, service(), octets.clone());
+            self.fly(from, service(), &octets);
         }
     }
 
@@ -353,12 +353,12 @@ impl World {
             let mut octets = Vec::new();
             emit_data(tunnel, session, None, &mut octets);
             octets.extend(frame);
-            self.fly(from, service(), octets);
+            self.fly(from, service(), &octets);
         }
     }
 
     /// Puts a datagram into the network.
-    pub fn fly(&mut self, from: SocketAddr, to: SocketAddr, octets: Vec<u8>) {
+    pub fn fly(&mut self, from: SocketAddr, to: SocketAddr, octets: &[u8]) {
         if self.rng.u32() % 100 < self.faults.loss {
             return;
         }
@@ -381,7 +381,7 @@ impl World {
                 order: self.order,
                 from,
                 to,
-                octets: octets.clone(),
+                octets: octets.to_vec(),
             });
         }
     }
