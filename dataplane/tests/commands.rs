@@ -1,5 +1,6 @@
 //! The program from outside: what it prints, on which stream, and its exit codes. Nothing here needs
 //! privileges; what does is tested by the end-to-end suites.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
 use std::os::unix::net::UnixListener;
