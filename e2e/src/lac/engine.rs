@@ -153,6 +153,8 @@ struct Line {
 impl Line {
     async fn serve(self, mut tunnel: Tunnel, mut inbox: UnboundedReceiver<Order>) -> Result<()> {
         let mut buffer = vec![0; 65_536];
+        // Until the runtime has seen the socket writable once, every attempt "would block".
+        self.socket.writable().await?;
         loop {
             let now = Instant::now();
             let effects = tunnel.poll(now);

@@ -130,7 +130,18 @@ fn run_scan(lac: &Lac, source: Ipv4Addr, ports: &[u16]) -> Result<Vec<Vec<u8>>> 
         }
     }
     std::thread::sleep(Duration::from_millis(500));
-    Ok(lac.shared().take_captured())
+    let mut answers = lac.shared().take_captured();
+    answers.retain(|packet| !is_no_route(packet));
+    Ok(answers)
+}
+
+/// What a router that has no route says, with its end of the link as the source: that it routes is no
+/// secret. That one of its ports is closed would be: code 3 is an answer.
+fn is_no_route(packet: &[u8]) -> bool {
+    packet.get(9) == Some(&1)
+        && packet.get(12..16) == Some(&[100, 64, 0, 1])
+        && packet.get(20) == Some(&3)
+        && matches!(packet.get(21), Some(0 | 1))
 }
 
 fn scan() -> Result<String> {
