@@ -125,13 +125,16 @@ answer() { # SECONDS LAST-KEY [ORDER-NUMBER]
     return 1
 }
 
+# lnsd first: it takes leave of a LAC that still answers.
 stop_lab() {
     local pid namespace
-    for pid in "$guest_pid" "$lnsd_pid" "${helper_pids[@]}"; do
+    if [[ -n $lnsd_pid ]]; then
+        kill "$lnsd_pid" 2>/dev/null
+        within 15 is_gone "$lnsd_pid" || kill -KILL "$lnsd_pid"
+    fi
+    for pid in "$guest_pid" "${helper_pids[@]}"; do
         [[ -n $pid ]] && kill "$pid" 2>/dev/null
     done
-    # A drain says goodbye to the LAC; that the guest is gone must not hold it for ever.
-    [[ -n $lnsd_pid ]] && { within 15 is_gone "$lnsd_pid" || kill -KILL "$lnsd_pid"; }
     wait 2>/dev/null
     for namespace in "$lac" "$lns" "$core"; do
         ip netns del "$namespace" 2>/dev/null
