@@ -23,7 +23,8 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use lac::{
-    Admission, Lac, LacLimits, LcpRenegotiation, TunnelAuthentication, TunnelAuthenticationMode,
+    Admission, AvpHiding, Lac, LacLimits, LcpRenegotiation, TunnelAuthentication,
+    TunnelAuthenticationMode,
 };
 pub use pool::{Allocation, Pool, PoolPrefix};
 pub use ppp::{Authentication, Echo, Ppp, ProxiedAuthentication};

@@ -162,8 +162,7 @@ fn lac(entry: &cluster::Lac, manifest: &Manifest) -> node::Lac {
             current: secret.current.clone(),
             previous: secret.previous.clone(),
         }),
-        // What we send in calls tells nobody anything: ids and speeds.
-        hide_avps: false,
+        hide_avps: entry.tunnel_authentication.avp_hiding == cluster::AvpHiding::Always,
         admission: match entry.admission {
             cluster::Admission::Accept => node::Admission::Accept,
             cluster::Admission::Drain => node::Admission::Drain,

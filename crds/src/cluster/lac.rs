@@ -88,6 +88,9 @@ pub struct Lac {
     validation = Rule::new("self.mode != 'None' || !has(self.secretRef)")
         .message("must be absent with mode: None; a secret that is not used protects nothing")
         .field_path(".secretRef"),
+    validation = Rule::new("self.mode != 'None' || self.avpHiding == 'Never'")
+        .message("\"Always\" needs mode: Secret; AVPs are hidden by the shared secret")
+        .field_path(".avpHiding"),
 )]
 pub struct TunnelAuthentication {
     /// Secret: both sides prove that they know a shared secret. None: neither does; the LAC's address
@@ -98,6 +101,22 @@ pub struct TunnelAuthentication {
     /// change takes effect for new tunnels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretReference>,
+
+    /// Always: what the LNS says about calls goes out hidden by the shared secret (RFC 2661, section
+    /// 4.3); not every LAC understands it. Never: it goes out as it is. What a LAC hides is understood
+    /// either way. A change takes effect for new tunnels.
+    #[serde(default)]
+    pub avp_hiding: AvpHiding,
+}
+
+/// Whether AVPs of call messages are hidden.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AvpHiding {
+    #[doc = "They are not."]
+    #[default]
+    Never,
+    #[doc = "All that may be hidden are."]
+    Always,
 }
 
 /// Whether a tunnel is authenticated.

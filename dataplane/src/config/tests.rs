@@ -14,7 +14,7 @@ spec:
   - name: wholesale-a
     from: [198.51.100.0/24]
     hostName: "lac*"
-    tunnelAuthentication: { mode: Secret, secretRef: { name: wholesale-a } }
+    tunnelAuthentication: { mode: Secret, secretRef: { name: wholesale-a }, avpHiding: Always }
     admission: Drain
     limits: { maxTunnels: 16, maxSessions: 20000, maxSetupsPerSecond: 1000 }
     helloSeconds: 30
@@ -115,6 +115,7 @@ fn every_field_of_a_lac_reaches_the_node() {
         (second.secret.is_none(), second.authentication.is_none()),
         (true, true)
     );
+    assert_eq!((first.hide_avps, second.hide_avps), (true, false));
 }
 
 #[test]

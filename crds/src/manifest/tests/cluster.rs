@@ -428,6 +428,13 @@ const AUTHENTICATION_THAT_DOES_NOT_WORK_OUT: &[Row<'_>] = &[
         ],
     ),
     (
+        AUTHENTICATION,
+        "{ mode: None, avpHiding: Always }",
+        &[
+            "LnsCluster/edge: spec.lacs[0].tunnelAuthentication.avpHiding: \"Always\" needs mode: Secret; AVPs are hidden by the shared secret",
+        ],
+    ),
+    (
         "localUsers: { secretRef: { name: users } }",
         "{}",
         &[
