@@ -70,14 +70,14 @@ impl StopReason {
         let (result, error) = self.code();
         let text = match self {
             Self::Invalid(error) => advisory(error),
+            Self::Requested => String::from("closed by the operator"),
+            Self::Shutdown => String::from("shutting down, try another"),
+            Self::NotAuthorized => String::from("not authorized"),
+            Self::Resources => String::from("no resources now"),
             Self::SetupTimeout => String::from("not established in time"),
-            Self::Requested
-            | Self::Shutdown
-            | Self::NotAuthorized
-            | Self::Exists
-            | Self::Version
-            | Self::Resources
-            | Self::Fsm => String::new(),
+            Self::Fsm => String::from("message not allowed in this state"),
+            // The codes say it all.
+            Self::Exists | Self::Version => String::new(),
         };
         let result = ResultCode {
             result: result.0,

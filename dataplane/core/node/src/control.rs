@@ -366,6 +366,11 @@ impl Node {
             None => &mut self.tunnels.opening,
         };
         *count = count.saturating_sub(1);
+        // What only lingers to acknowledge takes no place from a LAC that comes back.
+        if let Some(entry) = self.lacs.entry(&key.0) {
+            entry.tunnels = entry.tunnels.saturating_sub(1);
+        }
+        self.lacs.forget_unused();
         if let Some(choice) = retry_with {
             self.remember_secret(key, choice);
         }
@@ -423,16 +428,10 @@ impl Node {
         if !link.closed || link.clearing || !link.machine.is_drained() {
             return;
         }
-        let Some(link) = self.tunnels.remove(tunnel) else {
-            return;
-        };
+        self.tunnels.remove(tunnel);
         self.wheel
             .disarm(self.max_sessions.saturating_add(u32::from(tunnel.0)));
         self.index.close_tunnel(tunnel, now);
-        if let Some(entry) = self.lacs.entry(&link.profile.lac.name) {
-            entry.tunnels = entry.tunnels.saturating_sub(1);
-        }
-        self.lacs.forget_unused();
     }
 
     pub(crate) fn tunnel_due(&mut self, tunnel: TunnelId, now: Instant) {

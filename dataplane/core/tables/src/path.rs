@@ -39,8 +39,8 @@ pub struct SessionPath {
     /// The subscriber's address once IPCP is open: before that no IP packet passes in either
     /// direction.
     pub address: Option<Ipv4Addr>,
-    /// The largest IP packet that may be sent to the subscriber, octets: the smaller of its MRU and
-    /// what fits the way to the LAC.
+    /// The largest IP packet that may be sent to the subscriber, octets: its MRU. One that is too
+    /// large for the way to the LAC goes in outer fragments; `mss` sees to it that TCP has none.
     pub mtu: u16,
     /// TCP SYNs in either direction leave with at most this MSS, octets; 0 leaves them alone.
     pub mss: u16,

@@ -385,7 +385,10 @@ fn a_message_in_the_wrong_state_ends_the_tunnel_with_result_7() {
     let mut bench = Bench::accept(None, &sccrq());
     bench.sent(START);
     bench.receive(&Message::Hello).unwrap();
-    assert_eq!(bench.stop(), (StopCcnResult::FSM_ERROR, None));
+    assert_eq!(
+        bench.stop(),
+        (StopCcnResult::FSM_ERROR, Some(GeneralError::NONE))
+    );
     assert_eq!(bench.closed().0, CloseReason::Local(StopReason::Fsm));
 }
 
@@ -571,7 +574,10 @@ fn a_wrong_or_missing_proof_ends_the_tunnel_with_result_4() {
                 challenge_response: response,
             }))
             .unwrap();
-        assert_eq!(bench.stop(), (StopCcnResult::NOT_AUTHORIZED, None));
+        assert_eq!(
+            bench.stop(),
+            (StopCcnResult::NOT_AUTHORIZED, Some(GeneralError::NONE))
+        );
         assert_eq!(
             bench.closed(),
             (CloseReason::Local(StopReason::NotAuthorized), None)
@@ -641,7 +647,10 @@ fn our_own_challenge_is_not_answered_when_it_comes_back() {
         vendor_name: None,
     };
     bench.receive(&Message::Sccrp(sccrp)).unwrap();
-    assert_eq!(bench.stop(), (StopCcnResult::NOT_AUTHORIZED, None));
+    assert_eq!(
+        bench.stop(),
+        (StopCcnResult::NOT_AUTHORIZED, Some(GeneralError::NONE))
+    );
 }
 
 #[test]
@@ -733,7 +742,10 @@ fn our_stopccn_goes_out_until_it_is_acknowledged_and_takes_the_place_of_what_wai
             .unwrap();
     }
     bench.tunnel.close(StopReason::Shutdown, START);
-    assert_eq!(bench.stop(), (StopCcnResult::SHUTDOWN, None));
+    assert_eq!(
+        bench.stop(),
+        (StopCcnResult::SHUTDOWN, Some(GeneralError::NONE))
+    );
     let icrp = Message::Icrp(Icrp::default());
     let refused = bench
         .tunnel

@@ -351,3 +351,20 @@ fn sccrq(host_name: &[u8], version: ProtocolVersion) -> Vec<u8> {
     assert_eq!(service().port(), 1701);
     octets
 }
+
+#[test]
+fn a_tunnel_that_only_lingers_takes_no_place_from_its_lac() {
+    let mut one = config();
+    one.lacs[0].limits.max_tunnels = 1;
+    let mut world = World::new(one, 1);
+    for port in 1701..1705 {
+        let lac = world.dial_tunnel(port, Some(SECRET));
+        world.run(Duration::from_secs(1));
+        assert!(world.lacs[lac].up, "port {port}");
+        world.lacs[lac]
+            .machine
+            .close(lns_l2tp::StopReason::Requested, world.now);
+        world.run(Duration::from_secs(1));
+        assert_eq!(world.node.lacs()[0].tunnels, 0);
+    }
+}
