@@ -503,3 +503,6 @@ fn page(limit: Option<usize>) -> Result<usize, Refusal> {
 fn no_session(name: SessionName) -> Refusal {
     Refusal(StatusCode::NOT_FOUND, format!("there is no session {name}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 //! | `/v1/status`, `/v1/lacs`, `/v1/pools` | one object |
 //! | `/v1/tunnels`, `/v1/sessions` | a page, and `next` to go on with |
 //! | `/v1/sessions/{id}` | one session |
+//! | `/v1/openapi.json` | the same for programs |
 //! | `POST /v1/disconnect` | Unix socket only: ends sessions, a page at a time |
 
 pub(crate) mod api;
@@ -42,6 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How soon a healthy control task answers.
 const HEALTHY: Duration = Duration::from_secs(1);
+
+/// What programs are told of all this; a test compares it with the answers.
+const OPENAPI: &str = include_str!("openapi.json");
 
 /// Gives the workers' counters.
 pub(crate) type StatsSource = Arc<dyn Fn() -> lns_datapath::Stats + Send + Sync>;
@@ -104,6 +108,7 @@ fn routes() -> Router<Admin> {
         .route("/v1/sessions", get(api::sessions))
         .route("/v1/sessions/{id}", get(api::session))
         .route("/v1/pools", get(api::pools))
+        .route("/v1/openapi.json", get(openapi))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing here".to_owned()) })
         .method_not_allowed_fallback(|| async {
             Refusal(
@@ -136,6 +141,10 @@ async fn guard(State(slots): State<Arc<Semaphore>>, request: Request, next: Next
         .into_response()
     };
     timeout(PATIENCE, answer).await.unwrap_or_else(|_| late())
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
 async fn healthz(State(admin): State<Admin>) -> Result<&'static str, Refusal> {

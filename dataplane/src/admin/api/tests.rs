@@ -1,0 +1,202 @@
+//! The answers against `openapi.json`.
+
+use std::collections::BTreeSet;
+
+use lns_node::Stage;
+use serde_json::Value;
+
+use super::*;
+use crate::run::situation::Situation;
+
+fn document() -> Value {
+    serde_json::from_str(super::super::OPENAPI).unwrap()
+}
+
+/// Every field of `answer` is in the schema of that name, and the other way round.
+fn compare(name: &str, answer: &impl Serialize) {
+    let keys = |value: &Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<BTreeSet<_>>()
+    };
+    let schema = &document()["components"]["schemas"][name];
+    assert_eq!(
+        keys(&serde_json::to_value(answer).unwrap()),
+        keys(&schema["properties"]),
+        "{name}"
+    );
+    assert_eq!(
+        schema["required"].as_array().unwrap().len(),
+        keys(&schema["properties"]).len(),
+        "{name}"
+    );
+}
+
+fn session() -> view::Session {
+    view::Session {
+        id: "4711.12".to_owned(),
+        slot: SlotIndex(0),
+        tunnel: 4711,
+        session: 12,
+        peer_session: 1,
+        lac: "wholesale-a".to_owned(),
+        user: Some("alice".to_owned()),
+        address: Some([100, 64, 0, 5].into()),
+        pool: None,
+        stage: Stage::Up,
+        calling_number: None,
+        called_number: None,
+        call_serial: 1,
+        authentication: Some("CHAP"),
+        proxied_lcp: true,
+        proxied_authentication: true,
+        mtu: Some(1492),
+        tx_speed: 0,
+        rx_speed: 0,
+        seconds: 5,
+        remaining_seconds: None,
+    }
+}
+
+#[test]
+fn the_document_names_every_field_of_the_answers() {
+    let node = view::Status {
+        host_name: "lns".to_owned(),
+        tunnels: 0,
+        tunnels_opening: 0,
+        sessions: 0,
+        sessions_opening: 0,
+        max_sessions: 1,
+        draining: false,
+        overdue: 0,
+    };
+    let manifest = Situation::new("cluster.yaml".into(), Vec::new()).manifest();
+    compare("Manifest", &manifest);
+    let traffic = Traffic::from(&lns_datapath::Stats::default());
+    compare("Traffic", &traffic);
+    compare(
+        "Status",
+        &Status {
+            version: VERSION,
+            phase: Phase::Serving,
+            uptime_seconds: 1,
+            manifest,
+            node,
+            traffic,
+        },
+    );
+    compare("Session", &Session::new(session(), Counters::default()));
+    compare("Direction", &Direction::from(DirectionCounters::default()));
+    compare("Disconnected", &Disconnected::default());
+}
+
+#[test]
+fn the_document_names_every_field_of_the_lists() {
+    let address = "192.0.2.1:1701".parse().unwrap();
+    compare(
+        "Lac",
+        &view::Lac {
+            name: String::new(),
+            admission: "Accept",
+            tunnels: 0,
+            sessions: 0,
+            setups: 0,
+            refusals: 0,
+        },
+    );
+    compare(
+        "RefusedLac",
+        &view::RefusedLac {
+            remote: address,
+            host_name: String::new(),
+            reason: "",
+            count: 0,
+            seconds_ago: 0,
+        },
+    );
+    compare(
+        "Tunnel",
+        &view::Tunnel {
+            id: 1,
+            peer_id: 1,
+            lac: String::new(),
+            host_name: String::new(),
+            vendor: String::new(),
+            local: address,
+            remote: address,
+            state: "established",
+            sessions: 0,
+            seconds: 0,
+        },
+    );
+    compare(
+        "Pool",
+        &view::Pool {
+            name: String::new(),
+            local_address: [100, 64, 0, 1].into(),
+            prefixes: Vec::new(),
+            free: 0,
+            used: 0,
+            resting: 0,
+            excluded: 0,
+        },
+    );
+}
+
+#[test]
+fn counters_of_both_families_are_added_up() {
+    let up = DirectionCounters {
+        ipv4_packets: 3,
+        ipv4_octets: 300,
+        ipv6_packets: 2,
+        ipv6_octets: 200,
+        dropped: 1,
+    };
+    let answer = serde_json::to_value(Session::new(
+        session(),
+        Counters {
+            up,
+            ..Counters::default()
+        },
+    ))
+    .unwrap();
+    assert_eq!(
+        (
+            &answer["up"]["packets"],
+            &answer["up"]["octets"],
+            &answer["up"]["dropped"]
+        ),
+        (&5.into(), &500.into(), &1.into())
+    );
+    assert_eq!(
+        (&answer["stage"], &answer["id"]),
+        (&"Up".into(), &"4711.12".into())
+    );
+}
+
+#[test]
+fn a_page_has_bounds() {
+    assert_eq!(page(None).unwrap(), PAGE);
+    assert_eq!(page(Some(LARGEST_PAGE)).unwrap(), LARGEST_PAGE);
+    for wrong in [0, LARGEST_PAGE + 1, usize::MAX] {
+        let Refusal(status, line) = page(Some(wrong)).unwrap_err();
+        assert_eq!(
+            (status, line),
+            (
+                StatusCode::BAD_REQUEST,
+                format!("limit must be between 1 and 10000, not {wrong}")
+            )
+        );
+    }
+}
+
+#[test]
+fn no_question_looks_at_more_slots_than_results_are_wanted() {
+    assert_eq!(
+        [slots(1), slots(1_000), slots(usize::MAX)],
+        [1, 1_000, SLOTS_PER_QUESTION]
+    );
+}
