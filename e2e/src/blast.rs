@@ -115,6 +115,21 @@ pub(crate) fn send(runs: &[Run], rate: u64, duration: Duration, stop: &AtomicBoo
     Ok(sent)
 }
 
+/// Sends each of `runs` once, as fast as the kernel takes them, and gives the number of packets.
+pub(crate) fn send_once(runs: &[Run]) -> Result<u64> {
+    let mut packets = 0;
+    for run in runs {
+        while let Err(error) = run.send() {
+            if !matches!(error, Errno::EAGAIN | Errno::ENOBUFS) {
+                return Err(error).context("sending a run");
+            }
+            std::thread::sleep(TICK);
+        }
+        packets += run.packets;
+    }
+    Ok(packets)
+}
+
 /// The inner packet of measured traffic: IPv4 and UDP, `size` octets in all, no UDP checksum.
 pub(crate) fn udp_packet(source: Ipv4Addr, to: Ipv4Addr, port: u16, size: usize) -> Vec<u8> {
     let size = size.clamp(28, 1500);

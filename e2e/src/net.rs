@@ -14,6 +14,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CloneFlags, setns};
@@ -186,12 +187,31 @@ impl Topology {
             core: Namespace::create(name("core"))?,
         };
         topology.wire()?;
+        topology.wait_for_carrier()?;
         Ok(topology)
     }
 
     /// The names of all three.
     pub(crate) fn names(&self) -> [String; 3] {
         [&self.lac, &self.lns, &self.core].map(|space| space.name().to_owned())
+    }
+
+    /// Waits until the links of the LNS have noticed that their other ends are up; before, its routes
+    /// are marked as dead.
+    fn wait_for_carrier(&self) -> Result<()> {
+        let give_up = Instant::now() + Duration::from_secs(5);
+        loop {
+            let output = self.lns.output(Command::new("ip").args(["-br", "link"]))?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let links = text.lines().filter(|line| line.contains('@'));
+            if links.filter(|line| line.contains(" UP ")).count() == 2 {
+                return Ok(());
+            }
+            if Instant::now() >= give_up {
+                bail!("the links of the LNS stay down: {text}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn wire(&self) -> Result<()> {

@@ -1,8 +1,7 @@
 //! Subscribers and the node: they reach the core, and nothing of the machine that forwards for them.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -10,6 +9,7 @@ use super::{Scenario, expect, options, start, topology};
 use crate::blast;
 use crate::http;
 use crate::lac::{Lac, Options};
+use crate::lnsd::Lnsd;
 use crate::manifest::Manifest;
 use crate::net::{self, Topology};
 
@@ -32,8 +32,8 @@ const SERVICES: [u16; 3] = [10_250, 30_080, 53];
 const CLUSTER_IP: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 /// Where clouds answer with credentials.
 const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-/// SYNs and datagrams per second of the scan.
-const RATE: u64 = 150_000;
+/// Probes sent before the LNS is seen to have taken them, so that none is lost in a full queue.
+const CHUNK: usize = 2048;
 
 /// Addresses that a subscriber might find the node at.
 const TARGETS: [Ipv4Addr; 7] = [
@@ -57,6 +57,15 @@ fn make_node(topology: &Topology) -> Result<Vec<TcpListener>> {
             chain prerouting {{
                 type nat hook prerouting priority dstnat;
                 ip daddr {CLUSTER_IP} tcp dport 443 redirect to :10250
+            }}
+            # Reading the counters over HTTP is no subscriber's doing.
+            chain raw {{
+                type filter hook prerouting priority raw;
+                iif lo notrack
+            }}
+            chain own {{
+                type filter hook output priority raw;
+                oif lo notrack
             }}
             chain forward {{
                 type filter hook forward priority filter;
@@ -117,22 +126,39 @@ fn probe(source: Ipv4Addr, to: Ipv4Addr, port: u16, tcp: bool) -> Vec<u8> {
 }
 
 /// Sends a SYN and a datagram to `ports` of each target and gives what came back.
-fn run_scan(lac: &Lac, source: Ipv4Addr, ports: &[u16]) -> Result<Vec<Vec<u8>>> {
+fn run_scan(lnsd: &Lnsd<'_>, lac: &Lac, source: Ipv4Addr, ports: &[u16]) -> Result<Vec<Vec<u8>>> {
     lac.shared().take_captured();
+    let mut wanted = taken(lnsd)?;
     for target in TARGETS {
         for tcp in [true, false] {
-            let runs = lac.shared().runs(|_| {
-                let probes = ports.iter().map(|port| probe(source, target, *port, tcp));
-                probes.collect()
-            })?;
-            let once = Duration::from_secs_f64(ports.len() as f64 / RATE as f64);
-            blast::send(&runs, RATE, once, &AtomicBool::new(false))?;
+            for ports in ports.chunks(CHUNK) {
+                let runs = lac.shared().runs(|_| {
+                    let probes = ports.iter().map(|port| probe(source, target, *port, tcp));
+                    probes.collect()
+                })?;
+                wanted += blast::send_once(&runs)?;
+                wait_taken(lnsd, wanted)?;
+            }
         }
     }
     std::thread::sleep(Duration::from_millis(500));
     let mut answers = lac.shared().take_captured();
     answers.retain(|packet| !is_no_route(packet));
     Ok(answers)
+}
+
+/// Packets that came out of sessions so far.
+fn taken(lnsd: &Lnsd<'_>) -> Result<u64> {
+    lnsd.metric("lns_packets_total", &["direction=\"up\""])
+}
+
+/// Waits until `wanted` packets came out of sessions, but not for ever: the verdict is the scenario's.
+fn wait_taken(lnsd: &Lnsd<'_>, wanted: u64) -> Result<()> {
+    let give_up = Instant::now() + Duration::from_millis(500);
+    while taken(lnsd)? < wanted && Instant::now() < give_up {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }
 
 /// What a router that has no route says, with its end of the link as the source: that it routes is no
@@ -162,15 +188,15 @@ fn scan() -> Result<String> {
     topology.core.enter(|| http::connect(service, from))??;
 
     let before = tracked(&topology)?;
-    let packets = lnsd.metric("lns_packets_total", &["direction=\"up\""])?;
+    let packets = taken(&lnsd)?;
     let ports: Vec<u16> = (1..=u16::MAX).collect();
-    let answers = run_scan(&lac, source, &ports)?;
-    let scanned = lnsd.metric("lns_packets_total", &["direction=\"up\""])? - packets;
+    let answers = run_scan(&lnsd, &lac, source, &ports)?;
+    let scanned = taken(&lnsd)? - packets;
     let after = tracked(&topology)?;
 
     let wanted = (TARGETS.len() * 2 * ports.len()) as u64;
     expect(
-        scanned * 100 >= wanted * 90,
+        scanned * 100 >= wanted * 99,
         format!("only {scanned} of {wanted} probes went through the session"),
     )?;
     expect(
@@ -198,7 +224,7 @@ fn open() -> Result<String> {
         isolation: "Open",
         ..Manifest::default()
     };
-    let _lnsd = start(&topology, &manifest)?;
+    let lnsd = start(&topology, &manifest)?;
     let options = Options {
         capture: true,
         ..options()
@@ -206,7 +232,7 @@ fn open() -> Result<String> {
     let lac = Lac::up(&topology.lac, options)?;
     let source = lac.address(0)?;
     let before = tracked(&topology)?;
-    let answers = run_scan(&lac, source, &[22, 53, 443, 10_250, 30_080])?;
+    let answers = run_scan(&lnsd, &lac, source, &[22, 53, 443, 10_250, 30_080])?;
     let after = tracked(&topology)?;
     expect(
         !answers.is_empty(),
