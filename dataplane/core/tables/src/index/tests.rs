@@ -1,3 +1,5 @@
+//! Tests of the page index: scale, quarantine, recycling, and agreement with a plain map.
+
 #![cfg(not(loom))]
 #![allow(
     clippy::arithmetic_side_effects,

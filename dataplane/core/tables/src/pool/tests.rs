@@ -1,3 +1,5 @@
+//! Tests of the address pool, and its agreement with a plain model.
+
 #![allow(
     clippy::arithmetic_side_effects,
     reason = "a test that overflows fails"

@@ -1,3 +1,5 @@
+//! Tests of the timing wheel, and its agreement with a sorted map.
+
 use core::ops::Add as _;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
