@@ -23,6 +23,8 @@ pub enum StopReason {
     Version,
     /// No more tunnels or memory for now.
     Resources,
+    /// Another LNS should be tried: this one drains.
+    TryAnother,
     /// It was not established in time.
     SetupTimeout,
     /// A message came in a state that does not allow it.
@@ -41,6 +43,7 @@ impl StopReason {
             Self::Exists => "exists",
             Self::Version => "version",
             Self::Resources => "resources",
+            Self::TryAnother => "try_another",
             Self::SetupTimeout => "setup_timeout",
             Self::Fsm => "fsm_error",
             Self::Invalid(error) => error.label(),
@@ -57,6 +60,10 @@ impl StopReason {
             // The error code holds the highest version that is spoken: 1, revision 0.
             Self::Version => (StopCcnResult::VERSION, Some(GeneralError(0x0100))),
             Self::Resources => (StopCcnResult::GENERAL_ERROR, Some(GeneralError::RESOURCES)),
+            Self::TryAnother => (
+                StopCcnResult::GENERAL_ERROR,
+                Some(GeneralError::TRY_ANOTHER),
+            ),
             Self::Fsm => (StopCcnResult::FSM_ERROR, None),
             Self::Invalid(error) => (
                 StopCcnResult::GENERAL_ERROR,
@@ -71,7 +78,8 @@ impl StopReason {
         let text = match self {
             Self::Invalid(error) => advisory(error),
             Self::Requested => String::from("closed by the operator"),
-            Self::Shutdown => String::from("shutting down, try another"),
+            Self::Shutdown => String::from("shutting down"),
+            Self::TryAnother => String::from("draining, try another"),
             Self::NotAuthorized => String::from("not authorized"),
             Self::Resources => String::from("no resources now"),
             Self::SetupTimeout => String::from("not established in time"),

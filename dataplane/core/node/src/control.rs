@@ -13,7 +13,7 @@ use lns_l2tp::{
 use lns_tables::path::{PathUpdate, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerTunnelId, TunnelId};
-use lns_wire::l2tp::{ControlHeader, Message, MessageType, Packet, Sccrq};
+use lns_wire::l2tp::{ControlHeader, Message, MessageType, Packet, Sccrq, StopCcn};
 
 use crate::event::Event;
 use crate::lacs::{Denial, Profile};
@@ -87,20 +87,33 @@ impl Node {
         if !self.lacs.knows(remote.ip()) {
             return self.refuse_silently(remote, body, Denial::Unknown, now);
         }
-        let sccrq = match Message::parse(body) {
-            Ok(Message::Sccrq(sccrq)) => sccrq,
-            Ok(other) => {
-                return self
-                    .stats
-                    .control_message(other.kind().label(), "no_tunnel");
-            }
+        let clear = self.lacs.reveal(remote.ip(), body);
+        let message = match Message::parse(&clear) {
+            Ok(message) => message,
             Err(error) => return self.stats.control_message(type_of(body), error.label()),
         };
-        if let Some(tunnel) = self.repeated(remote, sccrq.assigned_tunnel) {
-            self.deliver(tunnel, header, body, now);
-            return self.settle_tunnel(tunnel, now);
+        // An SCCRQ may come again, and a LAC may leave before it has learned our id.
+        let known = if let Message::Sccrq(Sccrq {
+            assigned_tunnel, ..
+        })
+        | Message::StopCcn(StopCcn {
+            assigned_tunnel, ..
+        }) = &message
+        {
+            self.repeated(remote, *assigned_tunnel)
+        } else {
+            None
+        };
+        match (known, &message) {
+            (Some(tunnel), _) => {
+                self.deliver(tunnel, header, body, now);
+                self.settle_tunnel(tunnel, now);
+            }
+            (None, Message::Sccrq(sccrq)) => self.open_tunnel(local, remote, sccrq, now),
+            (None, other) => self
+                .stats
+                .control_message(other.kind().label(), "no_tunnel"),
         }
-        self.open_tunnel(local, remote, &sccrq, now);
     }
 
     /// The tunnel whose SCCRQ comes again. One that is over is no answer to a LAC that starts anew.
@@ -168,7 +181,7 @@ impl Node {
                 return match denial {
                     Denial::Unknown => {}
                     Denial::Draining => {
-                        self.refuse(local, remote, sccrq.assigned_tunnel, StopReason::Shutdown);
+                        self.refuse(local, remote, sccrq.assigned_tunnel, StopReason::TryAnother);
                     }
                     Denial::Refused => self.refuse(
                         local,

@@ -1,12 +1,14 @@
 //! The LAC entries of the manifest, what their tunnels use, and the LACs that were turned away.
 
 use core::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use lns_l2tp::TunnelConfig;
+use lns_l2tp::{SecretChoice, TunnelConfig, hiding};
 use lns_tables::time::Instant;
+use lns_wire::l2tp::{self, Message};
 
 use crate::config::{Admission, Lac};
 use crate::rate::Bucket;
@@ -125,6 +127,30 @@ impl Lacs {
     pub(crate) fn knows(&self, remote: IpAddr) -> bool {
         self.profiles()
             .any(|profile| covers(&profile.lac.from, remote))
+    }
+
+    /// The body of an SCCRQ with nothing hidden: by the secret of the entry that its Host Name, which
+    /// is never hidden (RFC 2661, 4.4.3), leads to. As it is, if no secret fits.
+    ///
+    /// # Cost
+    /// A few digests for each entry that has this address, and only if something is hidden.
+    pub(crate) fn reveal<'a>(&self, remote: IpAddr, body: &'a [u8]) -> Cow<'a, [u8]> {
+        if !l2tp::hidden(body) {
+            return Cow::Borrowed(body);
+        }
+        let entries = self
+            .profiles()
+            .filter(|profile| covers(&profile.lac.from, remote));
+        let mut opened = entries.filter_map(|profile| {
+            let secrets = profile.tunnel.secrets.as_ref();
+            let (clear, _) = hiding::open(body, secrets, SecretChoice::Current).ok()?;
+            let Ok(Message::Sccrq(sccrq)) = Message::parse(&clear) else {
+                return None;
+            };
+            let found = self.find(remote, sccrq.host_name)?;
+            Arc::ptr_eq(found, profile).then_some(clear)
+        });
+        opened.next().unwrap_or(Cow::Borrowed(body))
     }
 
     fn profiles(&self) -> impl Iterator<Item = &Arc<Profile>> {
