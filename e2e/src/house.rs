@@ -1,5 +1,5 @@
 //! The rules of the house that no compiler checks: which crate may use which, where files lie, how
-//! large they are, what must not be in them.
+//! large they are, what must not be in them, and that each promise has a test.
 //!
 //! Clippy has the rest (`clippy.toml`, `[workspace.lints]`).
 
@@ -36,6 +36,18 @@ const LAYERS: &[(&str, &[&str])] = &[
         "lnsd",
         &[
             "lns-api",
+            "lns-wire",
+            "lns-crypto",
+            "lns-tables",
+            "lns-l2tp",
+            "lns-ppp",
+            "lns-node",
+            "lns-datapath",
+        ],
+    ),
+    (
+        "lns-fuzz",
+        &[
             "lns-wire",
             "lns-crypto",
             "lns-tables",
@@ -82,13 +94,14 @@ type Rule = (&'static str, fn() -> Result<String>);
 pub(crate) fn check() -> Result<bool> {
     let root = output("git", &["rev-parse", "--show-toplevel"])?;
     std::env::set_current_dir(root.trim())?;
-    let rules: [Rule; 6] = [
+    let rules: [Rule; 7] = [
         ("crates use what their layer may", layers),
         ("the top level is the design's", top_level),
         ("files are small enough", sizes),
         ("unsafe is in the datapath only", unsafe_code),
         ("files say what they are", headers),
         ("nothing is unfinished or switched off", unfinished),
+        ("every promise names its test", promises),
     ];
     let mut failed = 0;
     for (name, rule) in rules {
@@ -244,6 +257,38 @@ fn unfinished() -> Result<String> {
     }
     none(&wrong)?;
     Ok(String::new())
+}
+
+/// Each row of the specification names a test, a scenario or a scenario of the guest that exists.
+fn promises() -> Result<String> {
+    let text = std::fs::read_to_string("dataplane/SPECIFICATION.md")?;
+    let guest = std::fs::read_to_string("e2e/guest/scenarios.sh")?;
+    let ours: String = sources()?.into_iter().map(|(_, text)| text).collect();
+    let (mut wrong, mut rows) = (Vec::new(), 0);
+    for (number, line) in text.lines().enumerate() {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let &[_, _, tests, _] = cells.as_slice() else {
+            continue;
+        };
+        if tests.starts_with("--") || tests == "enforced by" {
+            continue;
+        }
+        rows += 1;
+        let names = tests.split('`').skip(1).step_by(2);
+        let known = |name: &str| {
+            name.contains('/')
+                || ours.contains(&format!("fn {name}("))
+                || ours.contains(&format!("name: \"{name}\""))
+                || guest.contains(&format!("\"{name}|"))
+        };
+        if tests != "[pending]" && names.clone().next().is_none() {
+            wrong.push(format!("line {}: names no test", number + 1));
+        }
+        let unknown = names.filter(|name| !known(name));
+        wrong.extend(unknown.map(|name| format!("line {}: {name}", number + 1)));
+    }
+    none(&wrong)?;
+    Ok(format!(": {rows} promises"))
 }
 
 /// Every Rust file under version control that exists, with its text.

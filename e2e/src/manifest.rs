@@ -42,6 +42,8 @@ pub(crate) struct Lac {
     pub(crate) admission: &'static str,
     /// The shared secret; `None` writes `mode: None`.
     pub(crate) secret: Option<&'static str>,
+    /// `tunnelAuthentication.avpHiding`, where there is a secret.
+    pub(crate) avp_hiding: &'static str,
     /// `helloSeconds`.
     pub(crate) hello_seconds: u32,
     /// `lcpRenegotiation`.
@@ -57,6 +59,7 @@ impl Default for Lac {
             from: "198.51.100.0/24",
             admission: "Accept",
             secret: Some(TUNNEL_SECRET),
+            avp_hiding: "Never",
             hello_seconds: 60,
             lcp_renegotiation: "OnMismatch",
             more: "",
@@ -156,12 +159,15 @@ impl Lac {
             from,
             admission,
             secret,
+            avp_hiding,
             hello_seconds,
             lcp_renegotiation,
             more,
         } = self;
         let authentication = match secret {
-            Some(_) => format!("{{ mode: Secret, secretRef: {{ name: {name} }} }}"),
+            Some(_) => format!(
+                "{{ mode: Secret, secretRef: {{ name: {name} }}, avpHiding: {avp_hiding} }}"
+            ),
             None => "{ mode: None }".into(),
         };
         format!(

@@ -33,7 +33,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "tunnel-hidden-avps",
-        says: "a LAC that hides its AVPs is understood",
+        says: "a LAC that hides its AVPs is understood, and ours are hidden on demand",
         run: hidden_avps,
     },
     Scenario {
@@ -173,7 +173,14 @@ fn host_name() -> Result<String> {
 
 fn hidden_avps() -> Result<String> {
     let topology = topology()?;
-    let lnsd = start(&topology, &Manifest::default())?;
+    let manifest = Manifest {
+        lacs: vec![manifest::Lac {
+            avp_hiding: "Always",
+            ..manifest::Lac::default()
+        }],
+        ..Manifest::default()
+    };
+    let lnsd = start(&topology, &manifest)?;
     let options = Options {
         hide: true,
         sessions: 5,
