@@ -227,6 +227,8 @@ pub enum CloseReason {
     NoAnswer,
     /// The peer's SCCRQ crossed ours and won.
     TieLost,
+    /// The peer has another tunnel under the same id now: it has forgotten this one.
+    PeerRestarted,
 }
 
 impl CloseReason {
@@ -246,6 +248,7 @@ impl CloseReason {
             },
             Self::NoAnswer => "no_answer",
             Self::TieLost => "tie_lost",
+            Self::PeerRestarted => "peer_restarted",
         }
     }
 }

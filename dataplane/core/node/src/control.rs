@@ -13,7 +13,10 @@ use lns_l2tp::{
 use lns_tables::path::{PathUpdate, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerTunnelId, TunnelId};
-use lns_wire::l2tp::{ControlHeader, Message, MessageType, Packet, Sccrq, StopCcn};
+use lns_wire::l2tp::{
+    Avps, ControlHeader, Message, MessageType, Packet, ParseError, Sccrq, StopCcn, assigned_tunnel,
+    kind,
+};
 
 use crate::event::Event;
 use crate::lacs::{Denial, Profile};
@@ -90,7 +93,7 @@ impl Node {
         let clear = self.lacs.reveal(remote.ip(), body);
         let message = match Message::parse(&clear) {
             Ok(message) => message,
-            Err(error) => return self.stats.control_message(type_of(body), error.label()),
+            Err(error) => return self.refuse_unreadable(local, remote, &clear, error),
         };
         // An SCCRQ may come again, and a LAC may leave before it has learned our id.
         let known = if let Message::Sccrq(Sccrq {
@@ -100,7 +103,7 @@ impl Node {
             assigned_tunnel, ..
         }) = &message
         {
-            self.repeated(remote, *assigned_tunnel)
+            self.repeated(remote, *assigned_tunnel, now)
         } else {
             None
         };
@@ -116,13 +119,33 @@ impl Node {
         }
     }
 
-    /// The tunnel whose SCCRQ comes again. One that is over is no answer to a LAC that starts anew.
-    fn repeated(&self, remote: SocketAddr, peer: PeerTunnelId) -> Option<TunnelId> {
+    /// The tunnel whose SCCRQ comes again. One that is over, or has outlived its SCCRQ, is no answer to
+    /// a LAC that starts anew.
+    fn repeated(&self, remote: SocketAddr, peer: PeerTunnelId, now: Instant) -> Option<TunnelId> {
         let tunnel = self.tunnels.of_peer(remote, peer)?;
         self.tunnels
             .get(tunnel)
-            .filter(|link| !link.closed)
+            .filter(|link| link.is_of_its_sccrq(now))
             .map(|_| tunnel)
+    }
+
+    /// A message without a tunnel that cannot be accepted: an SCCRQ of a LAC that has an entry is told
+    /// why (RFC 2661, 4.2), anything else is counted.
+    fn refuse_unreadable(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        body: &[u8],
+        error: ParseError,
+    ) {
+        self.stats.control_message(type_of(body), error.label());
+        let known = host_name(body).and_then(|name| self.lacs.find(remote.ip(), name));
+        let answered = known.is_some()
+            && error.general_error().is_some()
+            && MessageType::peek(body) == Ok(MessageType::Sccrq);
+        if let Some(peer) = assigned_tunnel(body).filter(|_| answered) {
+            self.refuse(local, remote, peer, StopReason::Invalid(error));
+        }
     }
 
     /// Gives a message to its tunnel and counts what became of it. Whether it was accepted.
@@ -217,6 +240,7 @@ impl Node {
             &mut self.rng,
         ) {
             Ok(machine) => {
+                let replaces = self.tunnels.of_peer(remote, sccrq.assigned_tunnel);
                 let link = Link {
                     machine,
                     profile,
@@ -227,6 +251,7 @@ impl Node {
                     closed: false,
                     clearing: false,
                     report_asked: false,
+                    replaces,
                 };
                 self.insert_tunnel(tunnel, link, now);
             }
@@ -320,10 +345,25 @@ impl Node {
             remote: link.remote,
             host_name: printable(link.machine.peer_name()).into(),
         };
+        let replaced = link.replaces.take();
         self.tunnels.opening = self.tunnels.opening.saturating_sub(1);
         self.tunnels.up = self.tunnels.up.saturating_add(1);
         self.publish_tunnel(tunnel);
         self.event(event);
+        if let Some(old) = replaced {
+            self.replace_tunnel(old, tunnel, now);
+        }
+    }
+
+    /// The LAC of `new` has proved to be there, and has another tunnel under the same id: it has
+    /// forgotten that one. Nothing is said in it, for the LAC would take it for said in `new`.
+    fn replace_tunnel(&mut self, old: TunnelId, new: TunnelId, now: Instant) {
+        let end = |link: &Link| (link.remote.ip(), link.machine.peer());
+        let same = self.tunnels.get(old).map(end) == self.tunnels.get(new).map(end);
+        if let Some(link) = self.tunnels.get_mut(old).filter(|_| same) {
+            link.machine.replace();
+            self.settle_tunnel(old, now);
+        }
     }
 
     fn is_established(&self, tunnel: TunnelId) -> bool {
@@ -365,7 +405,8 @@ impl Node {
             CloseReason::Peer { .. }
             | CloseReason::Local(_)
             | CloseReason::NoAnswer
-            | CloseReason::TieLost => None,
+            | CloseReason::TieLost
+            | CloseReason::PeerRestarted => None,
         };
         let event = Event::TunnelDown {
             tunnel,
@@ -489,6 +530,14 @@ pub(crate) fn printable(octets: &[u8]) -> String {
         .chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
+}
+
+/// The Host Name of a message that may otherwise be unacceptable.
+fn host_name(body: &[u8]) -> Option<&[u8]> {
+    Avps::new(body)
+        .map_while(Result::ok)
+        .find(|avp| avp.is_readable() && avp.kind == kind::HOST_NAME)
+        .map(|avp| avp.value)
 }
 
 fn type_of(body: &[u8]) -> &'static str {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use lns_crypto::Rng;
-use lns_l2tp::{SecretChoice, StopReason};
+use lns_l2tp::{SecretChoice, StopReason, TunnelState};
 use lns_ppp::Output;
 use lns_tables::dirty::DirtyList;
 use lns_tables::index::{IndexLimits, IndexWriter, PageIndex};
@@ -151,14 +151,14 @@ impl Node {
         }
     }
 
-    /// Whether every LAC has acknowledged that we leave, or was given up.
+    /// Whether every LAC has acknowledged that we leave, has left itself, or was given up.
     pub fn is_drained(&self) -> bool {
         self.draining
             && self.teardown.is_empty()
-            && self
-                .tunnels
-                .after(None)
-                .all(|(_, link)| link.machine.is_drained())
+            && self.ready.is_empty()
+            && self.tunnels.after(None).all(|(_, link)| {
+                link.machine.is_drained() || link.machine.state() == TunnelState::Lingering
+            })
     }
 
     /// The next instruction for the workers, oldest first.

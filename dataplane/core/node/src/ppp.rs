@@ -5,6 +5,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use lns_crypto::Rng;
+use lns_ppp::automaton::State;
 use lns_ppp::{AddressGrant, AuthRequest, CloseReason, Event, GrantedAddress, Output, Verdict};
 use lns_tables::path::{PathUpdate, SlotIndex};
 use lns_tables::time::Instant;
@@ -147,8 +148,12 @@ impl Node {
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
-        if matches!(verdict, Verdict::Accept { .. }) && session.up_at.is_none() {
-            session.stage = Stage::Address;
+        if matches!(verdict, Verdict::Accept { .. }) {
+            // A wrong password before is no reason for an end any more.
+            session.closing = None;
+            if session.up_at.is_none() {
+                session.stage = Stage::Address;
+            }
         }
         if let Some(ppp) = session.ppp.as_deref_mut() {
             ppp.handle_verdict(&verdict, now, &mut self.rng, out);
@@ -165,7 +170,15 @@ impl Node {
         let Some(session) = self.sessions.get_mut(slot) else {
             return Err(WRONG);
         };
-        session.user = Some(Arc::from(&*request.name));
+        let before = session.user.replace(Arc::from(&*request.name));
+        let is_other = before
+            .as_deref()
+            .is_some_and(|before| *before != *request.name);
+        if request.repeated && is_other {
+            // It was let in as somebody, and that is who it must be still.
+            session.user = before;
+            return Err(WRONG);
+        }
         session.proxied_authentication = request.proxied;
         let acceptance = match request.credentials {
             lns_ppp::Credentials::None => lns_ppp::Acceptance::default(),
@@ -178,6 +191,10 @@ impl Node {
         };
         if !request.repeated {
             self.admit_subscriber(slot, now).ok_or(DUPLICATE)?;
+        }
+        if is_other {
+            // LCP began anew with another subscriber on the line: what the first had is not its.
+            self.release_address(slot, now);
         }
         Ok(Verdict::Accept {
             acceptance,
@@ -256,6 +273,10 @@ impl Node {
         let held = match (fixed, requested) {
             (None, _) => self.draw_from_pools(slot, now)?,
             (Some(GrantedAddress::Fixed(address)), _) => self.hold_fixed(slot, address, now)?,
+            // It was asked to choose and has not: then we do.
+            (Some(GrantedAddress::PeerChooses), None) if self.is_ipcp_begun(slot) => {
+                self.draw_from_pools(slot, now)?
+            }
             (Some(GrantedAddress::PeerChooses), None) => {
                 return Some(AddressGrant {
                     address: GrantedAddress::PeerChooses,
@@ -270,6 +291,11 @@ impl Node {
         };
         self.sessions.get_mut(slot)?.address = Some(held);
         Some(grant)
+    }
+
+    fn is_ipcp_begun(&self, slot: SlotIndex) -> bool {
+        let ppp = self.sessions.get(slot).and_then(|it| it.ppp.as_deref());
+        ppp.is_some_and(|ppp| !matches!(ppp.ipcp_state(), State::Initial | State::Starting))
     }
 
     fn user_of(&self, slot: SlotIndex) -> Option<&User> {

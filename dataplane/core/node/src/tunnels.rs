@@ -26,6 +26,9 @@ pub(crate) struct Link {
     pub(crate) clearing: bool,
     /// The workers were asked when they last heard from the LAC.
     pub(crate) report_asked: bool,
+    /// The tunnel that the LAC had under the same id when it asked for this one: if this one comes up,
+    /// the LAC has forgotten the other.
+    pub(crate) replaces: Option<TunnelId>,
 }
 
 /// All tunnels.
@@ -107,6 +110,13 @@ impl Tunnels {
 }
 
 impl Link {
+    /// Whether an SCCRQ with the id of this tunnel may still be a copy of the one that began it. A LAC
+    /// whose tunnel has been up for a full cycle of retransmissions sends none (RFC 2661, 5.8).
+    pub(crate) fn is_of_its_sccrq(&self, now: Instant) -> bool {
+        let cycle = self.profile.tunnel.retransmit.cycle();
+        !self.closed && self.up_at.is_none_or(|at| now.since(at) < cycle)
+    }
+
     pub(crate) fn view(&self, tunnel: TunnelId, sessions: u32, now: Instant) -> view::Tunnel {
         view::Tunnel {
             id: tunnel.0,

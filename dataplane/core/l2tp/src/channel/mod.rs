@@ -267,6 +267,11 @@ impl Channel {
         self.sender.is_empty()
     }
 
+    /// Whether nothing is sent by the timer ([`Channel::hold`]).
+    pub const fn is_held(&self) -> bool {
+        self.sender.is_held()
+    }
+
     /// Whether a call of [`Channel::poll_transmit`] would send a ZLB at least.
     pub const fn is_ack_due(&self) -> bool {
         self.ack_due

@@ -276,7 +276,7 @@ impl Tunnel {
             CloseReason::Peer { .. }
             | CloseReason::NoAnswer
             | CloseReason::Local(StopReason::SetupTimeout) => true,
-            CloseReason::Local(_) | CloseReason::TieLost => false,
+            CloseReason::Local(_) | CloseReason::TieLost | CloseReason::PeerRestarted => false,
         };
         let has_other = self
             .config

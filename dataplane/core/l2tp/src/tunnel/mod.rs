@@ -317,9 +317,15 @@ impl Tunnel {
     }
 
     /// Ends the tunnel with a `StopCCN`. What was not sent yet is forgotten.
+    ///
+    /// A peer that has not shown yet that it is where it says is told once, and not waited for.
     pub fn close(&mut self, reason: StopReason, now: Instant) {
         if !self.state.is_open() {
             return;
+        }
+        let doubtful = self.channel.is_held();
+        if doubtful {
+            self.channel.abandon();
         }
         self.channel.drop_unsent();
         let mut body = Vec::with_capacity(64);
@@ -328,14 +334,30 @@ impl Tunnel {
             let _: Result<(), Full> = self.channel.send(PeerSessionId::NONE, body.into());
         }
         self.end(TunnelState::Stopping, CloseReason::Local(reason));
-        self.deadline = Some(now.add(self.config.retransmit.cycle()));
+        let retransmit = self.config.retransmit;
+        let patience = if doubtful {
+            retransmit.wait(0)
+        } else {
+            retransmit.cycle()
+        };
+        self.deadline = Some(now.add(patience));
     }
 
     /// Forgets the tunnel without a word, since the peer's SCCRQ has won ([`Tie`]).
     pub fn discard(&mut self) {
+        self.forget(CloseReason::TieLost);
+    }
+
+    /// Forgets the tunnel without a word, since the peer has opened another under the same id: whatever
+    /// was said in this one would be taken for a message of that.
+    pub fn replace(&mut self) {
+        self.forget(CloseReason::PeerRestarted);
+    }
+
+    fn forget(&mut self, reason: CloseReason) {
         if self.state.is_open() {
             self.channel.abandon();
-            self.end(TunnelState::Closed, CloseReason::TieLost);
+            self.end(TunnelState::Closed, reason);
         }
     }
 

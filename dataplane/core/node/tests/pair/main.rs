@@ -18,4 +18,5 @@ mod logins;
 mod manifest;
 mod network;
 mod operator;
+mod peers;
 mod world;

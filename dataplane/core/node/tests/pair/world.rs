@@ -432,8 +432,16 @@ impl World {
 
     /// Starts a LAC over after a restart: same address, no memory.
     pub fn restart_lac(&mut self, at: usize) {
+        self.restart_lac_under(at, TunnelId(self.lacs[at].machine.local().0 + 100));
+    }
+
+    /// The same, for a LAC that counts its tunnels from the start again.
+    pub fn restart_lac_under_the_same_id(&mut self, at: usize) {
+        self.restart_lac_under(at, self.lacs[at].machine.local());
+    }
+
+    fn restart_lac_under(&mut self, at: usize, local: TunnelId) {
         let lac = &mut self.lacs[at];
-        let local = TunnelId(lac.machine.local().0 + 100);
         lac.machine = Tunnel::connect(Arc::clone(&lac.config), local, self.now, &mut self.rng);
         lac.up = false;
         lac.closed = None;
