@@ -64,6 +64,13 @@ pub const ICMP_PER_SECOND_SESSION: u32 = 100;
 /// See [`ICMP_PER_SECOND_SESSION`].
 pub const ICMP_BURST_SESSION: u32 = 20;
 
+/// PPP frames of one session that go to the control per second: a login takes some twenty, an open
+/// session one in many seconds. Who sends more than this takes nothing from the others' share of the
+/// control's queue.
+pub const PPP_PER_SECOND_SESSION: u32 = 100;
+/// See [`PPP_PER_SECOND_SESSION`].
+pub const PPP_BURST_SESSION: u32 = 200;
+
 /// How often a reader starts again because the writer was at the same entry. A write takes some
 /// nanoseconds; only a writer that lost its processor in the middle makes this run out, and then the
 /// packet is dropped and counted rather than the worker stopped.

@@ -60,6 +60,8 @@ drop_reasons! {
     FragmentationNeeded = "fragmentation_needed",
     /// Upstream: for the control, whose queue is full.
     ControlQueueFull = "control_queue_full",
+    /// Upstream: more PPP control than one session may send to the control.
+    ControlRate = "control_rate",
     /// Either direction: the table entry was being written for longer than a reader waits.
     TableBusy = "table_busy",
     /// Upstream: the socket's queue in the kernel was full, its worker did not keep up.

@@ -392,6 +392,24 @@ fn control_messages_go_to_the_control_as_they_came() {
 }
 
 #[test]
+fn a_session_that_floods_the_control_is_cut_to_its_share() {
+    let mut bed = Bed::new();
+    let message = bed.data(&[0xff, 3, 0xc0, 0x21, 9, 1, 0, 8, 0, 0, 0, 0]);
+    let (origin, mut seen) = (bed.origin(), Seen::default());
+    for _ in 0..1_000 {
+        bed.up_from(&message, &origin, NOW, &mut seen);
+    }
+    assert_eq!(seen.ppp.len(), 200);
+    assert_eq!(seen.drops, [DropReason::ControlRate; 800]);
+    let mut later = Seen::default();
+    for _ in 0..1_000 {
+        let now = NOW + Duration::from_secs(1);
+        bed.up_from(&message, &origin, now, &mut later);
+    }
+    assert_eq!(later.ppp.len(), 100);
+}
+
+#[test]
 fn ppp_control_goes_to_the_control_and_ipv6_is_not_enabled() {
     let mut bed = Bed::new();
     for protocol in [

@@ -7,10 +7,13 @@ use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::ip::{Ipv4, clamp_mss};
 use lns_wire::l2tp::{DataHeader, Packet};
 
-use super::ppp;
 use super::sequence::{Arrival, Arrivals, Hold, Reorder};
+use super::{Meter, ppp};
+use crate::limits::{PPP_BURST_SESSION, PPP_PER_SECOND_SESSION};
 use crate::stats::DropReason;
 use crate::tables::{Found, Service, Tables, TunnelView};
+
+const PPP: Meter = Meter::new(PPP_PER_SECOND_SESSION, PPP_BURST_SESSION);
 
 /// Where a datagram came from and to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -202,7 +205,10 @@ impl<S: UpstreamSink> Session<'_, S> {
                 None => self.drop(DropReason::MalformedPpp),
             },
             Some((ppp::IPV6, _)) => self.drop(DropReason::Ipv6NotEnabled),
-            Some(_) => self.sink.ppp(self.origin, path.tunnel, path.session, frame),
+            Some(_) if PPP.allows(&self.found.slot.control, self.now) => {
+                self.sink.ppp(self.origin, path.tunnel, path.session, frame);
+            }
+            Some(_) => self.drop(DropReason::ControlRate),
         }
     }
 

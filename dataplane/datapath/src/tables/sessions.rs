@@ -29,6 +29,8 @@ pub struct SessionSlot {
     pub(crate) arrivals: AtomicU64,
     /// The state of a `packet::meter` for ICMP errors about this session.
     pub(crate) errors: AtomicU64,
+    /// The state of a `packet::meter` for PPP frames of this session to the control.
+    pub(crate) control: AtomicU64,
     /// When the control last emptied the slot, nanoseconds; nobody else reads it.
     pub(crate) cleared: AtomicU64,
     pub(crate) up: Direction,
@@ -85,7 +87,7 @@ impl SessionSlot {
     /// Forgets what the session before left. For the control only, while the slot is empty and no
     /// worker is in a batch that began before it was emptied.
     pub(crate) fn reset(&self) {
-        for word in [&self.arrivals, &self.errors] {
+        for word in [&self.arrivals, &self.errors, &self.control] {
             word.store(0, Ordering::Relaxed);
         }
         self.next_sent.store(0, Ordering::Relaxed);
