@@ -44,6 +44,7 @@ impl Ipcp {
 
 impl Negotiation for Ipcp {
     const PROTOCOL: Protocol = Protocol::IPCP;
+    const DISAGREED: CloseReason = CloseReason::NetworkTimeout;
 
     fn request(&self, _config: &Config, out: &mut Vec<u8>) {
         if !self.nameless {

@@ -19,6 +19,9 @@ pub(crate) trait Negotiation {
     /// Whose options these are.
     const PROTOCOL: Protocol;
 
+    /// Why a session ends whose peer refuses what we ask for without end.
+    const DISAGREED: CloseReason;
+
     /// Appends the options of a Configure-Request.
     fn request(&self, config: &Config, out: &mut Vec<u8>);
 
@@ -111,6 +114,8 @@ pub(crate) struct Layer<N> {
     restarts: u8,
     /// Naks that we sent since the last Ack.
     naks: u8,
+    /// Naks and Rejects that we got since the layer was last opened or up.
+    refusals: u8,
     /// Identifier of our last Configure- or Terminate-Request.
     id: u8,
     /// Identifier of our last Code-Reject.
@@ -131,6 +136,7 @@ impl<N: Negotiation> Layer<N> {
             state: State::Initial,
             restarts: 0,
             naks: 0,
+            refusals: 0,
             id,
             reject_id: 0,
             awaiting: false,
@@ -149,6 +155,7 @@ impl<N: Negotiation> Layer<N> {
     pub(crate) fn open(&mut self, config: &Config, link: &mut Link<'_>) {
         self.awaiting = false;
         self.naks = 0;
+        self.refusals = 0;
         for event in [Event::Open, Event::Up] {
             // Neither of the two ends in a signal, and where one is illegal it is not needed.
             let _: Result<Signal, Discard> = self.event(event, Reply::None, config, link);
@@ -267,7 +274,10 @@ impl<N: Negotiation> Layer<N> {
         link: &mut Link<'_>,
     ) -> Signal {
         match action {
-            Action::ThisLayerUp => return Signal::Up,
+            Action::ThisLayerUp => {
+                self.refusals = 0;
+                return Signal::Up;
+            }
             Action::ThisLayerDown => {
                 self.options.restart(config);
                 self.awaiting = false;
@@ -416,6 +426,12 @@ impl<N: Negotiation> Layer<N> {
         };
         if let Err(reason) = outcome {
             return Ok(Signal::GiveUp(reason));
+        }
+        if event == Event::NakOrReject {
+            self.refusals = self.refusals.saturating_add(1);
+            if self.refusals > limits::MAX_REFUSALS {
+                return Ok(Signal::GiveUp(N::DISAGREED));
+            }
         }
         self.awaiting = false;
         Ok(self.event(event, Reply::To(packet), config, link)?)

@@ -147,6 +147,7 @@ impl Lcp {
 
 impl Negotiation for Lcp {
     const PROTOCOL: Protocol = Protocol::LCP;
+    const DISAGREED: CloseReason = CloseReason::LcpTimeout;
 
     fn request(&self, _config: &Config, out: &mut Vec<u8>) {
         if let Some(mru) = self.mru {

@@ -18,6 +18,11 @@ pub const MAX_TERMINATE: u8 = 2;
 /// Configure-Naks in a row before what we dislike is rejected instead (RFC 1661, 4.6).
 pub const MAX_FAILURE: u8 = 5;
 
+/// Configure-Naks and -Rejects of what we ask for before there is no point in asking on: each renews
+/// the tries of RFC 1661, 4.6, so that without this a peer that refuses at once could keep us busy as
+/// fast as the line is. A peer with reasons needs three for the methods and five for the MRU.
+pub const MAX_REFUSALS: u8 = 20;
+
 /// Times in a row that our own magic number may come back before the line is called looped
 /// (RFC 1661, 6.4). One coincidence has odds of 2^-32.
 pub const MAX_LOOPS: u8 = 4;

@@ -37,6 +37,7 @@ pub(super) struct ClientLcp {
 
 impl Negotiation for ClientLcp {
     const PROTOCOL: Protocol = Protocol::LCP;
+    const DISAGREED: CloseReason = CloseReason::LcpTimeout;
 
     fn request(&self, _: &Config, out: &mut Vec<u8>) {
         LcpOption::Mru(1480).emit(out);
@@ -79,6 +80,7 @@ pub(super) struct ClientIpcp {
 
 impl Negotiation for ClientIpcp {
     const PROTOCOL: Protocol = Protocol::IPCP;
+    const DISAGREED: CloseReason = CloseReason::NetworkTimeout;
 
     fn request(&self, _: &Config, out: &mut Vec<u8>) {
         IpcpOption::Address(self.address.unwrap_or(Ipv4Addr::UNSPECIFIED)).emit(out);

@@ -25,6 +25,25 @@ fn unnegotiated(address: [u8; 4]) -> Vec<u8> {
 }
 
 #[test]
+fn a_peer_that_naks_our_address_without_end_is_given_up_after_twenty() {
+    let mut bench = Bench::past_authentication(Config::default());
+    bench.grant(SUBSCRIBER);
+    let mut rounds = 0;
+    while let Some(request) = bench.sent().into_iter().find(|sent| sent.code == 1) {
+        bench
+            .ipcp(3, request.id, &address_option(SUBSCRIBER))
+            .unwrap();
+        rounds += 1;
+        assert!(rounds <= 21, "it goes on for ever");
+    }
+    assert_eq!(rounds, 21);
+    assert_eq!(
+        bench.events(),
+        [Event::Closing(CloseReason::NetworkTimeout)]
+    );
+}
+
+#[test]
 fn our_request_carries_the_local_address_of_the_grant_or_of_the_configuration() {
     let pool = Ipv4Addr::new(100, 64, 0, 1);
     for (local, expected) in [(None, Ipv4Addr::new(192, 0, 0, 8)), (Some(pool), pool)] {
