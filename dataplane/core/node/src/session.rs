@@ -206,3 +206,18 @@ impl Session {
 fn same<T: PartialEq + ?Sized>(wanted: Option<&T>, actual: Option<&T>) -> bool {
     wanted.is_none() || wanted == actual
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_fits_the_control_memory_that_is_promised_for_it() {
+        // What every session has, and what the heap and the maps take for it: its user and key with
+        // their headers, an entry each in the present, the addresses, and its timer.
+        let boxed = size_of::<lns_ppp::Session>() + size_of::<About>();
+        let around = 2 * (16 + 253) + 3 * 64 + 24;
+        let octets = size_of::<Session>() + boxed + 2 * limits::NUMBER + around;
+        assert!(octets <= 2048, "{octets}");
+    }
+}

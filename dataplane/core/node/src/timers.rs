@@ -165,8 +165,9 @@ impl Node {
             .map(|(slot, _)| slot)
             .collect();
         for slot in overdue {
-            // A wheel that is about to fire late, after a long sleep of the machine, is no bug.
-            if self.wheel.armed(slot.0).is_none() {
+            // A wheel that is about to fire late, after a long sleep of the machine, is no bug; one that
+            // was told too late a time is.
+            if self.wheel.armed(slot.0).is_none_or(|at| at > now) {
                 self.stats.overdue = self.stats.overdue.saturating_add(1);
                 self.session_due(slot, now);
             }

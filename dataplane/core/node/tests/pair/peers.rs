@@ -260,3 +260,33 @@ fn a_peer_that_may_choose_its_address_and_does_not_gets_one_of_the_pool() {
     assert_eq!(address.octets()[..2], LOCAL.octets()[..2]);
     assert_eq!(world.node.pools()[0].used, 1);
 }
+
+#[test]
+fn a_tunnel_with_data_is_asked_for_no_sign_of_life_and_a_silent_one_is() {
+    let hellos = |world: &World| {
+        let is_hello = |octets: &[u8]| {
+            matches!(Packet::parse(octets), Ok(Packet::Control(_, body))
+                if Message::parse(body) == Ok(Message::Hello))
+        };
+        world
+            .sent
+            .iter()
+            .filter(|(_, octets)| is_hello(octets))
+            .count()
+    };
+    let mut world = World::new(config(), 1);
+    let lac = world.dial_tunnel(1701, Some(SECRET));
+    world.run(SECONDS);
+    let tunnel = lns_wire::id::TunnelId(world.lacs[lac].machine.peer().0);
+    // The LAC asks for nothing either.
+    world.faults.loss = 100;
+    for _ in 0..60 {
+        world.workers.last_of_tunnel.insert(tunnel, world.now);
+        world.run(SECONDS);
+    }
+    assert_eq!((hellos(&world), world.node.status().tunnels), (0, 1));
+    world.run(Duration::from_millis(55_700));
+    assert_eq!(hellos(&world), 1);
+    world.run(Duration::from_secs(40));
+    assert_eq!(world.node.status().tunnels, 0);
+}

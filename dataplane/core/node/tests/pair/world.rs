@@ -48,6 +48,8 @@ pub struct Workers {
     pub sessions: BTreeMap<SlotIndex, SessionPath>,
     pub last_received: BTreeMap<SlotIndex, Instant>,
     pub last_forwarded: BTreeMap<SlotIndex, Instant>,
+    /// When data of any session last came through a tunnel.
+    pub last_of_tunnel: BTreeMap<TunnelId, Instant>,
 }
 
 /// One LAC with one tunnel.
@@ -517,7 +519,7 @@ impl Workers {
             PathUpdate::ReportTunnel { tunnel } => {
                 return Some(PathReport::Tunnel {
                     tunnel,
-                    last_received: None,
+                    last_received: self.last_of_tunnel.get(&tunnel).copied(),
                 });
             }
         }
