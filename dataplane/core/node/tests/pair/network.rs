@@ -2,10 +2,13 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::sync::Arc;
 
+use lns_crypto::{Rng, Secret};
+use lns_l2tp::{HostName, Secrets, Tunnel, TunnelConfig};
 use lns_node::Event;
 use lns_node::view::SessionFilter;
-use lns_wire::id::{PeerSessionId, PeerTunnelId};
+use lns_wire::id::{PeerSessionId, PeerTunnelId, TunnelId};
 use lns_wire::l2tp::{Message, Packet, ProtocolVersion, Sccrq, Seq16, StopCcnResult, emit_control};
 
 use crate::client::Client;
@@ -367,4 +370,41 @@ fn a_tunnel_that_only_lingers_takes_no_place_from_its_lac() {
         world.run(Duration::from_secs(1));
         assert_eq!(world.node.lacs()[0].tunnels, 0);
     }
+}
+
+#[test]
+fn a_lac_may_move_to_another_port_until_its_scccn_and_to_another_address_never() {
+    let mut world = World::new(config(), 1);
+    let [first, second, stranger] = [
+        ([198, 51, 100, 7], 1701),
+        ([198, 51, 100, 7], 40_001),
+        ([198, 51, 100, 8], 40_001),
+    ]
+    .map(SocketAddr::from);
+    let mut rng = Rng::from_seed([7; 32]);
+    let mut tunnel = TunnelConfig::new(HostName::new(*b"lac7").expect("a name"));
+    tunnel.secrets = Some(Secrets::single(Secret::new(SECRET.as_bytes())));
+    let mut lac = Tunnel::connect(Arc::new(tunnel), TunnelId(5), world.now, &mut rng);
+    let mut octets = Vec::new();
+    assert!(lac.poll_transmit(world.now, &mut octets));
+    world.deliver_to_node(first, &octets);
+    world.settle();
+    let (to, sccrp) = world.sent.last().expect("an SCCRP");
+    assert_eq!(*to, first);
+    let Ok(Packet::Control(header, body)) = Packet::parse(sccrp) else {
+        panic!("a control message")
+    };
+    lac.handle_control(header, body, world.now, &mut rng)
+        .expect("it is for us");
+    assert!(lac.poll_transmit(world.now, &mut octets));
+    world.deliver_to_node(stranger, &octets);
+    world.settle();
+    assert_eq!(world.node.status().tunnels, 0);
+    world.deliver_to_node(second, &octets);
+    world.settle();
+    assert_eq!(world.node.status().tunnels, 1);
+    let path = world.workers.tunnels.values().next().expect("a path");
+    assert_eq!(path.remote, second);
+    world.deliver_to_node(first, &octets);
+    assert_eq!(world.node.stats().drops["control_wrong_source"], 2);
 }
