@@ -33,11 +33,15 @@ pub struct Fragments<'a> {
 
 impl<'a> Fragments<'a> {
     /// The fragments of `packet`, none of them longer than `mtu` octets. `None` when the MTU leaves no
-    /// room for 8 octets behind the header. The caller has looked at DF.
+    /// room for 8 octets behind the header, and when the packet is itself a fragment that ends beyond
+    /// the largest packet: its offsets would begin again at 0. The caller has looked at DF.
     pub fn new(packet: Ipv4<'a>, mtu: u16) -> Option<Self> {
         let mtu = usize::from(mtu);
         let room = mtu.saturating_sub(packet.header_length());
-        (room >= 8).then_some(Self {
+        let end = usize::from(packet.fragment_offset())
+            .saturating_mul(8)
+            .saturating_add(packet.total_length());
+        (room >= 8 && end <= usize::from(u16::MAX)).then_some(Self {
             packet,
             mtu,
             at: packet.header_length(),

@@ -1,0 +1,529 @@
+//! A whole node, by steps: `lns_node::Node`.
+//!
+//! Three peers send to it: 0, a LAC without a secret; 1, one with a secret; 2, a stranger. Where a step
+//! names a tunnel or a session, it is the n-th of those that the node shows at that moment, in its
+//! order, wrapped around; a step about none is nothing. Each step is an octet and what belongs to it:
+//!
+//! - 00 peer `( datagram )`: octets as they are.
+//! - 01 tunnel n `( body )`: a control message with the right numbers, about that tunnel's n-th session,
+//!   counted from 1; 0: about none.
+//! - 02 peer n: a right SCCRQ with the Assigned Tunnel ID n.
+//! - 03 tunnel n session: a message that is right as such: 0 SCCCN, 1 ICRQ, 2 ICCN, 3 CDN, 4 `StopCCN`,
+//!   5 HELLO, 6 a ZLB, 7 an ICCN that requires sequencing.
+//! - 04 session `( frame )`: a PPP frame.
+//! - 05 session code: a PPP packet that answers the last one with that code.
+//! - 06 session user: the subscriber negotiates as far as it gets: 0 `user`, 1 `fixed`, 2 a wrong one.
+//! - 07 n: n half seconds pass.
+//! - 08 session: an administrator ends it. 09 tunnel: the same.
+//! - 0a n: another configuration. Bits: 0 a smaller pool, 1 the LACs drain, 2 the LACs are refused, 3
+//!   duplicates are replaced, 4 refused, 5 idle sessions end, 6 other secrets.
+//! - 0b: the node drains.
+//! - 0c n: from now on the workers say what they last received: now (odd) or never (even).
+
+mod check;
+mod setup;
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use lns_crypto::Secret;
+use lns_crypto::l2tp::challenge_response;
+use lns_node::Node;
+use lns_tables::path::{PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
+use lns_tables::time::Instant;
+use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
+use lns_wire::l2tp::{
+    Cdn, Iccn, Icrq, Message, Packet, ProtocolVersion, ResultCode, Scccn, Sccrq, Seq16, StopCcn,
+    emit_control,
+};
+use lns_wire::ppp::{Frame, Packet as PppPacket, PapRequest, Protocol};
+
+use crate::Outcome;
+use crate::node::check::Shown;
+use crate::ops::Ops;
+use crate::session::frame;
+
+/// Takes the steps.
+pub(crate) fn run(input: &[u8]) -> Outcome {
+    let mut ops = Ops::new(input);
+    let mut world = World::new();
+    let mut verdict = Ok(());
+    while let Some(step) = ops.step() {
+        let before = Shown::of(&world.node, world.now);
+        let input = matches!(step % 13, 0..=6);
+        world.take(step, &mut ops);
+        world.settle();
+        let after = Shown::of(&world.node, world.now);
+        after.check(&world.workers);
+        if input {
+            let result = after.verdict(&before);
+            if result.is_err() && matches!(step % 13, 0 | 1 | 3 | 4) {
+                after.check_untouched(&before);
+            }
+            verdict = result;
+        }
+    }
+    let status = world.node.status();
+    let tunnels = status.tunnels + status.tunnels_opening;
+    let sessions = status.sessions + status.sessions_opening;
+    let then = format!("tunnels {tunnels} sessions {sessions}");
+    world.leave_alone();
+    Outcome { verdict, then }
+}
+
+/// The node, its workers and its peers.
+struct World {
+    node: Node,
+    now: Instant,
+    workers: Workers,
+    /// The peers' ends of tunnels, by address and their own id.
+    ends: BTreeMap<(SocketAddr, PeerTunnelId), End>,
+    /// The last PPP packet to a subscriber, by address and the LAC's ids.
+    heard: BTreeMap<(SocketAddr, PeerTunnelId, PeerSessionId), Heard>,
+    calls: u16,
+    active: bool,
+    accepted: u64,
+    ended: u64,
+}
+
+/// What the workers know.
+#[derive(Default)]
+struct Workers {
+    tunnels: BTreeMap<TunnelId, TunnelPath>,
+    sessions: BTreeMap<SlotIndex, SessionPath>,
+}
+
+/// The numbers of one end.
+#[derive(Clone, Debug, Default)]
+struct End {
+    ns: Seq16,
+    nr: Seq16,
+    challenge: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Debug)]
+struct Heard {
+    protocol: Protocol,
+    code: u8,
+    id: u8,
+    data: Vec<u8>,
+}
+
+/// Where one session is, and how its LAC names it.
+#[derive(Clone, Copy)]
+struct Line {
+    tunnel: TunnelId,
+    session: SessionId,
+    remote: SocketAddr,
+    named: (PeerTunnelId, PeerSessionId),
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Instant::from_millis(1_000);
+        Self {
+            node: Node::new(setup::config(0), [3; 32], now),
+            now,
+            workers: Workers::default(),
+            ends: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            calls: 0,
+            active: false,
+            accepted: 0,
+            ended: 0,
+        }
+    }
+
+    fn take(&mut self, step: u8, ops: &mut Ops<'_>) {
+        match step % 13 {
+            0 => {
+                let peer = setup::peer(ops.u8());
+                self.receive(peer, ops.octets());
+            }
+            1 => {
+                let (tunnel, session) = (ops.u8(), ops.u8());
+                self.control(tunnel, session, ops.octets());
+            }
+            2 => {
+                let (peer, id) = (setup::peer(ops.u8()), ops.u8());
+                self.ask(peer, PeerTunnelId(u16::from(id)));
+            }
+            3 => {
+                let (tunnel, which, session) = (ops.u8(), ops.u8(), ops.u8());
+                let body = self.right(tunnel, which);
+                self.control(tunnel, session, &body);
+            }
+            4 => {
+                let (session, frame) = (ops.u8(), ops.octets());
+                self.ppp(session, frame);
+            }
+            5 => {
+                let (session, code) = (ops.u8(), ops.u8());
+                self.answer(session, code);
+            }
+            6 => {
+                let (session, user) = (ops.u8(), ops.u8());
+                self.log_in(session, user);
+            }
+            7 => {
+                let halves = ops.u8();
+                self.wait(Duration::from_millis(500 * u64::from(halves)));
+            }
+            8 => {
+                if let Some(line) = self.line(ops.u8()) {
+                    let (tunnel, session) = (line.tunnel, line.session);
+                    assert!(self.node.handle_disconnect(tunnel, session, self.now));
+                }
+            }
+            9 => {
+                if let Some((tunnel, _, _)) = self.tunnel(ops.u8()) {
+                    self.node.handle_disconnect_tunnel(tunnel, self.now);
+                }
+            }
+            10 => self.node.handle_config(setup::config(ops.u8()), self.now),
+            11 => self.node.handle_drain(self.now),
+            _ => self.active = ops.u8() & 1 == 1,
+        }
+    }
+
+    // What comes in.
+
+    fn receive(&mut self, peer: SocketAddr, datagram: &[u8]) {
+        self.node
+            .handle_control(setup::service(), peer, datagram, self.now);
+    }
+
+    fn ask(&mut self, peer: SocketAddr, assigned_tunnel: PeerTunnelId) {
+        let body = octets(&Message::Sccrq(Sccrq {
+            version: ProtocolVersion::ONE,
+            host_name: b"lac",
+            framing: 3,
+            assigned_tunnel,
+            bearer: None,
+            receive_window: Some(16),
+            challenge: None,
+            tie_breaker: None,
+            firmware: None,
+            vendor_name: None,
+        }));
+        self.ends.insert((peer, assigned_tunnel), End::default());
+        let datagram = datagram(TunnelId::NONE, SessionId::NONE, &End::default(), &body);
+        self.receive(peer, &datagram);
+    }
+
+    fn control(&mut self, tunnel: u8, session: u8, body: &[u8]) {
+        let Some((tunnel, peer, remote)) = self.tunnel(tunnel) else {
+            return;
+        };
+        let end = self.ends.get(&(remote, peer)).cloned().unwrap_or_default();
+        let session = self.sessions_of(tunnel, session);
+        let datagram = datagram(tunnel, session, &end, body);
+        self.receive(remote, &datagram);
+    }
+
+    fn ppp(&mut self, session: u8, frame: &[u8]) {
+        if let Some(line) = self.line(session) {
+            self.node
+                .handle_ppp(line.tunnel, line.session, line.remote, frame, self.now);
+        }
+    }
+
+    fn answer(&mut self, session: u8, code: u8) {
+        if let Some(heard) = self.heard_by(session) {
+            let packet = frame(heard.protocol, code, heard.id, &heard.data);
+            self.ppp(session, &packet);
+        }
+    }
+
+    /// A subscriber that takes what it is offered.
+    fn log_in(&mut self, session: u8, user: u8) {
+        for _ in 0..4 {
+            let Some(heard) = self.heard_by(session) else {
+                return;
+            };
+            match (heard.protocol, heard.code) {
+                (Protocol::LCP, 1) => {
+                    self.answer(session, 2);
+                    let options = [5, 6, 0xab, 0xad, 0xca, user];
+                    self.ppp(session, &frame(Protocol::LCP, 1, 1, &options));
+                    self.settle();
+                    let name: &[u8] = match user % 3 {
+                        0 => b"user",
+                        1 => b"fixed",
+                        _ => b"nobody",
+                    };
+                    let mut request = Vec::new();
+                    let password = name;
+                    PapRequest { name, password }.emit(&mut request);
+                    self.ppp(session, &frame(Protocol::PAP, 1, 1, &request));
+                }
+                (Protocol::IPCP, 1) => {
+                    self.answer(session, 2);
+                    self.ppp(session, &frame(Protocol::IPCP, 1, 1, &[3, 6, 0, 0, 0, 0]));
+                }
+                (Protocol::IPCP, 3) => {
+                    self.ppp(session, &frame(Protocol::IPCP, 1, 2, &heard.data));
+                }
+                _ => return,
+            }
+            self.settle();
+        }
+    }
+
+    /// The body of a message that is right as such.
+    fn right(&mut self, tunnel: u8, which: u8) -> Vec<u8> {
+        let result = ResultCode {
+            result: 1,
+            ..ResultCode::default()
+        };
+        let Some((_, peer, remote)) = self.tunnel(tunnel) else {
+            return Vec::new();
+        };
+        let session = PeerSessionId(self.calls.max(1));
+        octets(&match which % 8 {
+            0 => {
+                let end = self.ends.get(&(remote, peer));
+                let challenge = end.and_then(|end| end.challenge.as_deref());
+                let secret = Secret::new(setup::SECRET);
+                Message::Scccn(Scccn {
+                    challenge_response: challenge
+                        .map(|challenge| challenge_response(3, &secret, challenge)),
+                })
+            }
+            1 => {
+                self.calls = self.calls.wrapping_add(1);
+                Message::Icrq(Icrq {
+                    assigned_session: PeerSessionId(self.calls.max(1)),
+                    serial_number: 1,
+                    calling_number: Some(b"0301234567"),
+                    ..Icrq::default()
+                })
+            }
+            3 => Message::Cdn(Cdn {
+                assigned_session: session,
+                result,
+                ..Cdn::default()
+            }),
+            4 => Message::StopCcn(StopCcn {
+                assigned_tunnel: peer,
+                result,
+            }),
+            5 => Message::Hello,
+            6 => return Vec::new(),
+            sequencing => Message::Iccn(Iccn {
+                framing_type: 1,
+                sequencing_required: sequencing == 7,
+                ..Iccn::default()
+            }),
+        })
+    }
+
+    // Who is meant.
+
+    fn tunnel(&self, n: u8) -> Option<(TunnelId, PeerTunnelId, SocketAddr)> {
+        let (tunnels, _) = self.node.tunnels(None, 1_000, self.now);
+        let which = usize::from(n).checked_rem(tunnels.len())?;
+        let tunnel = &tunnels[which];
+        Some((
+            TunnelId(tunnel.id),
+            PeerTunnelId(tunnel.peer_id),
+            tunnel.remote,
+        ))
+    }
+
+    fn sessions_of(&self, tunnel: TunnelId, n: u8) -> SessionId {
+        let shown = check::sessions(&self.node, self.now);
+        let mut of_tunnel = shown.iter().filter(|session| session.tunnel == tunnel.0);
+        usize::from(n)
+            .checked_sub(1)
+            .and_then(|n| of_tunnel.nth(n))
+            .map_or(SessionId::NONE, |session| SessionId(session.session))
+    }
+
+    fn line(&self, n: u8) -> Option<Line> {
+        let shown = check::sessions(&self.node, self.now);
+        let session = &shown[usize::from(n).checked_rem(shown.len())?];
+        let (tunnels, _) = self.node.tunnels(None, 1_000, self.now);
+        let tunnel = tunnels.iter().find(|each| each.id == session.tunnel)?;
+        Some(Line {
+            tunnel: TunnelId(session.tunnel),
+            session: SessionId(session.session),
+            remote: tunnel.remote,
+            named: (
+                PeerTunnelId(tunnel.peer_id),
+                PeerSessionId(session.peer_session),
+            ),
+        })
+    }
+
+    fn heard_by(&self, session: u8) -> Option<Heard> {
+        let line = self.line(session)?;
+        let (tunnel, session) = line.named;
+        self.heard.get(&(line.remote, tunnel, session)).cloned()
+    }
+
+    // What comes out.
+
+    /// Takes all of it. It is bounded, and ends.
+    fn settle(&mut self) {
+        let mut reports = Vec::new();
+        while let Some(update) = self.node.poll_path() {
+            reports.extend(self.apply(&update));
+        }
+        let (mut sent, mut out) = (0, Vec::new());
+        while let Some(transmit) = self.node.poll_transmit(self.now, &mut out) {
+            sent += 1;
+            assert!(sent < 400, "one step makes no flood");
+            self.note(transmit.remote, &out);
+        }
+        while let Some(event) = self.node.poll_event() {
+            if let lns_node::Event::SessionDown(_) = event {
+                self.ended += 1;
+            }
+        }
+        if !reports.is_empty() {
+            for report in reports {
+                self.node.handle_report(&report, self.now);
+            }
+            self.settle();
+        }
+        let live = self.workers.sessions.len();
+        let live = u64::try_from(live).expect("few");
+        assert_eq!(self.accepted, self.ended + live, "each call ends once");
+    }
+
+    /// What a worker does with an update.
+    fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
+        let workers = &mut self.workers;
+        match *update {
+            PathUpdate::SetTunnel { tunnel, path } => {
+                workers.tunnels.insert(tunnel, path);
+            }
+            PathUpdate::ClearTunnel { tunnel } => {
+                let mut left = workers.sessions.values();
+                assert!(left.all(|path| path.tunnel != tunnel), "a session is left");
+                workers.tunnels.remove(&tunnel);
+            }
+            PathUpdate::SetSession { slot, path } => {
+                assert!(workers.tunnels.contains_key(&path.tunnel));
+                if let Some(address) = path.address {
+                    let holds = |(other, held): (&SlotIndex, &SessionPath)| {
+                        *other != slot && held.address == Some(address)
+                    };
+                    assert!(!workers.sessions.iter().any(holds), "{address} held twice");
+                }
+                match workers.sessions.insert(slot, path) {
+                    None => self.accepted += 1,
+                    Some(old) => assert_eq!(
+                        (old.tunnel, old.session),
+                        (path.tunnel, path.session),
+                        "a slot changes hands uncleared"
+                    ),
+                }
+            }
+            PathUpdate::ClearSession {
+                slot,
+                tunnel,
+                session,
+            } => {
+                let old = workers.sessions.remove(&slot).expect("it was there");
+                assert_eq!((old.tunnel, old.session), (tunnel, session));
+            }
+            PathUpdate::ReportSession {
+                slot,
+                tunnel,
+                session,
+            } => {
+                let last = self.active.then_some(self.now);
+                return Some(PathReport::Session {
+                    slot,
+                    tunnel,
+                    session,
+                    last_received: last,
+                    last_forwarded: last,
+                    counters: lns_tables::path::Counters::default(),
+                });
+            }
+            PathUpdate::ReportTunnel { tunnel } => {
+                return Some(PathReport::Tunnel {
+                    tunnel,
+                    last_received: self.active.then_some(self.now),
+                });
+            }
+        }
+        None
+    }
+
+    /// What a peer remembers of a datagram.
+    fn note(&mut self, remote: SocketAddr, datagram: &[u8]) {
+        match Packet::parse(datagram).expect("our own datagrams are right") {
+            Packet::Control(header, body) => {
+                let named = (remote, PeerTunnelId(header.tunnel.0));
+                let end = self.ends.entry(named).or_default();
+                end.ns = header.nr;
+                if body.is_empty() {
+                    return;
+                }
+                end.nr = header.ns.next();
+                let message = Message::parse(body).expect("our own messages are right");
+                if let Message::Sccrp(sccrp) = message {
+                    end.challenge = sccrp.challenge.map(<[u8]>::to_vec);
+                }
+            }
+            Packet::Data(header, octets) => {
+                let frame = Frame::parse(octets).expect("our own frames are right");
+                let packet = PppPacket::parse(frame.information).expect("and what is in them");
+                let (tunnel, session) = (header.tunnel.0, header.session.0);
+                let named = (remote, PeerTunnelId(tunnel), PeerSessionId(session));
+                let heard = Heard {
+                    protocol: frame.protocol,
+                    code: packet.code.0,
+                    id: packet.id,
+                    data: packet.data.to_vec(),
+                };
+                self.heard.insert(named, heard);
+            }
+        }
+    }
+
+    fn wait(&mut self, by: Duration) {
+        let until = self.now + by;
+        let mut still = 0;
+        while let Some(due) = self.node.poll_timeout().filter(|due| *due <= until) {
+            still = if due <= self.now { still + 1 } else { 0 };
+            assert!(still < 100, "a timeout that stays due");
+            self.now = due.max(self.now);
+            self.node.handle_timeout(self.now);
+            self.settle();
+        }
+        self.now = until;
+    }
+
+    /// Peers that say nothing more are given up, and nothing of them is left.
+    fn leave_alone(&mut self) {
+        self.active = false;
+        self.wait(Duration::from_secs(400));
+        let shown = Shown::of(&self.node, self.now);
+        shown.check(&self.workers);
+        shown.check_empty();
+        assert!(self.workers.sessions.is_empty() && self.workers.tunnels.is_empty());
+    }
+}
+
+fn octets(message: &Message<'_>) -> Vec<u8> {
+    let mut body = Vec::new();
+    message.emit(&mut body).expect("it fits");
+    body
+}
+
+fn datagram(tunnel: TunnelId, session: SessionId, end: &End, body: &[u8]) -> Vec<u8> {
+    let (tunnel, session) = (PeerTunnelId(tunnel.0), PeerSessionId(session.0));
+    let mut datagram = Vec::new();
+    // What does not fit is not sent; the steps' lengths may say so.
+    let written = emit_control(tunnel, session, end.ns, end.nr, body, &mut datagram);
+    if written.is_err() {
+        datagram.clear();
+    }
+    datagram
+}
