@@ -256,7 +256,7 @@ impl Node {
                 self.insert_tunnel(tunnel, link, now);
             }
             Err(reason) => {
-                self.index.close_tunnel(tunnel, now);
+                self.index.withdraw_tunnel(tunnel);
                 self.stats
                     .control_message(MessageType::Sccrq.label(), reason.label());
                 self.refuse(local, remote, sccrq.assigned_tunnel, reason);

@@ -290,3 +290,20 @@ fn a_tunnel_with_data_is_asked_for_no_sign_of_life_and_a_silent_one_is() {
     world.run(Duration::from_secs(40));
     assert_eq!(world.node.status().tunnels, 0);
 }
+
+#[test]
+fn refused_sccrqs_use_up_no_tunnel_ids() {
+    let mut world = World::new(config(), 1);
+    let mut message = sccrq(b"lac2");
+    if let Message::Sccrq(sccrq) = &mut message {
+        sccrq.version.version = 2;
+    }
+    let refused = unaddressed(0, &body(&message));
+    for _ in 0..70_000 {
+        world.deliver_to_node(lac2(), &refused);
+        world.settle();
+    }
+    let lac = world.dial_tunnel(1701, Some(SECRET));
+    world.run(SECONDS);
+    assert!(world.lacs[lac].up);
+}

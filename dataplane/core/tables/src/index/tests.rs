@@ -197,6 +197,26 @@ fn a_closed_session_leads_nowhere_and_its_id_rests() {
 }
 
 #[test]
+fn a_tunnel_that_nobody_was_told_of_does_not_rest() {
+    let (mut writer, _) = PageIndex::new(limits(10, 100));
+    let mut random = rng(1);
+    for _ in 0..100_000 {
+        let tunnel = writer.open_tunnel(at(0), &mut random).unwrap();
+        assert!(writer.withdraw_tunnel(tunnel) && !writer.is_open(tunnel));
+        assert!(!writer.withdraw_tunnel(tunnel), "twice");
+    }
+    assert_eq!(writer.counts(), IndexCounts::default());
+    let tunnel = writer.open_tunnel(at(0), &mut random).unwrap();
+    let slot = SlotIndex(1);
+    assert!(
+        writer
+            .open_session(tunnel, slot, at(0), &mut random)
+            .is_some()
+    );
+    assert!(!writer.withdraw_tunnel(tunnel), "its ids are known");
+}
+
+#[test]
 fn a_closed_tunnel_rests_and_comes_back_empty() {
     let (mut writer, index) = PageIndex::new(limits(u16::MAX, 1000));
     let mut random = rng(1);

@@ -145,6 +145,17 @@ impl IndexWriter {
         true
     }
 
+    /// Closes a tunnel of whose id nobody was told: it can be drawn again at once. `false` if there is no
+    /// such tunnel, or it has had sessions.
+    pub fn withdraw_tunnel(&mut self, tunnel: TunnelId) -> bool {
+        let Some(state) = self.tunnel_mut(tunnel).filter(|state| state.pages == 0) else {
+            return false;
+        };
+        state.close();
+        self.ids.release(tunnel);
+        true
+    }
+
     /// Draws a session id in the tunnel and makes it lead to `slot`. `None` if there is no such
     /// tunnel, as many sessions are open as may be, the tunnel has no id left that is neither in use
     /// nor in quarantine, or too many ids rest at once.
