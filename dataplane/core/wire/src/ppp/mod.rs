@@ -56,9 +56,10 @@ impl Protocol {
     /// The extensible protocol (RFC 3748).
     pub const EAP: Self = Self(0xc227);
 
-    /// Whether one octet can carry it where the peer agreed (RFC 1661, 6.5).
+    /// Whether one octet can carry it where the peer agreed (RFC 1661, 6.5). Alone, FF would be the
+    /// address field of a frame.
     pub const fn is_compressible(self) -> bool {
-        self.0 <= 0xff
+        self.0 < 0xff
     }
 }
 
