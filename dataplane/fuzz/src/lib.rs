@@ -67,18 +67,18 @@ pub struct Family {
 
 /// All harnesses.
 pub const FAMILIES: [Family; 12] = [
-    family("l2tp-header", l2tp::header, 60_000),
-    family("l2tp-message", l2tp::message, 60_000),
-    family("l2tp-hidden", l2tp::hidden, 20_000),
-    family("ppp-frame", ppp::frame, 60_000),
-    family("ppp-options", ppp::options, 60_000),
-    family("ppp-pap", ppp::pap, 60_000),
-    family("ppp-chap", ppp::chap, 60_000),
-    family("ip-upstream", ip::upstream, 40_000),
-    family("ip-downstream", ip::downstream, 20_000),
-    family("ppp-session", session::run, 4_000),
-    family("l2tp-tunnel", tunnel::run, 4_000),
-    family("node", node::run, 400),
+    family("l2tp-header", l2tp::header, 400_000),
+    family("l2tp-message", l2tp::message, 400_000),
+    family("l2tp-hidden", l2tp::hidden, 300_000),
+    family("ppp-frame", ppp::frame, 400_000),
+    family("ppp-options", ppp::options, 400_000),
+    family("ppp-pap", ppp::pap, 400_000),
+    family("ppp-chap", ppp::chap, 400_000),
+    family("ip-upstream", ip::upstream, 400_000),
+    family("ip-downstream", ip::downstream, 200_000),
+    family("ppp-session", session::run, 100_000),
+    family("l2tp-tunnel", tunnel::run, 60_000),
+    family("node", node::run, 800),
 ];
 
 /// The harness of that name.

@@ -1,6 +1,12 @@
 //! All families: what is known to be hostile, and what chance makes of it. One test per family, so
 //! that they run side by side; the same functions are what a fuzzer calls.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness's panics are its findings"
+)]
+
 use lns_fuzz::corpus;
 use lns_fuzz::random::Inputs;
 
@@ -38,7 +44,9 @@ fn number(variable: &str) -> Option<u64> {
 
 /// An input as a corpus file has it.
 fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    octets
+        .iter()
+        .fold(String::new(), |text, octet| text + &format!("{octet:02x}"))
 }
 
 macro_rules! families {

@@ -41,7 +41,7 @@ impl<'a> Fragments<'a> {
         let end = usize::from(packet.fragment_offset())
             .saturating_mul(8)
             .saturating_add(packet.total_length());
-        (room >= 8 && end <= usize::from(u16::MAX)).then_some(Self {
+        (room >= 8 && u16::try_from(end).is_ok()).then_some(Self {
             packet,
             mtu,
             at: packet.header_length(),
