@@ -63,6 +63,7 @@ pub struct Node {
     /// Timers: sessions by slot, then tunnels by id.
     pub(crate) wheel: Wheel,
     pub(crate) sweep: Sweep,
+    pub(crate) tunnel_sweep: Sweep,
     pub(crate) sweep_at: Instant,
     /// Tunnels that may have something to send.
     pub(crate) ready: DirtyList,
@@ -110,6 +111,7 @@ impl Node {
             up: 0,
             wheel: Wheel::new(max_sessions.saturating_add(tunnel_keys)),
             sweep: Sweep::new(now),
+            tunnel_sweep: Sweep::new(now),
             sweep_at: now + Duration::from_secs(1),
             ready: DirtyList::new(tunnel_keys),
             teardown: VecDeque::new(),
@@ -138,8 +140,11 @@ impl Node {
         self.users = config.subscribers.users;
         self.idle = config.subscribers.idle;
         self.session_limit = config.subscribers.session;
-        self.secret_choices.clear();
+        let rekeyed = self.duplicates.key != config.subscribers.duplicates.key;
         self.duplicates = config.subscribers.duplicates;
+        if rekeyed {
+            self.know_subscribers_anew();
+        }
     }
 
     /// Begins to leave: every LAC gets a StopCCN, no tunnel and no call is accepted any more.
@@ -202,7 +207,15 @@ impl Node {
     }
 
     pub(crate) fn event(&mut self, event: Event) {
-        if self.events.len() >= limits::EVENT_QUEUE {
+        // Strangers may fill half of the queue: what happened to subscribers is not lost for them.
+        let room = match event {
+            Event::LacRefused { .. } => limits::EVENT_QUEUE / 2,
+            Event::TunnelUp { .. }
+            | Event::TunnelDown { .. }
+            | Event::SessionUp { .. }
+            | Event::SessionDown(_) => limits::EVENT_QUEUE,
+        };
+        if self.events.len() >= room {
             return self.stats.drop("event_queue_full");
         }
         self.events.push_back(event);

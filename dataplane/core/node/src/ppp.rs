@@ -16,7 +16,7 @@ use crate::config::User;
 use crate::event::Stage;
 use crate::node::Node;
 use crate::session::{Held, Idle};
-use crate::subscribers::{Identity, Judgement};
+use crate::subscribers::{Judgement, Present};
 use crate::transmit::Transmit;
 
 /// Said to a subscriber whose name or password is wrong: which of them, it is not told.
@@ -205,14 +205,7 @@ impl Node {
     /// The rule for duplicates. `None`: refused.
     fn admit_subscriber(&mut self, slot: SlotIndex, now: Instant) -> Option<()> {
         let session = self.sessions.get_mut(slot)?;
-        let user = session.user.clone()?;
-        let key = Identity {
-            user: &user,
-            calling_number: session.about.calling_number.as_deref(),
-            lac: &session.profile.lac.name,
-            physical_channel: session.about.physical_channel,
-        }
-        .key(&self.duplicates);
+        let key = session.identity()?.key(&self.duplicates);
         if let Some(old) = session.key.replace(Arc::clone(&key)) {
             self.present.remove(&old, slot);
         }
@@ -225,6 +218,32 @@ impl Node {
                 Some(())
             }
             Judgement::Refuse => None,
+        }
+    }
+
+    /// The rule has another key: who is there is entered under it.
+    ///
+    /// # Cost
+    /// One step for each session, once for such a reload.
+    pub(crate) fn know_subscribers_anew(&mut self) {
+        self.present = Present::default();
+        let slots: Vec<SlotIndex> = self
+            .sessions
+            .range(0..self.sessions.span())
+            .filter(|(_, session)| session.key.is_some())
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in slots {
+            let Some(session) = self.sessions.get_mut(slot) else {
+                continue;
+            };
+            let key = session
+                .identity()
+                .map(|identity| identity.key(&self.duplicates));
+            if let Some(key) = &key {
+                self.present.enter(key, slot);
+            }
+            session.key = key;
         }
     }
 

@@ -12,7 +12,7 @@ use lns_wire::id::TunnelId;
 
 use crate::event::Stage;
 use crate::lacs::Profile;
-use crate::subscribers::Key;
+use crate::subscribers::{Identity, Key};
 use crate::{limits, view};
 
 /// What the outer headers take of the way to the LAC, octets: UDP, L2TP with its Length field, PPP
@@ -124,6 +124,16 @@ impl Session {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// What makes it a subscriber's, once it has said who it is.
+    pub(crate) fn identity(&self) -> Option<Identity<'_>> {
+        Some(Identity {
+            user: self.user.as_deref()?,
+            calling_number: self.about.calling_number.as_deref(),
+            lac: &self.profile.lac.name,
+            physical_channel: self.about.physical_channel,
+        })
     }
 
     /// What a worker must know to forward for it.

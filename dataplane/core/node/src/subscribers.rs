@@ -65,9 +65,14 @@ impl Present {
             DuplicateAction::Replace => Judgement::Replace(held),
         };
         if judgement != Judgement::Refuse {
-            self.sessions.insert((Arc::clone(key), slot));
+            self.enter(key, slot);
         }
         judgement
+    }
+
+    /// The session is there.
+    pub(crate) fn enter(&mut self, key: &Key, slot: SlotIndex) {
+        self.sessions.insert((Arc::clone(key), slot));
     }
 
     /// The session is gone.

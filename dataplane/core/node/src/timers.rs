@@ -165,12 +165,33 @@ impl Node {
             .map(|(slot, _)| slot)
             .collect();
         for slot in overdue {
-            // A wheel that is about to fire late, after a long sleep of the machine, is no bug; one that
-            // was told too late a time is.
-            if self.wheel.armed(slot.0).is_none_or(|at| at > now) {
+            if self.is_unarmed(slot.0, now) {
                 self.stats.overdue = self.stats.overdue.saturating_add(1);
                 self.session_due(slot, now);
             }
         }
+        self.sweep_tunnels(now);
+    }
+
+    fn sweep_tunnels(&mut self, now: Instant) {
+        let ids = u32::from(u16::MAX).saturating_add(1);
+        for id in self.tunnel_sweep.range(now, ids) {
+            let tunnel = TunnelId(u16::try_from(id).unwrap_or(0));
+            let deadline = self
+                .tunnels
+                .get(tunnel)
+                .and_then(|link| link.machine.poll_timeout());
+            let key = self.max_sessions.saturating_add(id);
+            if deadline.is_some_and(|at| at + OVERDUE < now) && self.is_unarmed(key, now) {
+                self.stats.overdue = self.stats.overdue.saturating_add(1);
+                self.tunnel_due(tunnel, now);
+            }
+        }
+    }
+
+    /// Whether the wheel will not fire by itself. One that is about to, late after a long sleep of the
+    /// machine, is no bug; one that was told no time, or too late a time, is.
+    fn is_unarmed(&self, key: u32, now: Instant) -> bool {
+        self.wheel.armed(key).is_none_or(|at| at > now)
     }
 }

@@ -4,7 +4,9 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use lns_crypto::{Secret, chap};
-use lns_node::config::{Admission, Allocation, Authentication, DuplicateAction, LcpRenegotiation};
+use lns_node::config::{
+    Admission, Allocation, Authentication, DuplicateAction, DuplicateKey, LcpRenegotiation,
+};
 use lns_node::{Event, Stage};
 
 use crate::client::Client;
@@ -209,6 +211,19 @@ fn a_second_session_of_a_subscriber_is_allowed_refused_or_takes_over_as_configur
         assert_eq!(!world.caller(0, 1).cleared, first, "{action:?}");
         assert_eq!(world.is_up(0, 2), second, "{action:?}");
     }
+}
+
+#[test]
+fn a_reload_that_changes_the_key_of_duplicates_concerns_who_is_there_already() {
+    let mut world = connected();
+    login(&mut world, 1, Client::new("user1", "user1"));
+    let mut changed = config();
+    changed.subscribers.duplicates.key = vec![DuplicateKey::CallingStationId];
+    changed.subscribers.duplicates.action = DuplicateAction::Refuse;
+    world.node.handle_config(changed, world.now);
+    // Another user of the same line.
+    login(&mut world, 2, Client::new("user2", "user2"));
+    assert!(world.is_up(0, 1) && !world.is_up(0, 2));
 }
 
 #[test]

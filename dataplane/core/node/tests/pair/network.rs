@@ -150,7 +150,7 @@ fn a_lac_with_the_previous_secret_comes_in_at_its_second_attempt_at_the_latest()
     let mut rotated = config();
     let secret = rotated.lacs[0].secret.as_mut().expect("a secret");
     secret.previous = Some(secret.current.clone());
-    secret.current = lns_crypto::Secret::new(*b"the new secret of the LAC");
+    secret.current = Secret::new(*b"the new secret of the LAC");
     let mut world = World::new(rotated, 1);
     let first = world.dial_tunnel(1701, Some(SECRET));
     world.run(Duration::from_secs(5));
