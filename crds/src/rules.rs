@@ -10,7 +10,8 @@ use core::cmp::Reverse;
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
-use crate::{cluster::LnsClusterSpec, limits, schema::Violation};
+use crate::cluster::{Authentication, DuplicateAction, DuplicateKey, LnsClusterSpec};
+use crate::{limits, schema::Violation};
 
 /// The violations of `document`: prefixes of pools that overlap, and more addresses than a node holds.
 pub fn check(document: &Value) -> Vec<Violation> {
@@ -61,7 +62,28 @@ pub fn warnings(spec: &LnsClusterSpec) -> Vec<Violation> {
             ));
         }
     }
+    warnings.extend(nameless_duplicates(spec));
     warnings
+}
+
+/// Who logs in without authentication has no name, and all who have none are one subscriber.
+fn nameless_duplicates(spec: &LnsClusterSpec) -> Option<Violation> {
+    let duplicates = &spec.subscribers.duplicates;
+    if duplicates.action == DuplicateAction::Allow || duplicates.key != [DuplicateKey::UserName] {
+        return None;
+    }
+    let lac = spec
+        .lacs
+        .iter()
+        .find(|lac| spec.authentication(lac) == [Authentication::None])?;
+    Some(Violation::new(
+        "spec.subscribers.duplicates.key",
+        format!(
+            "subscribers of {:?} have no user name, so that only one of them can be online; \
+             add CallingStationId or NASPortId",
+            lac.name
+        ),
+    ))
 }
 
 /// A prefix is reported that lies in another one, or is given twice; the later of two equal ones.

@@ -157,6 +157,24 @@ fn a_lac_from_anywhere_without_a_secret_is_warned_of() {
 }
 
 #[test]
+fn duplicates_by_a_name_that_nobody_has_are_warned_of() {
+    let text = with(
+        "    localUsers: { secretRef: { name: users } }",
+        "    localUsers: { secretRef: { name: users } }\n    duplicates: { key: [UserName], action: Replace }",
+    );
+    assert_eq!(warnings(&text), [""; 0]);
+    let nameless = text.replace(LAC, &format!("{LAC}    authentication: [None]\n"));
+    let named = nameless.replace("[UserName]", "[UserName, CallingStationId]");
+    assert_eq!(warnings(&named), [""; 0]);
+    assert_eq!(
+        warnings(&nameless),
+        [
+            r#"LnsCluster/edge: spec.subscribers.duplicates.key: subscribers of "wholesale-a" have no user name, so that only one of them can be online; add CallingStationId or NASPortId"#
+        ]
+    );
+}
+
+#[test]
 fn the_largest_manifest_is_checked_in_seconds() {
     let (mut lacs, mut users) = (String::new(), String::new());
     for i in 0..255 {
