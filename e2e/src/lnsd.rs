@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,7 +19,15 @@ use crate::net::Namespace;
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(20);
 
-/// A running `lnsd`. Dropping it kills it.
+/// What the back-stop sweeps of all processes have found overdue since it was last asked for.
+static OVERDUE: AtomicU64 = AtomicU64::new(0);
+
+/// What the back-stop sweeps have found since the last call. Anything but 0 is a bug of `lnsd`.
+pub(crate) fn take_overdue() -> u64 {
+    OVERDUE.swap(0, Ordering::Relaxed)
+}
+
+/// A running `lnsd`. Dropping it notes what its back-stop sweep has found, and kills it.
 #[derive(Debug)]
 pub(crate) struct Lnsd<'a> {
     namespace: &'a Namespace,
@@ -237,6 +246,8 @@ impl<'a> Lnsd<'a> {
 impl Drop for Lnsd<'_> {
     fn drop(&mut self) {
         cleanup::forget(&process(&self.child));
+        // One that has ended already says nothing more.
+        OVERDUE.fetch_add(self.status("overdue").unwrap_or(0), Ordering::Relaxed);
         // Both fail only if it has ended already.
         self.child.kill().ok();
         self.child.wait().ok();

@@ -22,7 +22,7 @@ use anyhow::{Result, bail};
 pub(crate) use self::scale::{Rate, downstream, upstream};
 use crate::http;
 use crate::lac::Options;
-use crate::lnsd::Lnsd;
+use crate::lnsd::{Lnsd, take_overdue};
 use crate::manifest::Manifest;
 use crate::net::{self, Topology};
 
@@ -86,6 +86,10 @@ pub(crate) fn run(names: &[String]) -> Result<bool> {
         // A panic is one scenario's failure; what it made is removed as it unwinds.
         let result = std::panic::catch_unwind(scenario.run);
         let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));
+        let result = match take_overdue() {
+            0 => result,
+            found => result.and(Err(anyhow::anyhow!("the sweep found {found} overdue"))),
+        };
         report(scenario, started.elapsed(), &result)?;
         failed += usize::from(result.is_err());
     }
