@@ -421,10 +421,7 @@ impl Node {
         };
         *count = count.saturating_sub(1);
         // What only lingers to acknowledge takes no place from a LAC that comes back.
-        if let Some(entry) = self.lacs.entry(&key.0) {
-            entry.tunnels = entry.tunnels.saturating_sub(1);
-        }
-        self.lacs.forget_unused();
+        self.lacs.release_tunnel(&key.0);
         if let Some(choice) = retry_with {
             self.remember_secret(key, choice);
         }

@@ -94,9 +94,7 @@ impl Node {
         if let Some(key) = session.key.take() {
             self.present.remove(&key, slot);
         }
-        if let Some(entry) = self.lacs.entry(&session.profile.lac.name) {
-            entry.sessions = entry.sessions.saturating_sub(1);
-        }
+        self.lacs.release_session(&session.profile.lac.name);
         if session.up_at.is_some() {
             self.up = self.up.saturating_sub(1);
             self.stats.ending(reason);

@@ -74,6 +74,8 @@ impl Denial {
 #[derive(Debug)]
 pub(crate) struct Lacs {
     entries: Vec<Entry>,
+    /// Where the entry of a name is.
+    places: BTreeMap<Arc<str>, usize>,
     refused: BTreeMap<IpAddr, Refused>,
 }
 
@@ -90,6 +92,7 @@ impl Lacs {
     pub(crate) fn new(profiles: Vec<Profile>, now: Instant) -> Self {
         let mut this = Self {
             entries: Vec::new(),
+            places: BTreeMap::new(),
             refused: BTreeMap::new(),
         };
         this.reconfigure(profiles, now);
@@ -109,11 +112,11 @@ impl Lacs {
             entry.profile = Some(Arc::new(profile));
             self.entries.push(entry);
         }
-        old.retain(|entry| entry.tunnels > 0);
         for entry in &mut old {
             entry.profile = None;
         }
         self.entries.extend(old);
+        self.forget_unused();
     }
 
     /// The entry that a LAC falls under: the first whose prefixes and glob match.
@@ -161,13 +164,35 @@ impl Lacs {
 
     /// The entry of this name, in the manifest or not.
     pub(crate) fn entry(&mut self, name: &str) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| *entry.name == *name)
+        self.entries.get_mut(*self.places.get(name)?)
     }
 
-    /// Forgets an entry that is gone from the manifest with its last tunnel.
-    pub(crate) fn forget_unused(&mut self) {
-        self.entries
-            .retain(|entry| entry.profile.is_some() || entry.tunnels > 0);
+    /// A tunnel of the entry is gone.
+    pub(crate) fn release_tunnel(&mut self, name: &str) {
+        self.release(name, |entry| &mut entry.tunnels);
+    }
+
+    /// A call of the entry is gone.
+    pub(crate) fn release_session(&mut self, name: &str) {
+        self.release(name, |entry| &mut entry.sessions);
+    }
+
+    fn release(&mut self, name: &str, count: impl FnOnce(&mut Entry) -> &mut u32) {
+        let Some(entry) = self.entry(name) else {
+            return;
+        };
+        let count = count(entry);
+        *count = count.saturating_sub(1);
+        if entry.is_unused() {
+            self.forget_unused();
+        }
+    }
+
+    /// Forgets the entries that are gone from the manifest and have nothing left.
+    fn forget_unused(&mut self) {
+        self.entries.retain(|entry| !entry.is_unused());
+        let names = self.entries.iter().map(|entry| Arc::clone(&entry.name));
+        self.places = names.zip(0..).collect();
     }
 
     /// Remembers that a LAC was turned away.
@@ -235,6 +260,11 @@ impl Entry {
             refusals: 0,
             bucket: Bucket::full(now),
         }
+    }
+
+    /// Whether it is gone from the manifest and nothing of it lives.
+    const fn is_unused(&self) -> bool {
+        self.profile.is_none() && self.tunnels == 0 && self.sessions == 0
     }
 
     /// Whether one more tunnel may come up.
