@@ -3,7 +3,7 @@
 //! The manifest reader has validated everything. What a reload cannot change in a running process is named by [`Setup::needs_restart`].
 
 use core::fmt;
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::num::NonZero;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -127,12 +127,29 @@ fn host_plan(manifest: &Manifest, first_gateway: Ipv4Addr) -> Plan {
     Plan {
         gateways: spec.pools.iter().map(|pool| pool.local_address).collect(),
         subscribers,
+        excluded: excluded(spec).collect(),
         core_interface: spec.core.interface.clone(),
         isolation: match spec.core.isolation {
             cluster::Isolation::Nodeless => host::Isolation::Nodeless,
             cluster::Isolation::Open => host::Isolation::Open,
         },
     }
+}
+
+/// What no pool gives out: what the manifest excludes, and the service addresses.
+fn excluded(spec: &LnsClusterSpec) -> impl Iterator<Item = Ipv4Net> {
+    let prefixes = spec.pools.iter().flat_map(|pool| &pool.prefixes);
+    let service = spec
+        .service
+        .addresses
+        .iter()
+        .filter_map(|address| match address {
+            IpAddr::V4(address) => Some(Ipv4Net::from(*address)),
+            IpAddr::V6(_) => None,
+        });
+    prefixes
+        .flat_map(|prefix| prefix.exclude.iter().copied())
+        .chain(service)
 }
 
 fn node_config(manifest: &Manifest) -> Result<node::Config, NoHostName> {
@@ -143,7 +160,7 @@ fn node_config(manifest: &Manifest) -> Result<node::Config, NoHostName> {
         lacs: spec.lacs.iter().map(|entry| lac(entry, manifest)).collect(),
         ppp: ppp(&spec.ppp),
         subscribers: subscribers(manifest),
-        pools: spec.pools.iter().map(pool).collect(),
+        pools: spec.pools.iter().map(|entry| pool(entry, spec)).collect(),
         max_sessions: lns_node::limits::MAX_SESSIONS,
     })
 }
@@ -247,7 +264,7 @@ fn duplicates(duplicates: &cluster::Duplicates) -> node::Duplicates {
     }
 }
 
-fn pool(pool: &cluster::Pool) -> node::Pool {
+fn pool(pool: &cluster::Pool, spec: &LnsClusterSpec) -> node::Pool {
     let prefix = |prefix: &cluster::PoolPrefix| node::PoolPrefix {
         net: prefix.cidr.trunc(),
         allocation: match prefix.allocation {
@@ -260,11 +277,7 @@ fn pool(pool: &cluster::Pool) -> node::Pool {
         local_address: pool.local_address,
         addresses: node::PoolConfig {
             prefixes: pool.prefixes.iter().map(prefix).collect(),
-            excluded: pool
-                .prefixes
-                .iter()
-                .flat_map(|prefix| prefix.exclude.iter().copied())
-                .collect(),
+            excluded: excluded(spec).collect(),
             reuse_delay: seconds(pool.reuse_delay_seconds),
         },
     }

@@ -190,7 +190,11 @@ fn pools_reach_node_and_workers() {
         allocations,
         [node::Allocation::Enabled, node::Allocation::Disabled]
     );
-    assert_eq!(pool.addresses.excluded, ["100.64.0.0/28".parse().unwrap()]);
+    // What is excluded, and the service address: it is the machine's own.
+    assert_eq!(
+        pool.addresses.excluded,
+        ["100.64.0.0/28", "192.0.2.1/32"].map(|text| text.parse().unwrap())
+    );
     assert_eq!(pool.addresses.reuse_delay, Duration::from_secs(5));
     assert_eq!(
         pools,

@@ -301,6 +301,7 @@ mod tests {
                 .iter()
                 .map(|text| (text.parse().unwrap(), gateway))
                 .collect::<BTreeMap<_, _>>(),
+            excluded: BTreeSet::new(),
             core_interface: None,
             isolation: Isolation::Nodeless,
         }

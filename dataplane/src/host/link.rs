@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::TryStreamExt as _;
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::address::AddressMessage;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{
-    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
 use tokio::task::JoinHandle;
@@ -74,6 +74,83 @@ impl Links {
         )
     }
 
+    /// Whether all that `plan` routes to subscribers is free: it takes no address and no route from
+    /// another interface.
+    pub(super) async fn check(&self, plan: &Plan) -> Result<(), HostError> {
+        let gateways = plan.gateways.iter().copied().map(Ipv4Net::from);
+        let wanted: Vec<Ipv4Net> = plan.subscribers.keys().copied().chain(gateways).collect();
+        let given = |address: &Ipv4Addr| {
+            let mut excluded = plan.excluded.iter();
+            !excluded.any(|excluded| excluded.contains(address))
+        };
+        let addresses = self.addresses().await?.into_iter();
+        for (address, index) in addresses.filter(|(address, _)| given(address)) {
+            let Some(wanted) = wanted.iter().find(|prefix| prefix.contains(&address)) else {
+                continue;
+            };
+            return self
+                .taken(*wanted, &format!("the address {address}"), index)
+                .await;
+        }
+        for (prefix, index) in self.main_routes().await? {
+            if plan.subscribers.contains_key(&prefix) {
+                return self
+                    .taken(prefix, &format!("the route to {prefix}"), index)
+                    .await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn taken(&self, wanted: Ipv4Net, what: &str, index: u32) -> Result<(), HostError> {
+        let name = name_of(&self.handle, index).await?;
+        let by = format!(
+            "{what} of {}",
+            name.as_deref().unwrap_or("another interface")
+        );
+        Err(HostError::Taken { wanted, by })
+    }
+
+    /// The IPv4 addresses of the other interfaces.
+    async fn addresses(&self) -> Result<Vec<(Ipv4Addr, u32)>, HostError> {
+        let mut answers = self.handle.address().get().execute();
+        let mut found = Vec::new();
+        while let Some(message) = answers
+            .try_next()
+            .await
+            .map_err(|error| refused("read the addresses", &error))?
+        {
+            let index = message.header.index;
+            let addresses = message.attributes.iter().filter_map(|attribute| {
+                if let AddressAttribute::Local(IpAddr::V4(address)) = attribute {
+                    Some((*address, index))
+                } else {
+                    None
+                }
+            });
+            found.extend(addresses.filter(|(_, index)| *index != self.index));
+        }
+        Ok(found)
+    }
+
+    /// The IPv4 routes of the main table that lead to other interfaces.
+    async fn main_routes(&self) -> Result<Vec<(Ipv4Net, u32)>, HostError> {
+        let mut answers = self
+            .handle
+            .route()
+            .get(RouteMessageBuilder::<Ipv4Addr>::new().build())
+            .execute();
+        let mut found = Vec::new();
+        while let Some(route) = answers
+            .try_next()
+            .await
+            .map_err(|error| refused("read the routes", &error))?
+        {
+            found.extend(main_route(&route).filter(|(_, index)| *index != self.index));
+        }
+        Ok(found)
+    }
+
     /// Makes addresses and routes those of `plan`. Addresses come before the routes that name them
     /// as a source, and go after them.
     pub(super) async fn set(&mut self, plan: &Plan) -> Result<(), HostError> {
@@ -90,12 +167,15 @@ impl Links {
             self.gateways.insert(*address);
         }
         for (prefix, source) in &plan.subscribers {
-            if self.routes.get(prefix) != Some(source) {
-                let request = self
-                    .handle
-                    .route()
-                    .add(self.route(*prefix, *source))
-                    .replace();
+            let ours = self.routes.get(prefix);
+            if ours != Some(source) {
+                let request = self.handle.route().add(self.route(*prefix, *source));
+                // Only a route of our own is ever replaced.
+                let request = if ours.is_some() {
+                    request.replace()
+                } else {
+                    request
+                };
                 done(
                     &format!("add the route to {prefix}"),
                     request.execute().await,
@@ -199,6 +279,29 @@ fn default_route(route: &RouteMessage) -> Option<(u32, u32)> {
         }
     })?;
     Some((metric.unwrap_or(0), index))
+}
+
+/// Destination and interface of a route of the main table.
+fn main_route(route: &RouteMessage) -> Option<(Ipv4Net, u32)> {
+    if route.header.table != RouteHeader::RT_TABLE_MAIN {
+        return None;
+    }
+    let destination = route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Destination(RouteAddress::Inet(address)) = attribute {
+            Some(*address)
+        } else {
+            None
+        }
+    })?;
+    let index = route.attributes.iter().find_map(|attribute| {
+        if let RouteAttribute::Oif(index) = attribute {
+            Some(*index)
+        } else {
+            None
+        }
+    })?;
+    let prefix = Ipv4Net::new(destination, route.header.destination_prefix_length).ok()?;
+    Some((prefix, index))
 }
 
 /// The interface's index; `None`: there is none of that name.

@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) gateways: BTreeSet<Ipv4Addr>,
     /// What is routed to the subscribers' interface, and the source that the node itself uses there.
     pub(crate) subscribers: BTreeMap<Ipv4Net, Ipv4Addr>,
+    /// What of it is never given to a subscriber: the machine may have these itself.
+    pub(crate) excluded: BTreeSet<Ipv4Net>,
     /// The interface of the core; `None`: the one of the default route.
     pub(crate) core_interface: Option<String>,
     /// What subscribers reach.
@@ -71,6 +73,13 @@ pub(crate) enum HostError {
     NoInterface(String),
     /// Nothing says which interface leads to the core.
     NoDefaultRoute,
+    /// What is to lead to subscribers is the machine's already.
+    Taken {
+        /// What the manifest wants for subscribers.
+        wanted: Ipv4Net,
+        /// What has it: "the address 192.0.2.1 of eth0".
+        by: String,
+    },
     /// A sysctl could not be written.
     Sysctl {
         /// Its file.
@@ -94,6 +103,11 @@ impl fmt::Display for HostError {
             ),
             Self::NoDefaultRoute => f.write_str(
                 "no interface leads to the core: set spec.core.interface, or add a default route",
+            ),
+            Self::Taken { wanted, by } => write!(
+                f,
+                "{wanted} of the pools or users belongs to {by} already, which would be cut off: \
+                 choose other addresses for subscribers, or remove it"
             ),
             Self::Sysctl { path, source } => write!(
                 f,
@@ -139,6 +153,7 @@ impl Host {
             .links
             .core_interface(plan.core_interface.as_deref())
             .await?;
+        self.links.check(&plan).await?;
         // The rules stand before the first packet can come in.
         match plan.isolation {
             Isolation::Nodeless => isolation::install(&plan, &core).await?,
@@ -172,6 +187,7 @@ mod tests {
         Plan {
             gateways: BTreeSet::from([gateway.into()]),
             subscribers: BTreeMap::from([(prefix.parse().unwrap(), gateway.into())]),
+            excluded: BTreeSet::new(),
             core_interface: None,
             isolation: Isolation::Nodeless,
         }

@@ -51,6 +51,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: no_address,
     },
     Scenario {
+        name: "start-address-taken",
+        says: "a pool over the machine's own network: one clear line, exit 1, no route touched",
+        run: address_taken,
+    },
+    Scenario {
         name: "start-no-privilege",
         says: "without privilege: one clear line, exit 1",
         run: no_privilege,
@@ -234,6 +239,28 @@ fn no_address() -> Result<String> {
         .lns
         .ip(&[&format!("address del {}/32 dev lo", net::VIP)])?;
     refused(&topology, &Manifest::default(), &net::VIP.to_string())
+}
+
+fn address_taken() -> Result<String> {
+    let topology = topology()?;
+    let before = topology.lns.footprint()?;
+    let over_the_core = Manifest {
+        pools: vec![("default", "100.64.0.1", "203.0.113.0/24")],
+        ..Manifest::default()
+    };
+    let line = refused(
+        &topology,
+        &over_the_core,
+        "the address 203.0.113.1 of core0",
+    )?;
+    let after = topology.lns.footprint()?;
+    let lost: Vec<_> = before
+        .lines()
+        .filter(|line| !after.lines().any(|left| left == *line))
+        .collect();
+    expect(lost.is_empty(), format!("lost: {}", lost.join("; ")))?;
+    nothing_left(&topology, &before)?;
+    Ok(line)
 }
 
 /// A folder with the manifest that everybody may use.
