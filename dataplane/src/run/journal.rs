@@ -10,6 +10,7 @@ use core::time::Duration;
 use lns_node::{Event, SessionEnd};
 use lns_tables::path::Counters;
 use lns_tables::time::Instant;
+use tracing::field::display;
 use tracing::{info, warn};
 
 /// Lines of one limited kind per second.
@@ -34,7 +35,7 @@ impl Journal {
                 host_name,
             } => {
                 if let Some(suppressed) = self.tunnels.admit(now) {
-                    info!(%tunnel, lac = %lac, %remote, host_name = %host_name.escape_debug(), suppressed, "tunnel up");
+                    info!(%tunnel, lac = %lac, %remote, host_name = %host_name.escape_debug(), suppressed = left_out(suppressed), "tunnel up");
                 }
             }
             Event::TunnelDown {
@@ -45,8 +46,12 @@ impl Journal {
                 message,
             } => {
                 if let Some(suppressed) = self.tunnels.admit(now) {
-                    let message = message.as_deref().unwrap_or_default().escape_debug();
-                    info!(%tunnel, lac = %lac, %remote, reason, %message, suppressed, "tunnel down");
+                    // `message` is the name of the line itself.
+                    let peer_message = message
+                        .as_deref()
+                        .filter(|text| !text.is_empty())
+                        .map(|text| display(text.escape_debug()));
+                    info!(%tunnel, lac = %lac, %remote, reason, peer_message, suppressed = left_out(suppressed), "tunnel down");
                 }
             }
             Event::LacRefused {
@@ -55,7 +60,7 @@ impl Journal {
                 reason,
             } => {
                 if let Some(suppressed) = self.refused.admit(now) {
-                    warn!(%remote, host_name = %host_name.escape_debug(), reason, suppressed, "LAC refused");
+                    warn!(%remote, host_name = %host_name.escape_debug(), reason, suppressed = left_out(suppressed), "LAC refused");
                 }
             }
             Event::SessionUp {
@@ -68,7 +73,7 @@ impl Journal {
                 ..
             } => {
                 let id = format_args!("{tunnel}.{session}");
-                let address = address.map(tracing::field::display);
+                let address = address.map(display);
                 info!(%id, lac = %lac, user = %user.escape_ascii(), address, setup_ms = millis(*setup), "session up");
             }
             Event::SessionDown(end) => self.session_down(end, counters.unwrap_or_default(), now),
@@ -85,7 +90,7 @@ impl Journal {
             .escape_debug();
         let (lac, reason) = (&*end.lac, end.reason);
         if let Some(up) = end.up {
-            let address = end.address.map(tracing::field::display);
+            let address = end.address.map(display);
             let Counters { up: from, down: to } = counters;
             info!(
                 %id, lac, %user, address, %calling_number, reason, seconds = up.as_secs(),
@@ -94,9 +99,14 @@ impl Journal {
                 dropped = from.dropped + to.dropped, "session down"
             );
         } else if let Some(suppressed) = self.failures.admit(now) {
-            warn!(%id, lac, %user, %calling_number, stage = end.stage.label(), reason, suppressed, "call failed");
+            warn!(%id, lac, %user, %calling_number, stage = end.stage.label(), reason, suppressed = left_out(suppressed), "call failed");
         }
     }
+}
+
+/// Lines left out before this one; no field when there were none.
+fn left_out(suppressed: u64) -> Option<u64> {
+    (suppressed != 0).then_some(suppressed)
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -128,7 +138,75 @@ impl Throttle {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use lns_wire::id::TunnelId;
+
     use super::*;
+
+    /// What collectors read.
+    #[derive(Clone, Debug, Default)]
+    struct Collected(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Collected {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(octets)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The JSON lines of these events, told in the same second.
+    fn lines(events: &[Event]) -> Vec<String> {
+        let collected = Collected::default();
+        let writer = collected.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .json()
+            .flatten_event(true)
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let mut journal = Journal::default();
+            for event in events {
+                journal.write(event, None, Instant::from_millis(5_000));
+            }
+        });
+        let text = String::from_utf8(collected.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    fn tunnel_down(message: Option<&str>) -> Event {
+        Event::TunnelDown {
+            tunnel: TunnelId(7),
+            lac: "wholesale-a".into(),
+            remote: "192.0.2.1:1701".parse().unwrap(),
+            reason: "stopped",
+            message: message.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn what_the_lac_said_has_a_key_of_its_own() {
+        let lines = lines(&[tunnel_down(Some("going\nhome"))]);
+        let line = lines.first().unwrap();
+        assert_eq!(line.matches("\"message\":").count(), 1, "{line}");
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["message"], "tunnel down");
+        assert_eq!(line["peer_message"], "going\\nhome");
+    }
+
+    #[test]
+    fn a_field_without_anything_to_say_is_absent() {
+        let lines = lines(&[tunnel_down(None), tunnel_down(Some(""))]);
+        assert_eq!(lines.len(), 2);
+        for line in lines {
+            assert!(!line.contains("peer_message"), "{line}");
+            assert!(!line.contains("suppressed"), "{line}");
+        }
+    }
 
     #[test]
     fn a_flood_is_ten_lines_per_second_and_the_next_says_how_many_were_left_out() {
