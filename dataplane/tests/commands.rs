@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 
 use assert_cmd::Command;
 use tempfile::TempDir;
@@ -181,6 +183,54 @@ fn a_command_without_a_running_lnsd_says_what_to_do() {
         stderr(lnsd(&["status"]).args(["--state", state]), 1),
         expected
     );
+}
+
+/// Serves one question at the admin socket of `state` with this answer.
+fn answer_once(state: &Path, status: &str, body: &str) -> JoinHandle<String> {
+    let listener = UnixListener::bind(state.join("admin.sock")).unwrap();
+    let answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut question = vec![0; 4_096];
+        let length = stream.read(&mut question).unwrap();
+        stream.write_all(answer.as_bytes()).unwrap();
+        question.truncate(length);
+        String::from_utf8(question).unwrap()
+    })
+}
+
+#[test]
+fn a_closed_tunnel_is_said_to_be_closed_whatever_sessions_it_had() {
+    for sessions in [0, 5] {
+        let folder = tempfile::tempdir().unwrap();
+        let body = format!(r#"{{"disconnected":{sessions},"next":null}}"#);
+        let asked = answer_once(folder.path(), "200 OK", &body);
+        lnsd(&["disconnect", "--tunnel", "4711"])
+            .args(["--state", folder.path().to_str().unwrap()])
+            .assert()
+            .success()
+            .stdout("tunnel 4711 closed\n")
+            .stderr("");
+        let asked = asked.join().unwrap();
+        assert!(asked.starts_with("POST /v1/disconnect "), "{asked}");
+    }
+}
+
+#[test]
+fn a_tunnel_that_does_not_exist_cannot_be_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = r#"{"error":"there is no tunnel 4711"}"#;
+    let asked = answer_once(folder.path(), "404 Not Found", body);
+    let said = stderr(
+        lnsd(&["disconnect", "--tunnel", "4711"])
+            .args(["--state", folder.path().to_str().unwrap()]),
+        1,
+    );
+    assert_eq!(said, "lnsd: there is no tunnel 4711\n");
+    asked.join().unwrap();
 }
 
 #[test]

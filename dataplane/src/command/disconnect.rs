@@ -42,7 +42,12 @@ pub(crate) fn disconnect(arguments: &DisconnectArguments) -> Result<(), Failure>
         }
         sleep(pace.interval.saturating_sub(begun.elapsed()));
     }
-    if ended == 0 && target.tunnel.is_none() {
+    if let Some(tunnel) = target.tunnel {
+        // One that does not exist was an error above.
+        println!("tunnel {tunnel} closed");
+        return Ok(());
+    }
+    if ended == 0 {
         return Err(Failure::Failed(
             "no session matches: `lnsd sessions` shows who is there".to_owned(),
         ));

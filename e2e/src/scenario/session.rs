@@ -366,7 +366,11 @@ fn disconnect_tunnel() -> Result<String> {
     let tunnels = lnsd.rows("tunnels", &["tunnels"])?;
     let id = tunnels.first().and_then(|tunnel| tunnel["id"].as_u64());
     let id = id.context("no tunnel")?.to_string();
-    lnsd.table(&["disconnect", "--tunnel", &id])?;
+    let said = lnsd.table(&["disconnect", "--tunnel", &id])?;
+    expect(
+        said == format!("tunnel {id} closed\n"),
+        format!("it says {said:?}"),
+    )?;
     lac.wait(Duration::from_secs(5), "its five sessions end", |shared| {
         shared.count(|stage| *stage == Stage::Up) == 5
     })?;
@@ -374,6 +378,11 @@ fn disconnect_tunnel() -> Result<String> {
     expect(
         matches!(&ends[..], [end] if end.starts_with("StopCCN")),
         format!("tunnels ended: {ends:?}"),
+    )?;
+    let again = lnsd.command(&["disconnect", "--tunnel", &id])?;
+    expect(
+        again.status.code() == Some(1),
+        format!("a tunnel that is gone gives {}", again.status),
     )?;
     lac.close()?;
     Ok(format!("{ends:?}"))
