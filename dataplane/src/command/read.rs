@@ -35,20 +35,14 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
         )
     };
     let overdue = count(status, &["overdue"]);
-    vec![
+    let mut shown = vec![
         ("State", at(status, &["phase"])),
         ("Host name", at(status, &["hostName"])),
         ("Version", at(status, &["version"])),
         ("Up for", age(count(status, &["uptimeSeconds"]))),
-        (
-            "Manifest",
-            format!(
-                "{}, in force for {}",
-                at(status, &["manifest", "path"]),
-                since(count(status, &["manifest", "loadedAt"]))
-            ),
-        ),
-        ("  REFUSED", at(status, &["manifest", "error"])),
+    ];
+    shown.extend(manifest_facts(status));
+    shown.extend([
         (
             "Tunnels",
             format!(
@@ -83,7 +77,29 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
                 format!("{overdue} (a bug in lnsd: please report it)")
             },
         ),
-    ]
+    ]);
+    shown
+}
+
+fn manifest_facts(status: &Value) -> Vec<(&'static str, String)> {
+    let mut shown = vec![
+        (
+            "Manifest",
+            format!(
+                "{}, in force for {}",
+                at(status, &["manifest", "path"]),
+                since(count(status, &["manifest", "loadedAt"]))
+            ),
+        ),
+        ("  REFUSED", at(status, &["manifest", "error"])),
+    ];
+    let warnings = rows(&status["manifest"], "warnings");
+    shown.extend(
+        warnings
+            .iter()
+            .map(|warning| ("  Warning", at(warning, &[]))),
+    );
+    shown
 }
 
 /// `lnsd lacs`
@@ -343,6 +359,22 @@ mod tests {
             "{shown}"
         );
         assert!(!shown.contains("OVERDUE"), "{shown}");
+    }
+
+    #[test]
+    fn each_warning_in_force_has_a_row_in_the_status() {
+        let warnings = ["spec.pools[0]: small", "spec.lacs[1]: no secret"];
+        let status =
+            json!({ "manifest": { "path": "cluster.yaml", "error": null, "warnings": warnings } });
+        let shown = facts(&status_facts(&status));
+        let rows: Vec<&str> = shown
+            .lines()
+            .filter_map(|line| line.strip_prefix("  Warning"))
+            .map(str::trim_start)
+            .collect();
+        assert_eq!(rows, warnings, "{shown}");
+        let shown = facts(&status_facts(&json!({ "manifest": { "warnings": [] } })));
+        assert!(!shown.contains("Warning"), "{shown}");
     }
 
     #[test]
