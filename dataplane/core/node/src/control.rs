@@ -14,8 +14,8 @@ use lns_tables::path::{PathUpdate, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerTunnelId, TunnelId};
 use lns_wire::l2tp::{
-    Avps, ControlHeader, Message, MessageType, Packet, ParseError, Sccrq, StopCcn, assigned_tunnel,
-    kind,
+    Avps, ControlHeader, Message, MessageType, Packet, ParseError, Sccrq, StopCcn, StopCcnResult,
+    assigned_tunnel, kind,
 };
 
 use crate::event::Event;
@@ -325,7 +325,7 @@ impl Node {
                     self.invalid_call(tunnel, session, error, now);
                 }
                 TunnelEvent::Closed { reason, retry_with } => {
-                    self.tunnel_closed(tunnel, &reason, retry_with);
+                    self.tunnel_closed(tunnel, &reason, retry_with, now);
                 }
             }
         }
@@ -389,6 +389,7 @@ impl Node {
         tunnel: TunnelId,
         reason: &CloseReason,
         retry_with: Option<SecretChoice>,
+        now: Instant,
     ) {
         let Some(link) = self.tunnels.get_mut(tunnel) else {
             return;
@@ -415,11 +416,25 @@ impl Node {
             reason: reason.label(),
             message,
         };
+        let refused = unproven(reason).filter(|_| link.up_at.is_none());
+        let refused =
+            refused.map(|reason| (reason, link.remote, printable(link.machine.peer_name())));
         let count = match link.up_at {
             Some(_) => &mut self.tunnels.up,
             None => &mut self.tunnels.opening,
         };
         *count = count.saturating_sub(1);
+        if let Some((reason, remote, host_name)) = refused {
+            if let Some(entry) = self.lacs.entry(&key.0) {
+                entry.note_refusal();
+            }
+            self.lacs.note_refused(remote, &host_name, reason, now);
+            self.event(Event::LacRefused {
+                remote,
+                host_name: host_name.into(),
+                reason,
+            });
+        }
         // What only lingers to acknowledge takes no place from a LAC that comes back.
         self.lacs.release_tunnel(&key.0);
         if let Some(choice) = retry_with {
@@ -517,6 +532,21 @@ impl Node {
         if link.report_asked {
             self.tunnel_due(tunnel, now);
         }
+    }
+}
+
+/// How tunnel authentication failed, in words that tell the two sides apart.
+const fn unproven(reason: &CloseReason) -> Option<&'static str> {
+    match reason {
+        CloseReason::Local(StopReason::NotAuthorized) => Some("wrong_secret"),
+        CloseReason::Peer { result, .. } if result.0 == StopCcnResult::NOT_AUTHORIZED.0 => {
+            Some("secret_refused_by_lac")
+        }
+        CloseReason::Local(_)
+        | CloseReason::Peer { .. }
+        | CloseReason::NoAnswer
+        | CloseReason::TieLost
+        | CloseReason::PeerRestarted => None,
     }
 }
 

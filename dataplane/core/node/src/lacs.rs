@@ -317,8 +317,13 @@ impl Entry {
 
     fn note<T>(&mut self, admitted: &Result<T, Denial>) {
         if admitted.is_err() {
-            self.refusals = self.refusals.saturating_add(1);
+            self.note_refusal();
         }
+    }
+
+    /// Something of this entry was turned away.
+    pub(crate) const fn note_refusal(&mut self) {
+        self.refusals = self.refusals.saturating_add(1);
     }
 
     fn view(&self) -> view::Lac {

@@ -141,7 +141,14 @@ fn a_wrong_tunnel_secret_is_refused_with_result_4_and_costs_nothing() {
             (status.tunnels, status.tunnels_opening, status.sessions),
             (0, 0, 0)
         );
-        assert_eq!(world.node.lacs()[0].tunnels, 0);
+        let lac = &world.node.lacs()[0];
+        assert_eq!((lac.tunnels, lac.refusals), (0, 1));
+        let refused = world.node.refused_lacs(world.now);
+        let reasons: Vec<_> = refused.iter().map(|lac| lac.reason).collect();
+        assert!(matches!(
+            reasons[..],
+            ["wrong_secret" | "secret_refused_by_lac"]
+        ));
     }
 }
 
