@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::cli::VERSION;
 use crate::run::control::Control;
+use crate::run::situation::ManifestState;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -52,12 +53,14 @@ pub(super) fn encode(
     snapshot: &Snapshot,
     workers: &lns_datapath::Stats,
     uptime_seconds: u64,
+    manifest: &ManifestState,
 ) -> Result<String, fmt::Error> {
     let mut page = Page(Registry::with_prefix("lns"));
     sessions(&mut page, snapshot);
     capacity(&mut page, snapshot);
     traffic(&mut page, snapshot, workers);
     outcomes(&mut page, snapshot);
+    reloads(&mut page, manifest);
     page.gauges(
         "build_info",
         "The program, by version",
@@ -238,6 +241,22 @@ fn outcomes(page: &mut Page, snapshot: &Snapshot) {
     );
 }
 
+fn reloads(page: &mut Page, manifest: &ManifestState) {
+    page.gauge(
+        "manifest_refused",
+        "1: the manifest on disk is refused and an older one is in force",
+        manifest.error.is_some().into(),
+    );
+    page.counters(
+        "reloads",
+        "Changed manifests, by whether they were taken over",
+        [
+            (one("result", "applied"), manifest.reloads),
+            (one("result", "refused"), manifest.refusals),
+        ],
+    );
+}
+
 fn by_reason(counts: &BTreeMap<&'static str, u64>) -> impl Iterator<Item = (Labels, u64)> {
     counts
         .iter()
@@ -304,6 +323,7 @@ mod tests {
     use lns_node::Stage;
 
     use super::*;
+    use crate::run::situation::Situation;
 
     fn snapshot() -> Snapshot {
         let setups = Histogram::new([0.1, 1.0]);
@@ -347,9 +367,32 @@ mod tests {
         }
     }
 
+    fn scrape(situation: &Situation) -> String {
+        let workers = lns_datapath::Stats::default();
+        encode(&snapshot(), &workers, 60, &situation.manifest()).unwrap()
+    }
+
+    #[test]
+    fn a_refused_manifest_raises_the_gauge_until_it_is_put_right() {
+        let situation = Situation::new("cluster.yaml".into(), Vec::new());
+        situation.taken_over(Vec::new());
+        situation.refused("bad".to_owned());
+        situation.refused("still bad".to_owned());
+        let text = scrape(&situation);
+        for line in [
+            "lns_manifest_refused 1\n",
+            "lns_reloads_total{result=\"applied\"} 1\n",
+            "lns_reloads_total{result=\"refused\"} 2\n",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert!(situation.unchanged());
+        assert!(scrape(&situation).contains("lns_manifest_refused 0\n"));
+    }
+
     #[test]
     fn a_scrape_has_the_names_that_dashboards_use() {
-        let text = encode(&snapshot(), &lns_datapath::Stats::default(), 60).unwrap();
+        let text = scrape(&Situation::new("cluster.yaml".into(), Vec::new()));
         for line in [
             r#"lns_sessions{state="up"} 5"#,
             r#"lns_tunnels{lac="wholesale \"a\""} 2"#,
@@ -365,6 +408,9 @@ mod tests {
             r#"lns_session_setup_seconds_bucket{le="0.1"} 1"#,
             "lns_overdue_total 0",
             r#"lns_refused_lacs_total{reason="no_match"} 4"#,
+            "lns_manifest_refused 0",
+            r#"lns_reloads_total{result="applied"} 0"#,
+            r#"lns_reloads_total{result="refused"} 0"#,
         ] {
             assert!(
                 text.lines().any(|found| found == line),

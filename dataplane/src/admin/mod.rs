@@ -177,6 +177,7 @@ async fn metrics(State(admin): State<Admin>) -> Result<Response, Refusal> {
         &snapshot,
         &(admin.stats)(),
         admin.situation.uptime_seconds(),
+        &admin.situation.manifest(),
     )
     .map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok((

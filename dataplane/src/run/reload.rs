@@ -119,8 +119,11 @@ impl Reloader {
     }
 
     fn unchanged(&self, change: Change) {
-        self.situation.unchanged();
+        let put_right = self.situation.unchanged();
         match change {
+            Change::File | Change::Signal if put_right => {
+                info!(manifest = %self.path.display(), "the manifest is right again: it says what is in force");
+            }
             Change::Signal => {
                 info!(manifest = %self.path.display(), "SIGHUP: the manifest has not changed");
             }

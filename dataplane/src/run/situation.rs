@@ -31,6 +31,8 @@ pub(crate) struct ManifestState {
     pub(crate) loaded_at: u64,
     /// How often one was taken over since the start.
     pub(crate) reloads: u64,
+    /// How often one was refused since the start.
+    pub(crate) refusals: u64,
     /// Why the newest one was refused; `None`: the newest one is in force.
     pub(crate) error: Option<String>,
     /// What is allowed and yet likely to be wrong in the one in force.
@@ -52,6 +54,7 @@ impl Situation {
             path,
             loaded_at: unix_seconds(),
             reloads: 0,
+            refusals: 0,
             error: None,
             warnings,
         };
@@ -95,14 +98,16 @@ impl Situation {
         manifest.warnings = warnings;
     }
 
-    /// The newest manifest is the one in force, after all.
-    pub(crate) fn unchanged(&self) {
-        self.lock().error = None;
+    /// The newest manifest says what the one in force says: whether one in between was refused.
+    pub(crate) fn unchanged(&self) -> bool {
+        self.lock().error.take().is_some()
     }
 
     /// A newer manifest was refused.
     pub(crate) fn refused(&self, error: String) {
-        self.lock().error = Some(error);
+        let mut manifest = self.lock();
+        manifest.refusals += 1;
+        manifest.error = Some(error);
     }
 
     fn lock(&self) -> MutexGuard<'_, ManifestState> {
@@ -141,6 +146,21 @@ mod tests {
         assert_eq!(
             (manifest.error, manifest.reloads, manifest.warnings.len()),
             (None, 1, 1)
+        );
+    }
+
+    #[test]
+    fn a_refused_manifest_is_put_right_once_and_stays_counted() {
+        let situation = Situation::new("cluster.yaml".into(), Vec::new());
+        assert!(!situation.unchanged(), "nothing was refused");
+        situation.refused("bad".to_owned());
+        situation.refused("still bad".to_owned());
+        assert!(situation.unchanged());
+        assert!(!situation.unchanged());
+        let manifest = situation.manifest();
+        assert_eq!(
+            (manifest.error, manifest.reloads, manifest.refusals),
+            (None, 0, 2)
         );
     }
 }
