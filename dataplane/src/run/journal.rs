@@ -137,7 +137,7 @@ impl Throttle {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
@@ -159,8 +159,8 @@ mod tests {
         }
     }
 
-    /// The JSON lines of these events, told in the same second.
-    fn lines(events: &[Event]) -> Vec<String> {
+    /// The JSON lines that `what` logs.
+    pub(in super::super) fn logged(what: impl FnOnce()) -> Vec<String> {
         let collected = Collected::default();
         let writer = collected.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -168,14 +168,19 @@ mod tests {
             .json()
             .flatten_event(true)
             .finish();
-        tracing::subscriber::with_default(subscriber, || {
+        tracing::subscriber::with_default(subscriber, what);
+        let text = String::from_utf8(collected.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(ToOwned::to_owned).collect()
+    }
+
+    /// The lines of these events, told in the same second.
+    fn lines(events: &[Event]) -> Vec<String> {
+        logged(|| {
             let mut journal = Journal::default();
             for event in events {
                 journal.write(event, None, Instant::from_millis(5_000));
             }
-        });
-        let text = String::from_utf8(collected.0.lock().unwrap().clone()).unwrap();
-        text.lines().map(ToOwned::to_owned).collect()
+        })
     }
 
     fn tunnel_down(message: Option<&str>) -> Event {

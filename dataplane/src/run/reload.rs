@@ -101,18 +101,8 @@ impl Reloader {
             Ok(Ok(manifest)) if manifest == self.manifest => self.unchanged(change),
             Ok(Ok(manifest)) => self.take_over(manifest).await,
             Ok(Err(problems)) => {
-                for problem in &problems {
-                    error!("{problem}");
-                }
-                let first = problems
-                    .first()
-                    .map(ToString::to_string)
-                    .unwrap_or_default();
-                self.refuse(if problems.len() > 1 {
-                    format!("{first} (and {} more)", problems.len() - 1)
-                } else {
-                    first
-                });
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                refuse(&self.path, &self.situation, &problems);
             }
             Err(failed) => self.refuse(format!("the manifest could not be read: {failed}")),
         }
@@ -134,8 +124,7 @@ impl Reloader {
     }
 
     fn refuse(&self, why: String) {
-        error!(manifest = %self.path.display(), "the changed manifest is refused, the old one stays in force: {why}");
-        self.situation.refused(why);
+        refuse(&self.path, &self.situation, &[why]);
     }
 
     async fn take_over(&mut self, manifest: Manifest) {
@@ -232,6 +221,18 @@ impl Reloader {
     }
 }
 
+/// Keeps the old manifest: a line for each problem, and the first of them in the status.
+fn refuse(path: &Path, situation: &Situation, problems: &[String]) {
+    for problem in problems {
+        error!(manifest = %path.display(), "the changed manifest is refused, the old one stays in force: {problem}");
+    }
+    let first = problems.first().cloned().unwrap_or_default();
+    situation.refused(match problems.len().saturating_sub(1) {
+        0 => first,
+        more => format!("{first} (and {more} more)"),
+    });
+}
+
 /// Why a valid manifest was not taken over.
 struct Refused(String);
 
@@ -304,6 +305,7 @@ impl Plan {
 mod tests {
     use std::fs;
 
+    use super::super::journal::tests::logged;
     use super::*;
 
     async fn told(changes: &mut mpsc::Receiver<Change>) -> bool {
@@ -341,6 +343,24 @@ mod tests {
         fs::write(&fresh, "c").unwrap();
         fs::rename(&fresh, &path).unwrap();
         assert!(told(&mut changes).await, "replaced by rename");
+    }
+
+    #[test]
+    fn a_refusal_is_one_line_per_problem_and_the_status_has_the_first() {
+        let situation = Situation::new("cluster.yaml".into(), Vec::new());
+        let path = Path::new("cluster.yaml");
+        for (problems, status) in [
+            (&["no pool"][..], "no pool"),
+            (&["no LAC", "no name", "no core"], "no LAC (and 2 more)"),
+        ] {
+            let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            let lines = logged(|| refuse(path, &situation, &problems));
+            assert_eq!(lines.len(), problems.len(), "{lines:?}");
+            for (line, problem) in lines.iter().zip(&problems) {
+                assert!(line.contains(problem), "{line}");
+            }
+            assert_eq!(situation.manifest().error.as_deref(), Some(status));
+        }
     }
 
     #[tokio::test]
