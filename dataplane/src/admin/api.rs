@@ -11,6 +11,7 @@ use lns_node::view;
 use lns_tables::path::{Counters, DirectionCounters, SlotIndex};
 use lns_wire::id::{SessionId, TunnelId};
 use serde::{Deserialize, Serialize};
+use tracing::field::display;
 use tracing::info;
 
 use super::server::Peer;
@@ -352,17 +353,55 @@ pub(super) async fn disconnect(
     order: Result<Json<DisconnectOrder>, JsonRejection>,
 ) -> Result<Json<Disconnected>, Refusal> {
     let Json(order) = order.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
-    let what = serde_json::to_string(&order).unwrap_or_default();
+    let target = Target::from(&order);
     let done = carry_out(&admin, order).await?;
-    let (uid, pid) = (peer.map(|peer| peer.uid), peer.and_then(|peer| peer.pid));
-    info!(
-        uid,
-        pid,
-        order = what,
-        disconnected = done.disconnected,
-        "disconnect asked for over the admin socket"
-    );
+    target.log(peer, &done);
     Ok(Json(done))
+}
+
+/// Whom an order named, kept for the log.
+#[derive(Debug)]
+struct Target {
+    user: Option<String>,
+    session: Option<String>,
+    tunnel: Option<u16>,
+    pool: Option<String>,
+}
+
+impl From<&DisconnectOrder> for Target {
+    fn from(order: &DisconnectOrder) -> Self {
+        let escaped =
+            |name: &Option<String>| name.as_deref().map(|name| name.escape_debug().to_string());
+        Self {
+            user: escaped(&order.user),
+            session: escaped(&order.session),
+            tunnel: order.tunnel,
+            pool: escaped(&order.pool),
+        }
+    }
+}
+
+impl Target {
+    /// Writes who asked for what. Of the many orders of a slow disconnect, those that ended nothing
+    /// have no line; a tunnel is closed even when it had no session.
+    fn log(&self, peer: Option<Peer>, done: &Disconnected) {
+        if done.disconnected == 0 && self.tunnel.is_none() {
+            return;
+        }
+        let (uid, pid) = (peer.map(|peer| peer.uid), peer.and_then(|peer| peer.pid));
+        let [user, session, pool] =
+            [&self.user, &self.session, &self.pool].map(|name| name.as_ref().map(display));
+        info!(
+            uid,
+            pid,
+            user,
+            session,
+            tunnel = self.tunnel,
+            pool,
+            disconnected = done.disconnected,
+            "disconnect asked for over the admin socket"
+        );
+    }
 }
 
 async fn carry_out(admin: &Admin, order: DisconnectOrder) -> Result<Disconnected, Refusal> {

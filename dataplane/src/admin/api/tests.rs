@@ -1,6 +1,8 @@
 //! The answers against `openapi.json`.
 
 use std::collections::BTreeSet;
+use std::io;
+use std::sync::Mutex;
 
 use lns_node::Stage;
 use serde_json::Value;
@@ -199,4 +201,69 @@ fn no_question_looks_at_more_slots_than_results_are_wanted() {
         [slots(1), slots(1_000), slots(usize::MAX)],
         [1, 1_000, SLOTS_PER_QUESTION]
     );
+}
+
+/// What collectors read.
+#[derive(Clone, Debug, Default)]
+struct Collected(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Collected {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(octets)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the log says of an order that ended so many sessions.
+fn logged(order: &DisconnectOrder, disconnected: u64) -> String {
+    let collected = Collected::default();
+    let writer = collected.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .finish();
+    let peer = Some(Peer {
+        uid: 1000,
+        pid: None,
+    });
+    let done = Disconnected {
+        disconnected,
+        next: None,
+    };
+    tracing::subscriber::with_default(subscriber, || Target::from(order).log(peer, &done));
+    String::from_utf8(collected.0.lock().unwrap().clone()).unwrap()
+}
+
+#[test]
+fn the_log_says_in_plain_fields_who_disconnected_whom() {
+    let pool = DisconnectOrder {
+        pool: Some("default".to_owned()),
+        limit: Some(5),
+        after: Some(7),
+        ..DisconnectOrder::default()
+    };
+    assert_eq!(
+        logged(&pool, 3).trim(),
+        "INFO disconnect asked for over the admin socket uid=1000 pool=default disconnected=3"
+    );
+    assert_eq!(logged(&pool, 0), "", "nothing was ended");
+    let user = DisconnectOrder {
+        user: Some("a\nb".to_owned()),
+        ..DisconnectOrder::default()
+    };
+    assert!(logged(&user, 1).contains(r" user=a\nb disconnected=1"));
+}
+
+#[test]
+fn a_closed_tunnel_is_logged_even_when_it_had_no_session() {
+    let order = DisconnectOrder {
+        tunnel: Some(9),
+        ..DisconnectOrder::default()
+    };
+    assert!(logged(&order, 0).contains(" tunnel=9 disconnected=0"));
 }
