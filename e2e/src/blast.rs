@@ -98,8 +98,8 @@ pub(crate) fn send(runs: &[Run], rate: u64, duration: Duration, stop: &AtomicBoo
     let started = Instant::now();
     let mut sent = Sent::default();
     for run in runs.iter().cycle() {
-        let due = (started.elapsed().as_secs_f64() * rate as f64) as u64;
-        if sent.packets + sent.refused > due {
+        let due = || (started.elapsed().as_secs_f64() * rate as f64) as u64;
+        while sent.packets + sent.refused > due() {
             std::thread::sleep(TICK);
         }
         if started.elapsed() >= duration || stop.load(Ordering::Relaxed) {
