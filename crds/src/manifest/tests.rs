@@ -1,7 +1,6 @@
 //! Whole manifests in, exact lines out.
 
-use core::{fmt::Write as _, time::Duration};
-use std::time::Instant;
+use core::fmt::Write as _;
 
 use super::*;
 

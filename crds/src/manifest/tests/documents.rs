@@ -334,9 +334,8 @@ fn a_bomb_of_aliases_is_refused() {
         )
         .unwrap();
     }
-    let begin = Instant::now();
+    // Expanded, it would be 9^12 values: only a bound on aliases lets this end.
     assert!(parse(&text).is_err());
-    assert!(begin.elapsed() < Duration::from_secs(30));
 }
 
 #[test]
