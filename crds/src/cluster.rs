@@ -77,7 +77,8 @@ pub struct LnsClusterSpec {
 
     /// The LACs that may open tunnels. The first entry that matches a tunnel's first message decides;
     /// a LAC that matches none is refused silently, counted and listed. A change takes effect for
-    /// new tunnels, where a field does not say otherwise.
+    /// new tunnels, where a field does not say otherwise. Taking an entry out takes effect at once:
+    /// its tunnels and sessions stay, and no new call comes in through them.
     #[schemars(length(min = 1, max = crate::limits::LACS), extend("x-kubernetes-list-type" = "atomic"))]
     #[x_kube(validation = Rule::new("self.all(l, self.exists_one(m, m.name == l.name))")
         .message("two LACs have the same name; give each entry its own"))]
@@ -91,12 +92,12 @@ pub struct LnsClusterSpec {
     #[serde(default)]
     pub core: Core,
 
-    /// Who the subscribers are. A change takes effect for new sessions.
+    /// Who the subscribers are. When a change takes effect is said at each field.
     #[serde(default)]
     pub subscribers: Subscribers,
 
     /// The addresses that subscribers get; the pools are tried in the order given. A change takes
-    /// effect for new sessions.
+    /// effect for new sessions, where a field does not say otherwise.
     #[schemars(
         length(min = 1, max = crate::limits::POOLS),
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])

@@ -14,6 +14,7 @@
     reason = "the schema derive makes a private twin of each type, with the type's visibility"
 )]
 pub mod cluster;
+pub mod diff;
 mod format;
 pub mod limits;
 pub mod manifest;
@@ -21,7 +22,10 @@ pub mod rules;
 pub mod schema;
 
 pub use cluster::{LnsCluster, LnsClusterSpec};
-pub use manifest::{Manifest, ManifestError, SharedSecret, User, parse_manifest, read_manifest};
-pub use schema::crd;
+pub use diff::{Change, diff};
+pub use manifest::{
+    Manifest, ManifestError, SharedSecret, User, parse_manifest, read_manifest, read_sources,
+};
+pub use schema::{crd, effect::Effect};
 
 pub use ipnet::{IpNet, Ipv4Net};

@@ -61,6 +61,19 @@ impl Manifest {
 /// # Errors
 /// Everything that is wrong, at least one.
 pub fn read_manifest(path: &Path) -> Result<Manifest, Vec<ManifestError>> {
+    let sources = read_sources(path)?;
+    parse_manifest(
+        sources
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str())),
+    )
+}
+
+/// Reads the texts of a manifest and parses none: each with the name of its file.
+///
+/// # Errors
+/// Everything that cannot be read, at least one.
+pub fn read_sources(path: &Path) -> Result<Vec<(String, String)>, Vec<ManifestError>> {
     let files = if path.is_dir() {
         files_of(path).map_err(|error| vec![error])?
     } else {
@@ -75,14 +88,11 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, Vec<ManifestError>> {
         }
     }
     // What a manifest lacks may stand in the file that cannot be read: nothing more is said then.
-    if !errors.is_empty() {
-        return Err(errors);
+    if errors.is_empty() {
+        Ok(sources)
+    } else {
+        Err(errors)
     }
-    parse_manifest(
-        sources
-            .iter()
-            .map(|(name, text)| (name.as_str(), text.as_str())),
-    )
 }
 
 /// Parses a manifest from texts, each with the name that its errors are to have.

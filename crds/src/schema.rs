@@ -5,6 +5,7 @@
 //! from the [`crd`] itself; no rule is written a second time. Left out: `pattern`, `format` and the
 //! logical junctors, which our schema does not use (a test sees to it).
 
+pub mod effect;
 mod structure;
 
 pub(crate) use structure::{describe, unknown};
@@ -136,6 +137,14 @@ static SCHEMA: LazyLock<RootSchema> = LazyLock::new(|| {
         value,
     }
 });
+
+/// The schema of the `spec` of [`LnsCluster`].
+pub(crate) fn spec() -> &'static Value {
+    SCHEMA
+        .value
+        .pointer("/properties/spec")
+        .unwrap_or(&Value::Null)
+}
 
 fn violation(error: ValidationError) -> Violation {
     Violation::new(error.field_path, error.message)

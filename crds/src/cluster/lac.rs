@@ -12,7 +12,9 @@ use crate::format;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Lac {
-    /// What logs, metrics and commands call this entry. A change takes effect for new tunnels.
+    /// What logs, metrics and commands call this entry, and by which its tunnels find it after a
+    /// change: under another name it is another entry. A change takes effect at once, as if one entry
+    /// were taken out and another put in.
     #[schemars(schema_with = "format::name")]
     pub name: String,
 

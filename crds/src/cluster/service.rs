@@ -13,7 +13,7 @@ use crate::format;
 #[serde(rename_all = "camelCase")]
 pub struct Service {
     /// The addresses on which the LNS answers, IPv4 or IPv6, without a prefix length. A change takes
-    /// effect at once; tunnels of an address that is taken away end.
+    /// effect at the next start of the process.
     #[schemars(
         with = "Vec<format::Address>",
         length(min = 1, max = crate::limits::SERVICE_ADDRESSES),
@@ -28,7 +28,7 @@ pub struct Service {
     pub port: u16,
 
     /// The Host Name that the LNS sends; some LACs check it. Default: metadata.name. A change takes
-    /// effect for new tunnels.
+    /// effect for new tunnels; the name in CHAP challenges is the new one in each new session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = crate::limits::HOST_NAME))]
     #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$')")

@@ -14,8 +14,8 @@ pub struct Subscribers {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_users: Option<LocalUsers>,
 
-    /// What happens when a subscriber logs in who is logged in already. A change takes effect for new
-    /// sessions.
+    /// What happens when a subscriber logs in who is logged in already. A change takes effect at once,
+    /// for whoever logs in from then on.
     #[serde(default)]
     pub duplicates: Duplicates,
 
@@ -37,7 +37,8 @@ pub struct Subscribers {
 #[serde(rename_all = "camelCase")]
 pub struct LocalUsers {
     /// The Secret with the key users.yaml: a map from user name to a password, or to { password,
-    /// address }. A change takes effect for new sessions.
+    /// address }. A change takes effect for new sessions; a live one that is challenged again must
+    /// answer with the new password.
     pub secret_ref: SecretReference,
 }
 
@@ -45,8 +46,7 @@ pub struct LocalUsers {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretReference {
-    /// The Secret's name. A change takes effect when that of the field that holds the reference does:
-    /// for new tunnels or for new sessions.
+    /// The Secret's name. A change takes effect when that of the field that holds the reference does.
     #[schemars(schema_with = "format::object_name")]
     pub name: String,
 }
@@ -56,13 +56,13 @@ pub struct SecretReference {
 #[serde(rename_all = "camelCase")]
 pub struct Duplicates {
     /// What two sessions must have in common, all of it, to be the same subscriber's. A change takes
-    /// effect for new sessions.
+    /// effect at once, for whoever logs in from then on.
     #[serde(default = "duplicate_key")]
     #[schemars(length(min = 1, max = 3), extend("x-kubernetes-list-type" = "set"))]
     pub key: Vec<DuplicateKey>,
 
     /// Allow: both live. Replace: the older session ends. Refuse: the newer login fails. A change
-    /// takes effect for new sessions.
+    /// takes effect at once, for whoever logs in from then on.
     #[serde(default)]
     pub action: DuplicateAction,
 }

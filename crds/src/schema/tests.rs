@@ -1,6 +1,7 @@
 //! What holds for the schema as a whole.
 
 use super::*;
+use crate::schema::effect::Effect;
 
 const COMMITTED: &str = include_str!("../../lnsclusters.kubelns.io.yaml");
 
@@ -26,6 +27,7 @@ fn the_committed_definition_is_what_crdgen_prints() {
     );
 }
 
+/// The phrases are a closed set: what is told of a change is read from them.
 #[test]
 fn every_field_says_when_a_change_takes_effect() {
     let mut seen = 0;
@@ -36,27 +38,52 @@ fn every_field_says_when_a_change_takes_effect() {
             if path == "spec" || path.ends_with("[]") {
                 return;
             }
-            let description = schema["description"]
-                .as_str()
-                .unwrap_or_default()
-                .replace('\n', " ");
-            let when = [
-                "at once",
-                "for new sessions",
-                "for new tunnels",
-                "at the next start",
-                "is said at each field",
-                "takes effect when",
-            ];
-            assert!(
-                description.contains("takes effect")
-                    && when.iter().any(|when| description.contains(when)),
-                "{path}: {description:?}"
-            );
+            let said = effect::of_change(schema);
+            assert!(said.is_some(), "{path}: {:?}", schema["description"]);
             seen += 1;
         },
     );
     assert!(seen > 50, "{seen} fields");
+}
+
+#[test]
+fn every_value_and_every_order_has_one_effect() {
+    let fields = effect::fields();
+    let mut values = 0;
+    visit(
+        &SCHEMA.value["properties"]["spec"],
+        "spec",
+        &mut |path, schema| {
+            let is_value = schema["properties"].is_null() && !path.ends_with("[]");
+            if is_value {
+                values += 1;
+                let of_path = fields.iter().filter(|field| field.path == path).count();
+                assert_eq!(of_path, 1, "{path}");
+            }
+        },
+    );
+    let keys = ["current", "previous", "users.yaml"].map(|key| format!("Secret: {key}"));
+    for key in &keys {
+        assert!(fields.iter().any(|field| field.path == *key), "{key}");
+    }
+    assert_eq!(fields.len(), values + keys.len());
+}
+
+#[test]
+fn a_phrase_that_is_not_known_is_no_effect() {
+    let said = |text: &str| effect::of_change(&json!({ "description": text }));
+    assert_eq!(
+        said("A thing. A change takes\neffect at once, for what is new."),
+        Some(effect::Said::At(Effect::AtOnce))
+    );
+    for text in [
+        "A thing.",
+        "A change takes effect soon.",
+        "A change takes effect at oncely.",
+        "A change takes effect at once. A change takes effect for new tunnels.",
+    ] {
+        assert_eq!(said(text), None, "{text}");
+    }
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! What differs in the Secrets: told without a value, and of users without a name.
+
+use lns_crypto::Secret;
+
+use super::{Change, Scope};
+use crate::schema::effect::{self, Effect};
+use crate::{Manifest, User};
+
+/// The rows of all Secrets that both manifests name; one that is new or gone shows by its reference.
+pub(super) fn diff(before: &Manifest, after: &Manifest) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let timing = effect::of_path(effect::SHARED_SECRET);
+    for (name, new) in &after.secrets {
+        let Some(old) = before.secrets.get(name) else {
+            continue;
+        };
+        let keys = [
+            ("current", Some(&old.current), Some(&new.current)),
+            ("previous", old.previous.as_ref(), new.previous.as_ref()),
+        ];
+        for (key, old, new) in keys {
+            if let Some(what) = what_happened(old, new) {
+                let path = format!("Secret/{name}: {key}");
+                let scope = Scope::Lacs(lacs_with(before, name));
+                changes.push(row(path, what.to_owned(), timing, scope));
+            }
+        }
+    }
+    changes.extend(users(before, after));
+    changes
+}
+
+fn what_happened(old: Option<&Secret>, new: Option<&Secret>) -> Option<&'static str> {
+    match (old, new) {
+        (None, Some(_)) => Some("added"),
+        (Some(_), None) => Some("removed"),
+        (Some(old), Some(new)) if old != new => Some("changed"),
+        (Some(_), Some(_)) | (None, None) => None,
+    }
+}
+
+fn lacs_with(manifest: &Manifest, secret: &str) -> Vec<String> {
+    let lacs = manifest.cluster.spec.lacs.iter();
+    let with = lacs.filter(|lac| {
+        let reference = lac.tunnel_authentication.secret_ref.as_ref();
+        reference.is_some_and(|reference| reference.name == secret)
+    });
+    with.map(|lac| lac.name.clone()).collect()
+}
+
+/// The users who differ, counted by what differs.
+#[derive(Default)]
+struct Counts {
+    added: usize,
+    removed: usize,
+    passwords: usize,
+    addresses: usize,
+}
+
+fn users(before: &Manifest, after: &Manifest) -> Option<Change> {
+    let mut counts = Counts::default();
+    let mut touched = Vec::new();
+    for (name, old) in &before.users {
+        if counts.note(old, after.users.get(name)) {
+            touched.push(name.clone());
+        }
+    }
+    let is_new = |(name, _): &(&String, &User)| !before.users.contains_key(*name);
+    counts.added = after.users.iter().filter(is_new).count();
+    let text = counts.text()?;
+    let name = users_secret(after).or(users_secret(before))?;
+    let timing = effect::of_path(effect::USERS);
+    Some(row(
+        format!("Secret/{name}: users.yaml"),
+        text,
+        timing,
+        Scope::Users(touched),
+    ))
+}
+
+fn users_secret(manifest: &Manifest) -> Option<&str> {
+    let users = manifest.cluster.spec.subscribers.local_users.as_ref()?;
+    Some(&users.secret_ref.name)
+}
+
+impl Counts {
+    /// Counts one who was there before; whether anything differs.
+    fn note(&mut self, old: &User, new: Option<&User>) -> bool {
+        let Some(new) = new else {
+            self.removed = self.removed.saturating_add(1);
+            return true;
+        };
+        let (password, address) = (old.password != new.password, old.address != new.address);
+        self.passwords = self.passwords.saturating_add(usize::from(password));
+        self.addresses = self.addresses.saturating_add(usize::from(address));
+        password || address
+    }
+
+    fn text(&self) -> Option<String> {
+        let of = |count: usize, one: &str, more: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            count => Some(format!("{count} {more}")),
+        };
+        let parts = [
+            of(self.added, "user added", "users added"),
+            of(self.removed, "user removed", "users removed"),
+            of(self.passwords, "password changed", "passwords changed"),
+            of(self.addresses, "address changed", "addresses changed"),
+        ];
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+fn row(path: String, what: String, timing: Option<Effect>, scope: Scope) -> Change {
+    Change {
+        path,
+        before: None,
+        after: Some(what),
+        effect: timing.unwrap_or(Effect::Restart),
+        scope,
+    }
+}

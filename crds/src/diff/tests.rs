@@ -1,0 +1,279 @@
+//! Two manifests in, the rows between them out.
+
+use core::fmt::Write as _;
+
+use super::*;
+use crate::parse_manifest;
+
+const FULL: &str = include_str!("../../examples/full.yaml");
+
+fn parse(text: &str) -> Manifest {
+    parse_manifest([("m.yaml", text)]).unwrap()
+}
+
+/// The full example with one text in the place of another that it has exactly once.
+fn with(from: &str, to: &str) -> Manifest {
+    assert_eq!(FULL.matches(from).count(), 1, "{from:?}");
+    parse(&FULL.replacen(from, to, 1))
+}
+
+fn printed(changes: &[Change]) -> String {
+    let mut out = String::new();
+    for change in changes {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+        let (before, after) = (value(&change.before), value(&change.after));
+        let (path, effect) = (&change.path, change.effect.label());
+        writeln!(out, "{path} | {before} | {after} | {effect}").unwrap();
+    }
+    out
+}
+
+/// What the example and the example with `to` for `from` differ in.
+fn rows(from: &str, to: &str) -> String {
+    printed(&diff(&parse(FULL), &with(from, to)))
+}
+
+#[test]
+fn equal_manifests_differ_in_nothing() {
+    assert_eq!(diff(&parse(FULL), &parse(FULL)), []);
+    assert_eq!(
+        rows("labels: { site: north }", "labels: { site: south }"),
+        ""
+    );
+    assert_eq!(
+        rows(
+            "addresses: [192.0.2.1, \"2001:db8::1\"]",
+            "addresses: [\"2001:db8::1\", 192.0.2.1]"
+        ),
+        "",
+        "the order of a set says nothing"
+    );
+}
+
+#[test]
+fn a_value_is_a_row_with_its_path_both_values_and_the_effect() {
+    assert_eq!(
+        rows("pathMtu: 1500", "pathMtu: 1400"),
+        "spec.lacs[wholesale-a].pathMtu | 1500 | 1400 | new sessions\n"
+    );
+    assert_eq!(
+        rows("port: 1701", "port: 1702"),
+        "spec.service.port | 1701 | 1702 | restart\n"
+    );
+    assert_eq!(
+        rows("admission: Accept", "admission: Drain"),
+        "spec.lacs[wholesale-a].admission | Accept | Drain | at once\n"
+    );
+    assert_eq!(
+        rows("    interface: eth2 ", "    "),
+        "spec.core.interface | eth2 | - | at once\n"
+    );
+    assert_eq!(
+        rows(
+            "nodeSelector: { kubelns.io/edge: \"\" }",
+            "nodeSelector: {}"
+        ),
+        "spec.nodeSelector | { kubelns.io/edge: \"\" } | none | at once\n"
+    );
+    assert_eq!(
+        rows(
+            "dns: [192.0.2.53, 192.0.2.54]",
+            "dns: [192.0.2.54, 192.0.2.53]"
+        ),
+        "spec.ppp.dns | 192.0.2.53, 192.0.2.54 | 192.0.2.54, 192.0.2.53 | new sessions\n"
+    );
+    assert_eq!(
+        rows("allocation: Disabled", "allocation: Enabled"),
+        "spec.pools[default].prefixes[100.65.0.0/16].allocation | Disabled | Enabled | new sessions\n"
+    );
+    assert_eq!(
+        rows(", exclude: [100.64.0.0/28]", ""),
+        "spec.pools[default].prefixes[100.64.0.0/16].exclude | 100.64.0.0/28 | none | new sessions\n"
+    );
+}
+
+#[test]
+fn an_entry_that_comes_or_goes_is_one_row() {
+    let two = "    - { cidr: 100.65.0.0/16, allocation: Disabled }";
+    assert_eq!(
+        rows(two, ""),
+        "spec.pools[default].prefixes[100.65.0.0/16] | entry 2 of 2 | - | new sessions\n"
+    );
+    assert_eq!(
+        rows("  - name: lab\n", "  - name: attic\n"),
+        "spec.lacs[lab] | entry 2 of 2 | - | at once\n\
+         spec.lacs[attic] | - | entry 2 of 2 | new tunnels\n"
+    );
+    let changes = diff(&parse(FULL), &with("- name: lab\n", "- name: attic\n"));
+    let scopes: Vec<_> = changes.into_iter().map(|change| change.scope).collect();
+    assert_eq!(scopes, [Scope::Lacs(vec!["lab".to_owned()]), Scope::Nobody]);
+}
+
+#[test]
+fn an_entry_that_moves_is_a_change_since_the_first_match_wins() {
+    let (_, tail) = FULL.split_once("  - name: wholesale-a\n").unwrap();
+    let (first, tail) = tail.split_once("  - name: lab\n").unwrap();
+    let (second, _) = tail.split_once("\n\n").unwrap();
+    let moved = FULL.replace(
+        &format!("  - name: wholesale-a\n{first}  - name: lab\n{second}\n"),
+        &format!("  - name: lab\n{second}\n  - name: wholesale-a\n{first}"),
+    );
+    assert_ne!(moved, FULL);
+    assert_eq!(
+        printed(&diff(&parse(FULL), &parse(&moved))),
+        "spec.lacs | wholesale-a, lab | lab, wholesale-a | new tunnels\n"
+    );
+}
+
+#[test]
+fn a_long_order_is_told_where_it_differs() {
+    let names =
+        |order: &[u32]| -> Vec<Value> { order.iter().map(|n| json!(format!("lac-{n}"))).collect() };
+    let before = names(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    let after = names(&[1, 8, 2, 3, 4, 5, 6, 7, 9]);
+    assert_eq!(
+        text::of_orders(&before, &after),
+        (
+            "..., lac-2, lac-3, lac-4, lac-5, ...".to_owned(),
+            "..., lac-8, lac-2, lac-3, lac-4, ...".to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_long_list_is_told_by_what_differs_and_a_long_value_is_cut() {
+    let from: Vec<String> = (0..30).map(|n| format!("198.51.{n}.0/24")).collect();
+    let more: Vec<String> = (0..31).map(|n| format!("198.51.{n}.0/24")).collect();
+    let field = "from: [198.51.100.0/24, \"2001:db8:a::/48\"]";
+    let (old, new) = (
+        with(field, &format!("from: [{}]", from.join(", "))),
+        with(field, &format!("from: [{}]", more.join(", "))),
+    );
+    assert_eq!(
+        printed(&diff(&old, &new)),
+        "spec.lacs[wholesale-a].from | ... | ..., 198.51.30.0/24 | new tunnels\n"
+    );
+    let row = rows(
+        "hostName: \"lac*\"",
+        &format!("hostName: {}", "x".repeat(200)),
+    );
+    assert_eq!(
+        row,
+        format!(
+            "spec.lacs[wholesale-a].hostName | lac* | {}... | new tunnels\n",
+            "x".repeat(48)
+        )
+    );
+}
+
+#[test]
+fn the_resources_own_name_counts_where_lacs_are_told_it() {
+    assert_eq!(rows("  name: edge\n", "  name: rim\n"), "");
+    let unnamed = FULL.replace("    hostName: lns1.isp.example ", "    ");
+    let renamed = unnamed.replace("  name: edge\n", "  name: rim\n");
+    assert_eq!(
+        printed(&diff(&parse(&unnamed), &parse(&renamed))),
+        "metadata.name | edge | rim | new tunnels\n"
+    );
+}
+
+#[test]
+fn of_secrets_it_is_told_that_they_changed_and_never_a_value() {
+    let mut seen = String::new();
+    for (from, to, row) in [
+        (
+            "the-new-secret-0123456789",
+            "hunter-hunter-hunter",
+            "Secret/wholesale-a: current | - | changed | new tunnels\n",
+        ),
+        (
+            "the-old-secret-0123456789",
+            "hunter-hunter-hunter",
+            "Secret/wholesale-a: previous | - | changed | new tunnels\n",
+        ),
+        (
+            "  previous: the-old-secret-0123456789 ",
+            "  ",
+            "Secret/wholesale-a: previous | - | removed | new tunnels\n",
+        ),
+        (
+            "alice@isp.example: \"change me\"",
+            "alice@isp.example: hunter2",
+            "Secret/users: users.yaml | - | 1 password changed | new sessions\n",
+        ),
+        (
+            "    alice@isp.example: \"change me\"\n",
+            "    carol: hunter2\n    dave: hunter3\n",
+            "Secret/users: users.yaml | - | 2 users added, 1 user removed | new sessions\n",
+        ),
+        (
+            "address: 100.64.0.7 }",
+            "address: 100.64.0.8 }",
+            "Secret/users: users.yaml | - | 1 address changed | new sessions\n",
+        ),
+    ] {
+        let found = rows(from, to);
+        assert_eq!(found, row, "{from} -> {to}");
+        seen += &found;
+        let changes = diff(&parse(FULL), &with(from, to));
+        write!(seen, "{changes:?}{}", json!(changes)).unwrap();
+    }
+    for secret in ["hunter", "change me", "0123456789"] {
+        assert!(!seen.contains(secret), "{seen}");
+    }
+}
+
+#[test]
+fn the_scope_names_who_began_with_the_old_value() {
+    let scope = |from: &str, to: &str| {
+        let mut changes = diff(&parse(FULL), &with(from, to));
+        assert_eq!(changes.len(), 1);
+        changes.remove(0).scope
+    };
+    assert_eq!(scope("mru: 1492", "mru: 1400"), Scope::Everybody);
+    assert_eq!(
+        scope("helloSeconds: 60", "helloSeconds: 30"),
+        Scope::Lacs(vec!["wholesale-a".to_owned()])
+    );
+    assert_eq!(
+        scope("[CHAP, MSCHAPv2, PAP]", "[PAP]"),
+        Scope::Lacs(vec!["wholesale-a".to_owned()]),
+        "lab has its own authentication"
+    );
+    assert_eq!(
+        scope("localAddress: 100.64.0.1", "localAddress: 100.64.0.2"),
+        Scope::Pool("default".to_owned())
+    );
+    assert_eq!(
+        scope("allocation: Enabled", "allocation: Disabled"),
+        Scope::Prefix("100.64.0.0/16".parse().unwrap())
+    );
+    assert_eq!(
+        scope("the-new-secret-0123456789", "another-secret-123456789"),
+        Scope::Lacs(vec!["wholesale-a".to_owned()])
+    );
+    assert_eq!(
+        scope(
+            "alice@isp.example: \"change me\"",
+            "alice@isp.example: another"
+        ),
+        Scope::Users(vec!["alice@isp.example".to_owned()])
+    );
+}
+
+#[test]
+fn an_optional_group_that_goes_is_one_row() {
+    let none = FULL
+        .replace("    localUsers: { secretRef: { name: users } }\n", "")
+        .replace(
+            "  ppp:\n    authentication: [CHAP, MSCHAPv2, PAP] ",
+            "  ppp:\n    authentication: [None] ",
+        );
+    let rows = printed(&diff(&parse(FULL), &parse(&none)));
+    assert_eq!(
+        rows,
+        "spec.ppp.authentication | CHAP, MSCHAPv2, PAP | None | new sessions\n\
+         spec.subscribers.localUsers | { secretRef: { name: users } } | - | new sessions\n\
+         Secret/users: users.yaml | - | 2 users removed | new sessions\n"
+    );
+}

@@ -1,0 +1,191 @@
+//! When a change of a field takes effect.
+//!
+//! A field's description says it, in one of a few phrases, and nothing else does: what is told of a
+//! change is read from there, so that it cannot say another thing than the reference.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+/// When a change takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
+pub enum Effect {
+    /// With the reload: for what lives too, or for whatever comes from then on.
+    AtOnce,
+    /// What lives keeps the old value; a new session has the new one, also in an old tunnel.
+    NewSessions,
+    /// What lives keeps the old value; a new tunnel has the new one, and its sessions.
+    NewTunnels,
+    /// A running process cannot change it.
+    Restart,
+}
+
+impl Effect {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::AtOnce,
+        Self::NewSessions,
+        Self::NewTunnels,
+        Self::Restart,
+    ];
+
+    /// What a field's description says behind "A change takes effect".
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at once",
+            Self::NewSessions => "for new sessions",
+            Self::NewTunnels => "for new tunnels",
+            Self::Restart => "at the next start of the process",
+        }
+    }
+
+    /// The same in a table.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at once",
+            Self::NewSessions => "new sessions",
+            Self::NewTunnels => "new tunnels",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// What a description says of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// When one takes effect.
+    At(Effect),
+    /// Each field inside says it.
+    AtEachField,
+    /// As the field around it.
+    AsAround,
+}
+
+const CHANGE: &str = "A change takes effect ";
+const TAKING_OUT: &str = "Taking an entry out takes effect ";
+const AT_EACH_FIELD: &str = "When a change takes effect is said at each field.";
+const AS_AROUND: &str = "when that of the field that holds the reference does";
+
+/// What the description of `schema` says of a change; `None`: nothing, or nothing that is known.
+pub(crate) fn of_change(schema: &Value) -> Option<Said> {
+    let text = description(schema);
+    if text.contains(AT_EACH_FIELD) {
+        return Some(Said::AtEachField);
+    }
+    let said = behind(&text, CHANGE)?;
+    if said.starts_with(AS_AROUND) {
+        return Some(Said::AsAround);
+    }
+    effect(said).map(Said::At)
+}
+
+/// What the description of the list `schema` says of an entry that is taken out, where that is
+/// another thing than of a change.
+pub(crate) fn of_taking_out(schema: &Value) -> Option<Effect> {
+    effect(behind(&description(schema), TAKING_OUT)?)
+}
+
+/// The text behind the one occurrence of `phrase`.
+fn behind<'a>(text: &'a str, phrase: &str) -> Option<&'a str> {
+    let (_, said) = text.split_once(phrase)?;
+    (!said.contains(phrase)).then_some(said)
+}
+
+fn effect(said: &str) -> Option<Effect> {
+    Effect::ALL.into_iter().find(|effect| {
+        said.strip_prefix(effect.phrase())
+            .is_some_and(|rest| rest.starts_with(['.', ',', ';', ':']))
+    })
+}
+
+fn description(schema: &Value) -> String {
+    let text = schema.get("description").and_then(Value::as_str);
+    let words: Vec<_> = text.unwrap_or_default().split_whitespace().collect();
+    words.join(" ")
+}
+
+/// A field of the manifest that has a value of its own, or the order of a list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Field {
+    /// Its path, as `spec.lacs[].pathMtu`; the order of a list has the path of the list. A key of a
+    /// Secret is called `Secret: current`.
+    pub path: String,
+    /// When a change takes effect.
+    pub effect: Effect,
+}
+
+/// Every field of the `spec`, and every key of a Secret that it names.
+pub fn fields() -> Vec<Field> {
+    let spec = super::spec();
+    let mut found = Vec::new();
+    collect(spec, "spec", None, &mut found);
+    let keys = [
+        ("current", SHARED_SECRET),
+        ("previous", SHARED_SECRET),
+        ("users.yaml", USERS),
+    ];
+    found.extend(keys.into_iter().filter_map(|(key, holder)| {
+        Some(Field {
+            path: format!("Secret: {key}"),
+            effect: of_path(holder)?,
+        })
+    }));
+    found
+}
+
+/// The field that names the Secret of a LAC: a change of a key takes effect as one of it.
+pub(crate) const SHARED_SECRET: &[&str] = &["lacs", "tunnelAuthentication", "secretRef"];
+/// The same for the users.
+pub(crate) const USERS: &[&str] = &["subscribers", "localUsers", "secretRef"];
+
+/// When a change of the field takes effect to which these names lead, through lists.
+pub(crate) fn of_path(names: &[&str]) -> Option<Effect> {
+    let mut schema = super::spec();
+    let mut effect = None;
+    for name in names {
+        schema = schema.get("items").unwrap_or(schema);
+        schema = schema.get("properties")?.get(name)?;
+        effect = within(effect, schema);
+    }
+    effect
+}
+
+/// The effect at `schema`, given the one around it.
+pub(crate) fn within(around: Option<Effect>, schema: &Value) -> Option<Effect> {
+    match of_change(schema)? {
+        Said::At(effect) => Some(effect),
+        Said::AtEachField => None,
+        Said::AsAround => around,
+    }
+}
+
+/// The key by which the entries of a list are told apart.
+pub(crate) fn key_of(list: &Value) -> Option<&'static str> {
+    let fields = list.get("items")?.get("properties")?;
+    ["name", "cidr"]
+        .into_iter()
+        .find(|key| fields.get(key).is_some())
+}
+
+fn collect(schema: &Value, path: &str, around: Option<Effect>, found: &mut Vec<Field>) {
+    let effect = within(around, schema);
+    let mut note = || {
+        found.extend(effect.map(|effect| Field {
+            path: path.to_owned(),
+            effect,
+        }));
+    };
+    if let Some(fields) = schema.get("properties").and_then(Value::as_object) {
+        for (name, field) in fields {
+            collect(field, &format!("{path}.{name}"), effect, found);
+        }
+    } else if let (Some(_), Some(entry)) = (key_of(schema), schema.get("items")) {
+        note();
+        let fields = entry.get("properties").and_then(Value::as_object);
+        for (name, field) in fields.into_iter().flatten() {
+            collect(field, &format!("{path}[].{name}"), effect, found);
+        }
+    } else {
+        note();
+    }
+}
