@@ -57,6 +57,16 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-datapath",
         ],
     ),
+    (
+        "lns-sim",
+        &[
+            "lns-wire",
+            "lns-crypto",
+            "lns-tables",
+            "lns-node",
+            "lns-fuzz",
+        ],
+    ),
     ("lns-e2e", &["lns-wire", "lns-crypto", "lns-api"]),
 ];
 

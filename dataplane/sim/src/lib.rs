@@ -1,0 +1,22 @@
+//! The simulator: the real node ([`lns_node::Node`]) between LACs and subscribers, in virtual time,
+//! over a network that loses, repeats, reorders and corrupts. One seed decides everything, so every
+//! run can be had again.
+//!
+//! - [`peers`]: LACs and subscribers. They share nothing with the node but codecs and digests: an error
+//!   in the node's machines is not made by its peers as well.
+//! - [`world`]: the node, its workers, its peers and the network under one queue of events.
+//!
+//! Left out: sockets, clocks and the workers' own code, which have tests where they live.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a simulator's panics are its findings"
+)]
+
+pub mod config;
+pub mod peers;
+pub mod world;
