@@ -29,6 +29,7 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
         }) => command::read::session(&arguments),
         Command::Pools(arguments) => command::read::pools(&arguments),
         Command::Disconnect(arguments) => command::disconnect::disconnect(&arguments),
+        Command::Openapi => command::read::openapi(),
     }
 }
 
@@ -78,6 +79,9 @@ enum Command {
     /// Ends sessions; the LAC is told, the subscriber may dial in again
     #[command(after_help = "Example:\n  lnsd disconnect --pool old --rate 50/s")]
     Disconnect(DisconnectArguments),
+    /// Prints the OpenAPI document of the admin interface
+    #[command(hide = true, after_help = "Example:\n  lnsd openapi > openapi.json")]
+    Openapi,
 }
 
 /// What `run` takes.
@@ -339,7 +343,7 @@ mod tests {
         Cli::command()
             .get_subcommands()
             .for_each(|sub| leaves(sub, &mut found));
-        assert_eq!(found.len(), 9);
+        assert_eq!(found.len(), 10);
         for command in found {
             let help = command
                 .get_after_help()

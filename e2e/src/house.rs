@@ -75,6 +75,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tokio", &["lnsd", "lns-e2e"]),
     ("kube", &["lns-api"]),
     ("k8s-openapi", &["lns-api"]),
+    ("aide", &["lnsd"]),
     ("axum", &["lnsd"]),
     ("rtnetlink", &["lnsd"]),
     ("nftables", &["lnsd"]),

@@ -1,17 +1,21 @@
 //! `lnsd` as a user runs it: a process in the LNS's namespace, a manifest on disk, the commands.
+//!
+//! Each JSON answer that is fetched here is held to the OpenAPI document of the same process.
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::cleanup::{self, Leftover};
+use crate::contract;
 use crate::http;
 use crate::manifest::Manifest;
 use crate::net::Namespace;
@@ -33,6 +37,8 @@ pub(crate) struct Lnsd<'a> {
     namespace: &'a Namespace,
     child: Child,
     folder: tempfile::TempDir,
+    /// Its OpenAPI document, once it was needed.
+    document: OnceCell<Value>,
 }
 
 impl<'a> Lnsd<'a> {
@@ -49,6 +55,7 @@ impl<'a> Lnsd<'a> {
             child: spawn(namespace, folder.path())?,
             namespace,
             folder,
+            document: OnceCell::new(),
         };
         lnsd.wait_ready()?;
         Ok(lnsd)
@@ -117,8 +124,30 @@ impl<'a> Lnsd<'a> {
     /// What a command prints, for programs.
     pub(crate) fn json(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.table(&[arguments, &["-o", "json"]].concat())?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("lnsd {} -o json: {text}", arguments.join(" ")))
+        let answer: Value = serde_json::from_str(&text)
+            .with_context(|| format!("lnsd {} -o json: {text}", arguments.join(" ")))?;
+        if let Some((path, page)) = answered_by(arguments) {
+            let mut answer = answer.clone();
+            if page {
+                // The command has joined the pages.
+                let page = answer.as_object_mut().context("an answer without keys")?;
+                page.insert("next".to_owned(), Value::Null);
+            }
+            self.hold_to_document(path, 200, &answer)?;
+        }
+        Ok(answer)
+    }
+
+    /// Fails if the answer to `GET path` is not as the process's own document says.
+    fn hold_to_document(&self, path: &str, status: u16, answer: &Value) -> Result<()> {
+        if self.document.get().is_none() {
+            let admin = SocketAddr::from(ADMIN);
+            let text = self.namespace.enter(|| http::get(admin, DOCUMENT))??.1;
+            self.document.set(serde_json::from_str(&text)?).ok();
+        }
+        let document = self.document.get().unwrap_or(&Value::Null);
+        contract::check(document, ("GET", path), status, answer)
+            .map_err(|problems| anyhow!("GET {path} is not as {DOCUMENT} says: {problems}"))
     }
 
     /// The rows of a command's JSON answer, below `key`.
@@ -174,7 +203,13 @@ impl<'a> Lnsd<'a> {
     /// A GET of the admin address.
     pub(crate) fn get(&self, path: &str) -> Result<(u16, String)> {
         let admin = SocketAddr::from(ADMIN);
-        self.namespace.enter(|| http::get(admin, path))?
+        let (status, text) = self.namespace.enter(|| http::get(admin, path))??;
+        if path != DOCUMENT
+            && let Ok(answer) = serde_json::from_str(&text)
+        {
+            self.hold_to_document(path, status, &answer)?;
+        }
+        Ok((status, text))
     }
 
     /// Waits until `what` holds.
@@ -305,6 +340,22 @@ pub(crate) fn program() -> Result<PathBuf> {
 }
 
 const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9171);
+
+/// What programs are told of the admin interface.
+const DOCUMENT: &str = "/v1/openapi.json";
+
+/// What a command shows as it is, and whether it is a page.
+fn answered_by(arguments: &[&str]) -> Option<(&'static str, bool)> {
+    match arguments.first() {
+        Some(&"status") => Some(("/v1/status", false)),
+        Some(&"lacs") => Some(("/v1/lacs", false)),
+        Some(&"pools") => Some(("/v1/pools", false)),
+        Some(&"session") => Some(("/v1/sessions/0.0", false)),
+        Some(&"tunnels") => Some(("/v1/tunnels", true)),
+        Some(&"sessions") => Some(("/v1/sessions", true)),
+        _ => None,
+    }
+}
 
 fn spawn(namespace: &Namespace, folder: &Path) -> Result<Child> {
     let log = std::fs::File::options()

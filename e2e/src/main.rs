@@ -27,6 +27,8 @@
 
 mod blast;
 mod cleanup;
+#[path = "../../dataplane/src/admin/contract.rs"]
+mod contract;
 mod demo;
 mod house;
 mod http;

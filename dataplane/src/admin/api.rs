@@ -3,17 +3,19 @@
 use core::net::Ipv4Addr;
 use std::sync::Arc;
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use lns_node::view;
 use lns_tables::path::{Counters, DirectionCounters, SlotIndex};
 use lns_wire::id::{SessionId, TunnelId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::field::display;
 use tracing::info;
 
+use super::document::{Asked, Order};
 use super::server::Peer;
 use super::{Admin, Refusal};
 use crate::cli::{SessionName, VERSION};
@@ -34,27 +36,37 @@ const TUNNELS_PER_QUESTION: usize = 256;
 /// Sessions that one request ends at most.
 const LARGEST_DISCONNECT: usize = 1_000;
 
-/// The answer of `/v1/status`.
-#[derive(Debug, Serialize)]
+/// The process and its node at a glance.
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Status {
+    /// Version and commit.
     version: &'static str,
+    /// How far the process is.
     phase: Phase,
+    /// Seconds since the start.
     uptime_seconds: u64,
+    /// The manifest in force.
     manifest: ManifestState,
     #[serde(flatten)]
     node: view::Status,
+    /// What was forwarded.
     traffic: Traffic,
 }
 
 /// What the workers have moved and dropped since the start.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Traffic {
+    /// IP packets from subscribers.
     up_packets: u64,
+    /// Their octets.
     up_octets: u64,
+    /// IP packets to subscribers.
     down_packets: u64,
+    /// Their octets.
     down_octets: u64,
+    /// Packets dropped, whatever the reason.
     dropped: u64,
 }
 
@@ -90,10 +102,12 @@ pub(super) async fn status(State(admin): State<Admin>) -> Result<Json<Status>, R
     }))
 }
 
-/// The answer of `/v1/lacs`.
-#[derive(Debug, Serialize)]
+/// LACs of the manifest, and others.
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Lacs {
+    /// In the order of the manifest.
     lacs: Vec<view::Lac>,
+    /// Who was turned away, the newest of each.
     refused: Vec<view::RefusedLac>,
 }
 
@@ -106,9 +120,10 @@ pub(super) async fn lacs(State(admin): State<Admin>) -> Result<Json<Lacs>, Refus
     answer.await.map(Json).map_err(|_| Refusal::gone())
 }
 
-/// The answer of `/v1/pools`.
-#[derive(Debug, Serialize)]
+/// Address pools.
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Pools {
+    /// In the order of the manifest.
     pools: Vec<view::Pool>,
 }
 
@@ -121,27 +136,32 @@ pub(super) async fn pools(State(admin): State<Admin>) -> Result<Json<Pools>, Ref
 }
 
 /// What `/v1/tunnels` can be asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TunnelQuery {
+    /// Only tunnels of this LAC entry.
     lac: Option<String>,
+    /// Rows at most; without it, 1000.
+    #[schemars(range(min = 1, max = LARGEST_PAGE))]
     limit: Option<usize>,
+    /// The `next` of the page before.
     after: Option<u16>,
 }
 
 /// A page of tunnels.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Tunnels {
+    /// Those that match, by our id.
     tunnels: Vec<view::Tunnel>,
+    /// Pass it as `after` to get the next page; null: this was the last.
     next: Option<u16>,
 }
 
 /// `GET /v1/tunnels`
 pub(super) async fn tunnels(
     State(admin): State<Admin>,
-    query: Result<Query<TunnelQuery>, QueryRejection>,
+    Asked(query): Asked<TunnelQuery>,
 ) -> Result<Json<Tunnels>, Refusal> {
-    let Query(query) = query.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
     let limit = page(query.limit)?;
     let mut found = Vec::new();
     let mut after = query.after.map(TunnelId);
@@ -168,16 +188,25 @@ pub(super) async fn tunnels(
 }
 
 /// What `/v1/sessions` can be asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct SessionQuery {
+    /// The name that it logged in with.
     user: Option<String>,
+    /// The LAC entry.
     lac: Option<String>,
+    /// The address.
     address: Option<Ipv4Addr>,
+    /// The Calling Number.
     calling_number: Option<String>,
+    /// Our tunnel id.
     tunnel: Option<u16>,
+    /// The pool.
     pool: Option<String>,
+    /// Rows at most; without it, 1000.
+    #[schemars(range(min = 1, max = LARGEST_PAGE))]
     limit: Option<usize>,
+    /// The `next` of the page before.
     after: Option<u32>,
 }
 
@@ -195,25 +224,34 @@ impl From<SessionQuery> for view::SessionFilter {
 }
 
 /// One session with what has passed through it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Session {
     #[serde(flatten)]
     of: view::Session,
+    /// From the subscriber.
     up: Direction,
+    /// To the subscriber.
     down: Direction,
 }
 
 /// One direction of a session.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Direction {
+    /// IP packets.
     packets: u64,
+    /// Their octets.
     octets: u64,
+    /// Packets dropped.
     dropped: u64,
+    /// IPv4 packets among them.
     ipv4_packets: u64,
+    /// Octets of the IPv4 packets.
     ipv4_octets: u64,
+    /// IPv6 packets among them.
     ipv6_packets: u64,
+    /// Octets of the IPv6 packets.
     ipv6_octets: u64,
 }
 
@@ -242,18 +280,19 @@ impl Session {
 }
 
 /// A page of sessions.
-#[derive(Debug, Serialize)]
+#[derive(Debug, JsonSchema, Serialize)]
 pub(crate) struct Sessions {
+    /// Those that match.
     sessions: Vec<Session>,
+    /// Pass it as `after` to get the next page; null: this was the last.
     next: Option<u32>,
 }
 
 /// `GET /v1/sessions`
 pub(super) async fn sessions(
     State(admin): State<Admin>,
-    query: Result<Query<SessionQuery>, QueryRejection>,
+    Asked(query): Asked<SessionQuery>,
 ) -> Result<Json<Sessions>, Refusal> {
-    let Query(query) = query.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
     let limit = page(query.limit)?;
     let mut after = query.after.map(SlotIndex);
     let filter = Arc::new(view::SessionFilter::from(query));
@@ -294,12 +333,19 @@ async fn look(
     question.await.map_err(|_| Refusal::gone())
 }
 
+/// Which session.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct SessionPath {
+    /// TUNNEL.SESSION, our ids.
+    id: String,
+}
+
 /// `GET /v1/sessions/{id}`
 pub(super) async fn session(
     State(admin): State<Admin>,
-    id: Result<Path<String>, PathRejection>,
+    path: Result<Path<SessionPath>, PathRejection>,
 ) -> Result<Json<Session>, Refusal> {
-    let Path(id) = id.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
+    let Path(SessionPath { id }) = path.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
     let name: SessionName = id.parse().map_err(Refusal::bad)?;
     let found = admin.asker.ask(move |control, now| {
         let session = control
@@ -313,8 +359,8 @@ pub(super) async fn session(
     found.map(Json).ok_or_else(|| no_session(name))
 }
 
-/// What `/v1/disconnect` is told: whom, and how many at once.
-#[derive(Debug, Default, Deserialize, Serialize)]
+/// Whom to disconnect, by exactly one of user, session, tunnel, pool; and how many at once.
+#[derive(Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct DisconnectOrder {
     /// Every session that logged in with this name.
@@ -329,20 +375,21 @@ pub(crate) struct DisconnectOrder {
     /// Every session of this pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pool: Option<String>,
-    /// At most so many sessions now.
+    /// At most so many sessions now; without it, 1000.
+    #[schemars(range(min = 1, max = LARGEST_DISCONNECT))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<usize>,
-    /// Goes on where an earlier answer stopped.
+    /// The `next` of the answer before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) after: Option<u32>,
 }
 
 /// What was done.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema, Serialize)]
 pub(crate) struct Disconnected {
     /// Sessions ended (for a tunnel: all that it had).
     pub(crate) disconnected: u64,
-    /// Where to go on; `None`: that was all.
+    /// Pass it as `after` to go on; null: that was all.
     pub(crate) next: Option<u32>,
 }
 
@@ -350,9 +397,8 @@ pub(crate) struct Disconnected {
 pub(super) async fn disconnect(
     State(admin): State<Admin>,
     Extension(peer): Extension<Option<Peer>>,
-    order: Result<Json<DisconnectOrder>, JsonRejection>,
+    Order(order): Order<DisconnectOrder>,
 ) -> Result<Json<Disconnected>, Refusal> {
-    let Json(order) = order.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
     let target = Target::from(&order);
     let done = carry_out(&admin, order).await?;
     target.log(peer, &done);

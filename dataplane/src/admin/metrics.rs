@@ -1,4 +1,4 @@
-//! `/metrics`: what node and workers have counted, as `OpenMetrics` text.
+//! `/metrics`: what node and workers have counted, as OpenMetrics text.
 //!
 //! Nothing is kept between two scrapes: a snapshot is taken from the control task and written out.
 //! Labels come from fixed lists and from names in the manifest, never from a peer.

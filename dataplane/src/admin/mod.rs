@@ -1,34 +1,30 @@
 //! The admin interface: HTTP over a Unix socket, which does everything, and over TCP, which serves
 //! reads only.
 //!
-//! | path | answers |
-//! |---|---|
-//! | `/healthz` | 200: the control task answers within a second |
-//! | `/readyz` | 200: LACs and subscribers are served, no drain is going on |
-//! | `/metrics` | `OpenMetrics` text |
-//! | `/v1/status`, `/v1/lacs`, `/v1/pools` | one object |
-//! | `/v1/tunnels`, `/v1/sessions` | a page, and `next` to go on with |
-//! | `/v1/sessions/{id}` | one session |
-//! | `/v1/openapi.json` | the same for programs |
-//! | `POST /v1/disconnect` | Unix socket only: ends sessions, a page at a time |
+//! What there is to ask is listed once, in [`reads`] and [`changes`]; `openapi.json` is the same for
+//! programs, made from the types of the handlers.
 
 pub(crate) mod api;
+#[cfg(test)]
+mod contract;
+pub(crate) mod document;
 mod metrics;
 pub(crate) mod server;
 
 use core::time::Duration;
 use std::sync::Arc;
 
+use aide::axum::ApiRouter;
+use aide::axum::routing::{get_with, post_with};
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use self::document::{Document, OpenMetrics, Problem};
 use crate::run::control::Asker;
 use crate::run::situation::{Phase, Situation};
 
@@ -43,9 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How soon a healthy control task answers.
 const HEALTHY: Duration = Duration::from_secs(1);
-
-/// What programs are told of all this; a test compares it with the answers.
-const OPENAPI: &str = include_str!("openapi.json");
 
 /// Gives the workers' counters.
 pub(crate) type StatsSource = Arc<dyn Fn() -> lns_datapath::Stats + Send + Sync>;
@@ -67,7 +60,7 @@ pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) String);
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.0, Json(json!({ "error": self.1 }))).into_response()
+        (self.0, Json(Problem { error: self.1 })).into_response()
     }
 }
 
@@ -84,31 +77,83 @@ impl Refusal {
 }
 
 /// What is served over TCP: reads.
-pub(crate) fn reads(admin: Admin) -> Router {
-    guarded(routes().with_state(admin))
+pub(crate) fn over_tcp(admin: Admin) -> Router {
+    guarded(reads(), admin)
 }
 
 /// What is served over the Unix socket: everything.
-pub(crate) fn everything(admin: Admin) -> Router {
-    guarded(
-        routes()
-            .route("/v1/disconnect", post(api::disconnect))
-            .with_state(admin),
+pub(crate) fn over_unix(admin: Admin) -> Router {
+    guarded(everything(), admin)
+}
+
+/// All there is.
+fn everything() -> ApiRouter<Admin> {
+    reads().merge(changes())
+}
+
+/// What can be read. A line here and its handler are all that an endpoint needs.
+fn reads() -> ApiRouter<Admin> {
+    ApiRouter::new()
+        .api_route(
+            "/healthz",
+            get_with(healthz, |of| {
+                of.summary("Whether the process works: the control task answers within a second")
+            }),
+        )
+        .api_route(
+            "/readyz",
+            get_with(readyz, |of| {
+                of.summary("Whether LACs and subscribers are served, and no drain is going on")
+            }),
+        )
+        .api_route("/metrics", get_with(metrics, |of| of.summary("Counters")))
+        .api_route(
+            "/v1/status",
+            get_with(api::status, |of| of.summary("The LNS at a glance")),
+        )
+        .api_route(
+            "/v1/lacs",
+            get_with(api::lacs, |of| {
+                of.summary("The LACs of the manifest, and those that were turned away")
+            }),
+        )
+        .api_route(
+            "/v1/tunnels",
+            get_with(api::tunnels, |of| of.summary("A page of tunnels")),
+        )
+        .api_route(
+            "/v1/sessions",
+            get_with(api::sessions, |of| {
+                of.summary("A page of sessions; all filters that are given must match")
+            }),
+        )
+        .api_route(
+            "/v1/sessions/{id}",
+            get_with(api::session, |of| of.summary("One session")),
+        )
+        .api_route(
+            "/v1/pools",
+            get_with(api::pools, |of| of.summary("Address pools")),
+        )
+        .api_route(
+            "/v1/openapi.json",
+            get_with(openapi, |of| of.summary("This document")),
+        )
+}
+
+/// What is for the Unix socket only: whatever changes something.
+fn changes() -> ApiRouter<Admin> {
+    ApiRouter::new().api_route(
+        "/v1/disconnect",
+        post_with(api::disconnect, |of| {
+            of.summary("Ends sessions, a page at a time (Unix socket only)")
+        }),
     )
 }
 
-fn routes() -> Router<Admin> {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .route("/v1/status", get(api::status))
-        .route("/v1/lacs", get(api::lacs))
-        .route("/v1/tunnels", get(api::tunnels))
-        .route("/v1/sessions", get(api::sessions))
-        .route("/v1/sessions/{id}", get(api::session))
-        .route("/v1/pools", get(api::pools))
-        .route("/v1/openapi.json", get(openapi))
+fn guarded(routes: ApiRouter<Admin>, admin: Admin) -> Router {
+    let slots = Arc::new(Semaphore::new(REQUESTS));
+    Router::from(routes)
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "there is nothing here".to_owned()) })
         .method_not_allowed_fallback(|| async {
             Refusal(
@@ -116,11 +161,7 @@ fn routes() -> Router<Admin> {
                 "this can only be read here".to_owned(),
             )
         })
-}
-
-fn guarded(router: Router) -> Router {
-    let slots = Arc::new(Semaphore::new(REQUESTS));
-    router
+        .with_state(admin)
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn_with_state(slots, guard))
 }
@@ -143,8 +184,8 @@ async fn guard(State(slots): State<Arc<Semaphore>>, request: Request, next: Next
     timeout(PATIENCE, answer).await.unwrap_or_else(|_| late())
 }
 
-async fn openapi() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
+async fn openapi() -> Document {
+    Document
 }
 
 async fn healthz(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
@@ -167,7 +208,7 @@ async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
     }
 }
 
-async fn metrics(State(admin): State<Admin>) -> Result<Response, Refusal> {
+async fn metrics(State(admin): State<Admin>) -> Result<OpenMetrics, Refusal> {
     let snapshot = admin
         .asker
         .ask(|control, _| metrics::Snapshot::take(control))
@@ -180,12 +221,5 @@ async fn metrics(State(admin): State<Admin>) -> Result<Response, Refusal> {
         &admin.situation.manifest(),
     )
     .map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    Ok((
-        [(
-            header::CONTENT_TYPE,
-            "application/openmetrics-text; version=1.0.0; charset=utf-8",
-        )],
-        text,
-    )
-        .into_response())
+    Ok(OpenMetrics(text))
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::table::{age, at, count, facts, number, octets, render, since, text, thousands};
+use crate::admin::document;
 use crate::cli::{Output, ReadArguments, SessionsArguments, ShowArguments, TunnelsArguments};
 use crate::failure::Failure;
 
@@ -270,6 +271,11 @@ fn session_facts(session: &Value) -> Vec<(&'static str, String)> {
         ("From subscriber", traffic("up")),
         ("To subscriber", traffic("down")),
     ]
+}
+
+/// `lnsd openapi`
+pub(crate) fn openapi() -> Result<(), Failure> {
+    print(document::text())
 }
 
 /// Rows of several pages.

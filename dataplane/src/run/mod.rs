@@ -288,8 +288,8 @@ fn serve_admin(
         stats: Arc::new(stats),
     };
     [
-        tokio::spawn(server::serve_unix(unix, admin::everything(admin.clone()))),
-        tokio::spawn(server::serve_tcp(tcp, admin::reads(admin))),
+        tokio::spawn(server::serve_unix(unix, admin::over_unix(admin.clone()))),
+        tokio::spawn(server::serve_tcp(tcp, admin::over_tcp(admin))),
     ]
 }
 

@@ -7,10 +7,11 @@ use std::time::SystemTime;
 
 use lns_datapath::clock;
 use lns_tables::time::Instant;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// How far the process is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Serialize)]
 #[repr(u8)]
 pub(crate) enum Phase {
     /// Not everything is set up yet.
@@ -22,8 +23,9 @@ pub(crate) enum Phase {
 }
 
 /// Which manifest is in force, and whether a later one was refused.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Manifest")]
 pub(crate) struct ManifestState {
     /// From where it was read.
     pub(crate) path: PathBuf,
@@ -33,7 +35,7 @@ pub(crate) struct ManifestState {
     pub(crate) reloads: u64,
     /// How often one was refused since the start.
     pub(crate) refusals: u64,
-    /// Why the newest one was refused; `None`: the newest one is in force.
+    /// Why the newest one was refused; null: the newest one is in force.
     pub(crate) error: Option<String>,
     /// What is allowed and yet likely to be wrong in the one in force.
     pub(crate) warnings: Vec<String>,

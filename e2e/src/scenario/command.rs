@@ -178,7 +178,10 @@ fn admin_http() -> Result<String> {
         "/readyz",
         "/metrics",
         "/v1/status",
+        "/v1/lacs",
+        "/v1/tunnels",
         "/v1/sessions",
+        "/v1/pools",
         "/v1/openapi.json",
     ] {
         let (status, text) = lnsd.get(path)?;

@@ -1,16 +1,18 @@
 //! What the node shows of itself to an engineer: plain values, serialised as the admin API has them.
+//! Their comments are the descriptions in the API's document.
 //!
 //! Lists come in pages, so that a question about a million sessions is many short ones.
 
 use core::net::{Ipv4Addr, SocketAddr};
 
 use lns_tables::path::SlotIndex;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::event::Stage;
 
 /// The whole node at a glance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Our Host Name AVP.
@@ -32,7 +34,7 @@ pub struct Status {
 }
 
 /// One LAC entry.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Lac {
     /// Its name in the manifest.
@@ -50,7 +52,7 @@ pub struct Lac {
 }
 
 /// A LAC that was turned away.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusedLac {
     /// Where it last came from.
@@ -66,7 +68,7 @@ pub struct RefusedLac {
 }
 
 /// One tunnel.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tunnel {
     /// Our id.
@@ -92,7 +94,7 @@ pub struct Tunnel {
 }
 
 /// One session.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     /// `tunnel.session`, our ids: what the commands take as ID.
@@ -167,7 +169,7 @@ pub struct SessionFilter {
 }
 
 /// One address pool.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pool {
     /// Its name in the manifest.

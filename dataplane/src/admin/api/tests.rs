@@ -1,40 +1,24 @@
-//! The answers against `openapi.json`.
+//! The answers against the OpenAPI document, bounds of pages, and what is logged of changes.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Mutex;
 
 use lns_node::Stage;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::super::{contract, document};
 use super::*;
 use crate::run::situation::Situation;
 
-fn document() -> Value {
-    serde_json::from_str(super::super::OPENAPI).unwrap()
+/// What does not fit the document in an answer to `method path`.
+fn problems(method: &str, path: &str, status: u16, answer: &impl Serialize) -> Option<String> {
+    let document = serde_json::from_str(document::text()).unwrap();
+    let answer = serde_json::to_value(answer).unwrap();
+    contract::check(&document, (method, path), status, &answer).err()
 }
 
-/// Every field of `answer` is in the schema of that name, and the other way round.
-fn compare(name: &str, answer: &impl Serialize) {
-    let keys = |value: &Value| {
-        value
-            .as_object()
-            .unwrap()
-            .keys()
-            .cloned()
-            .collect::<BTreeSet<_>>()
-    };
-    let schema = &document()["components"]["schemas"][name];
-    assert_eq!(
-        keys(&serde_json::to_value(answer).unwrap()),
-        keys(&schema["properties"]),
-        "{name}"
-    );
-    assert_eq!(
-        schema["required"].as_array().unwrap().len(),
-        keys(&schema["properties"]).len(),
-        "{name}"
-    );
+fn described(path: &str, answer: &impl Serialize) {
+    assert_eq!(problems("GET", path, 200, answer), None, "{path}");
 }
 
 fn session() -> view::Session {
@@ -63,89 +47,132 @@ fn session() -> view::Session {
     }
 }
 
-#[test]
-fn the_document_names_every_field_of_the_answers() {
-    let node = view::Status {
-        host_name: "lns".to_owned(),
-        tunnels: 0,
-        tunnels_opening: 0,
-        sessions: 0,
-        sessions_opening: 0,
-        max_sessions: 1,
-        draining: false,
-        overdue: 0,
-    };
-    let manifest = Situation::new("cluster.yaml".into(), Vec::new()).manifest();
-    compare("Manifest", &manifest);
-    let traffic = Traffic::from(&lns_datapath::Stats::default());
-    compare("Traffic", &traffic);
-    compare(
-        "Status",
-        &Status {
-            version: VERSION,
-            phase: Phase::Serving,
-            uptime_seconds: 1,
-            manifest,
-            node,
-            traffic,
+fn status() -> Status {
+    Status {
+        version: VERSION,
+        phase: Phase::Serving,
+        uptime_seconds: 1,
+        manifest: Situation::new("cluster.yaml".into(), Vec::new()).manifest(),
+        node: view::Status {
+            host_name: "lns".to_owned(),
+            tunnels: 0,
+            tunnels_opening: 0,
+            sessions: 0,
+            sessions_opening: 0,
+            max_sessions: 1,
+            draining: false,
+            overdue: 0,
         },
-    );
-    compare("Session", &Session::new(session(), Counters::default()));
-    compare("Direction", &Direction::from(DirectionCounters::default()));
-    compare("Disconnected", &Disconnected::default());
+        traffic: Traffic::from(&lns_datapath::Stats::default()),
+    }
 }
 
 #[test]
-fn the_document_names_every_field_of_the_lists() {
+fn each_answer_about_the_node_fits_the_document() {
+    described("/v1/status", &status());
+    described(
+        "/v1/sessions/4711.12",
+        &Session::new(session(), Counters::default()),
+    );
+    let sessions = vec![Session::new(session(), Counters::default())];
+    described(
+        "/v1/sessions?limit=1",
+        &Sessions {
+            sessions,
+            next: Some(7),
+        },
+    );
+    let done = Disconnected::default();
+    assert_eq!(problems("POST", "/v1/disconnect", 200, &done), None);
+}
+
+#[test]
+fn each_answer_that_is_a_list_fits_the_document() {
     let address = "192.0.2.1:1701".parse().unwrap();
-    compare(
-        "Lac",
-        &view::Lac {
-            name: String::new(),
-            admission: "Accept",
-            tunnels: 0,
-            sessions: 0,
-            setups: 0,
-            refusals: 0,
+    let lac = view::Lac {
+        name: String::new(),
+        admission: "Accept",
+        tunnels: 0,
+        sessions: 0,
+        setups: 0,
+        refusals: 0,
+    };
+    let refused = view::RefusedLac {
+        remote: address,
+        host_name: String::new(),
+        reason: "",
+        count: 0,
+        seconds_ago: 0,
+    };
+    described(
+        "/v1/lacs",
+        &Lacs {
+            lacs: vec![lac],
+            refused: vec![refused],
         },
     );
-    compare(
-        "RefusedLac",
-        &view::RefusedLac {
-            remote: address,
-            host_name: String::new(),
-            reason: "",
-            count: 0,
-            seconds_ago: 0,
+    let tunnel = view::Tunnel {
+        id: 1,
+        peer_id: 1,
+        lac: String::new(),
+        host_name: String::new(),
+        vendor: String::new(),
+        local: address,
+        remote: address,
+        state: "established",
+        sessions: 0,
+        seconds: 0,
+    };
+    described(
+        "/v1/tunnels",
+        &Tunnels {
+            tunnels: vec![tunnel],
+            next: None,
         },
     );
-    compare(
-        "Tunnel",
-        &view::Tunnel {
-            id: 1,
-            peer_id: 1,
-            lac: String::new(),
-            host_name: String::new(),
-            vendor: String::new(),
-            local: address,
-            remote: address,
-            state: "established",
-            sessions: 0,
-            seconds: 0,
-        },
-    );
-    compare(
-        "Pool",
-        &view::Pool {
-            name: String::new(),
-            local_address: [100, 64, 0, 1].into(),
-            prefixes: Vec::new(),
-            free: 0,
-            used: 0,
-            resting: 0,
-            excluded: 0,
-        },
-    );
+    let pool = view::Pool {
+        name: String::new(),
+        local_address: [100, 64, 0, 1].into(),
+        prefixes: vec!["100.64.0.0/16".to_owned()],
+        free: 0,
+        used: 0,
+        resting: 0,
+        excluded: 0,
+    };
+    described("/v1/pools", &Pools { pools: vec![pool] });
+}
+
+#[test]
+fn an_answer_that_differs_from_the_document_does_not_pass() {
+    let good = serde_json::to_value(status()).unwrap();
+    let with = |key: &str, value: Value| {
+        let mut answer = good.clone();
+        answer[key] = value;
+        problems("GET", "/v1/status", 200, &answer)
+    };
+    assert_eq!(with("sessions", json!(5)), None);
+    let unknown = with("colour", json!("red")).unwrap();
+    assert!(unknown.contains("colour"), "{unknown}");
+    assert!(with("sessions", json!("many")).is_some());
+    assert!(with("phase", json!("Idle")).is_some());
+    let mut answer = good.clone();
+    answer.as_object_mut().unwrap().remove("overdue");
+    let missing = problems("GET", "/v1/status", 200, &answer).unwrap();
+    assert!(missing.contains("overdue"), "{missing}");
+}
+
+#[test]
+fn an_error_is_described_for_every_path() {
+    for (method, path) in [
+        ("GET", "/v1/sessions/1.2"),
+        ("GET", "/v1/nothing"),
+        ("GET", "/readyz"),
+        ("POST", "/v1/disconnect"),
+    ] {
+        let error = json!({ "error": "no" });
+        assert_eq!(problems(method, path, 404, &error), None, "{path}");
+        assert!(problems(method, path, 404, &json!({ "why": "no" })).is_some());
+    }
 }
 
 #[test]
