@@ -204,7 +204,7 @@ impl Node {
             .as_ref()
             .map_or_else(lns_l2tp::Error::label, |_| "ok");
         self.stats.control_message(type_of(body), result);
-        self.note_arrival(tunnel, (header, body), before, &handled, now);
+        self.note_arrival(tunnel, (header, body), before, handled, now);
         handled.is_ok()
     }
 

@@ -51,7 +51,7 @@ impl Node {
         tunnel: TunnelId,
         (header, body): (ControlHeader, &[u8]),
         before: TunnelState,
-        handled: &Result<Arrival, lns_l2tp::Error>,
+        handled: Result<Arrival, lns_l2tp::Error>,
         now: Instant,
     ) {
         let result = match handled {

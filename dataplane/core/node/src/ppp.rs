@@ -90,7 +90,7 @@ impl Node {
         let note = |node: &mut Self, result: &Result<(), lns_ppp::Error>| {
             let result = result
                 .as_ref()
-                .map_or_else(|error| error.label(), |()| "ok");
+                .map_or_else(lns_ppp::Error::label, |()| "ok");
             node.note_frame(slot, frame, result, now);
         };
         match self.with_ppp_noted(slot, now, step, note) {

@@ -229,9 +229,12 @@ impl Failures {
             self.told.insert((age, kind));
             self.octets = self.octets.saturating_add(octets);
         }
-        self.shelf(kind).put(age, failure);
-        let shelf = self.shelf(kind);
-        if shelf.by_age.len() > shelf.most {
+        let is_full = {
+            let on = self.shelf(kind);
+            on.put(age, failure);
+            on.by_age.len() > on.most
+        };
+        if is_full {
             self.drop_oldest(kind);
         }
     }
