@@ -15,6 +15,9 @@ pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("
 /// Where the admin socket is, below the state folder.
 pub(crate) const SOCKET_NAME: &str = "admin.sock";
 
+/// The state folder unless another is named.
+const STATE: &str = "/run/lnsd";
+
 /// Reads the command line and does what it says.
 pub(crate) fn dispatch() -> Result<(), Failure> {
     match Cli::parse().command {
@@ -54,9 +57,12 @@ enum Command {
     /// one ends at once.
     #[command(after_help = "Example:\n  lnsd run --manifest cluster.yaml --log-format json")]
     Run(RunArguments),
-    /// Validates a manifest and prints what it would do
+    /// Validates a manifest and prints what it would do, or what it would change
+    ///
+    /// With --against running, the process that runs is asked: what differs from its manifest, when
+    /// each change takes effect, and how many sessions end. Nothing is changed by asking.
     #[command(
-        after_help = "Example:\n  lnsd check --manifest cluster.yaml && systemctl reload lnsd"
+        after_help = "Example:\n  lnsd check --manifest cluster.yaml --against running && systemctl reload lnsd"
     )]
     Check(CheckArguments),
     /// Shows the running LNS at a glance
@@ -106,13 +112,36 @@ pub(crate) struct CheckArguments {
     /// One YAML stream, or a folder of .yaml files
     #[arg(long, value_name = "PATH")]
     pub(crate) manifest: PathBuf,
+    /// Compares it with the manifest in force
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) against: Option<Against>,
+    /// The state folder of the running process, with the admin socket in it
+    #[arg(long, value_name = "DIR", default_value = STATE, requires = "against")]
+    pub(crate) state: PathBuf,
+    /// How the comparison looks
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table",
+        requires = "against"
+    )]
+    pub(crate) output: Output,
+}
+
+/// With what a manifest is compared.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Against {
+    /// What the running lnsd has in force
+    Running,
 }
 
 /// Where the running process keeps its socket.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct State {
     /// The state folder, with the admin socket in it
-    #[arg(long = "state", value_name = "DIR", default_value = "/run/lnsd")]
+    #[arg(long = "state", value_name = "DIR", default_value = STATE)]
     pub(crate) directory: PathBuf,
 }
 
@@ -373,6 +402,22 @@ mod tests {
         assert_eq!("50".parse(), Ok(Rate(50)));
         for wrong in ["0", "0/s", "50/m", "fast", "-1/s"] {
             assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_a_comparison_has_a_running_process_and_a_form() {
+        let parse = |arguments: &[&str]| {
+            Cli::try_parse_from([&["lnsd", "check", "--manifest", "m"], arguments].concat())
+        };
+        assert!(parse(&[]).is_ok());
+        assert!(parse(&["--against", "running", "--state", "/s", "-o", "json"]).is_ok());
+        for wrong in [
+            &["--state", "/s"][..],
+            &["-o", "json"],
+            &["--against", "tomorrow"],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
         }
     }
 

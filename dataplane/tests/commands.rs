@@ -157,7 +157,7 @@ fn what_is_typed_wrong_exits_with_2() {
 
 #[test]
 fn a_command_without_a_running_lnsd_says_what_to_do() {
-    let folder = tempfile::tempdir().unwrap();
+    let (folder, good) = manifest(MANIFEST);
     let state = folder.path().to_str().unwrap();
     let expected = format!(
         "lnsd: no lnsd answers at {state}/admin.sock: start it, or name its folder with --state\n"
@@ -170,6 +170,7 @@ fn a_command_without_a_running_lnsd_says_what_to_do() {
         &["pools"],
         &["session", "show", "1.2"],
         &["disconnect", "--user", "a"],
+        &["check", "--manifest", &good, "--against", "running"],
     ] {
         assert_eq!(
             stderr(lnsd(arguments).args(["--state", state]), 1),
@@ -231,6 +232,57 @@ fn a_tunnel_that_does_not_exist_cannot_be_closed() {
     );
     assert_eq!(said, "lnsd: there is no tunnel 4711\n");
     asked.join().unwrap();
+}
+
+#[test]
+fn a_comparison_sends_the_manifest_and_prints_the_answer() {
+    let (folder, path) = manifest(MANIFEST);
+    let state = folder.path().to_str().unwrap();
+    let arguments = ["check", "--manifest", &path, "--against", "running"];
+    let body = r#"{"changes":[{"path":"spec.ppp.mru","before":"1492","after":"1400","effect":"NewSessions","tunnelsKeeping":0,"sessionsKeeping":7}],"needsRestart":[],"refusal":null,"sessions":7,"sessionsEnding":0}"#;
+    let asked = answer_once(folder.path(), "200 OK", body);
+    lnsd(&arguments)
+        .args(["--state", state])
+        .assert()
+        .success()
+        .stdout(
+            "\
+FIELD         BEFORE  AFTER  TAKES EFFECT  KEEP THE OLD VALUE
+spec.ppp.mru  1492    1400   new sessions  7 sessions
+
+A reload takes this over: 0 of 7 sessions end.
+",
+        )
+        .stderr("");
+    let asked = asked.join().unwrap();
+    assert!(asked.starts_with("POST /v1/check "), "{asked}");
+    assert!(asked.contains("cluster.yaml"), "{asked}");
+}
+
+#[test]
+fn a_manifest_that_would_be_refused_fails_with_the_reason() {
+    let (folder, path) = manifest(MANIFEST);
+    let state = folder.path().to_str().unwrap();
+    let body = r#"{"changes":[],"needsRestart":[],"refusal":"it is taken","sessions":7,"sessionsEnding":0}"#;
+    let asked = answer_once(folder.path(), "200 OK", body);
+    let said = stderr(
+        lnsd(&["check", "--manifest", &path, "--against", "running"]).args(["--state", state]),
+        1,
+    );
+    assert_eq!(said, "lnsd: this manifest would be refused: it is taken\n");
+    asked.join().unwrap();
+}
+
+#[test]
+fn a_wrong_manifest_is_told_before_anybody_is_asked() {
+    let (folder, path) = manifest(&MANIFEST.replace("100.64.0.0/16", "100.64.0.0/33"));
+    let state = folder.path().to_str().unwrap();
+    let plain = stderr(&mut lnsd(&["check", "--manifest", &path]), 2);
+    let against = stderr(
+        lnsd(&["check", "--manifest", &path, "--against", "running"]).args(["--state", state]),
+        2,
+    );
+    assert_eq!(against, plain);
 }
 
 #[test]

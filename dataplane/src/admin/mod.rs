@@ -5,6 +5,7 @@
 //! programs, made from the types of the handlers.
 
 pub(crate) mod api;
+pub(crate) mod check;
 #[cfg(test)]
 mod contract;
 pub(crate) mod document;
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 
 use self::document::{Document, OpenMetrics, Problem};
 use crate::run::control::Asker;
+use crate::run::reload::Comparer;
 use crate::run::situation::{Phase, Situation};
 
 /// Requests that are worked on at once: each may hold a page of sessions.
@@ -52,6 +54,8 @@ pub(crate) struct Admin {
     pub(crate) situation: Arc<Situation>,
     /// The workers.
     pub(crate) stats: StatsSource,
+    /// What a manifest would change.
+    pub(crate) comparer: Comparer,
 }
 
 /// An answer that is an error: status and one line.
@@ -141,14 +145,16 @@ fn reads() -> ApiRouter<Admin> {
         )
 }
 
-/// What is for the Unix socket only: whatever changes something.
+/// What is for the Unix socket only: whatever changes something, and questions with secrets in them.
 fn changes() -> ApiRouter<Admin> {
-    ApiRouter::new().api_route(
-        "/v1/disconnect",
-        post_with(api::disconnect, |of| {
-            of.summary("Ends sessions, a page at a time (Unix socket only)")
-        }),
-    )
+    ApiRouter::new()
+        .api_route(
+            "/v1/disconnect",
+            post_with(api::disconnect, |of| {
+                of.summary("Ends sessions, a page at a time (Unix socket only)")
+            }),
+        )
+        .api_route("/v1/check", check::route())
 }
 
 fn guarded(routes: ApiRouter<Admin>, admin: Admin) -> Router {

@@ -1,23 +1,33 @@
-//! `check`: what a manifest would do, or what is wrong with it.
+//! `check`: what a manifest would do, or what is wrong with it; against a running process, what it
+//! would change there.
+
+mod comparison;
 
 use ipnet::Ipv4Net;
-use lns_api::{Manifest, read_manifest};
+use lns_api::{Manifest, ManifestError, parse_manifest, read_sources};
 use lns_node::config::{self as node, Admission};
 use serde_json::{Value, json};
 
 use super::table::{at, count, facts, number, render, text, thousands};
-use crate::cli::CheckArguments;
+use crate::cli::{Against, CheckArguments};
 use crate::config::Setup;
 use crate::failure::Failure;
 use crate::host::Isolation;
 
 /// `lnsd check`
 pub(crate) fn check(arguments: &CheckArguments) -> Result<(), Failure> {
-    let manifest = read_manifest(&arguments.manifest).map_err(|problems| {
+    let wrong = |problems: Vec<ManifestError>| {
         Failure::BadInput(problems.iter().map(ToString::to_string).collect())
-    })?;
+    };
+    let sources = read_sources(&arguments.manifest).map_err(wrong)?;
+    let texts = sources.iter();
+    let texts = texts.map(|(name, text)| (name.as_str(), text.as_str()));
+    let manifest = parse_manifest(texts).map_err(wrong)?;
     for warning in &manifest.warnings {
         eprintln!("warning: {warning}");
+    }
+    if let Some(Against::Running) = arguments.against {
+        return comparison::compare(arguments, sources);
     }
     let setup = Setup::new(&manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
     print!("{}", summary(&manifest, &setup));

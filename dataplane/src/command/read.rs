@@ -336,7 +336,7 @@ fn pretty(value: &Value) -> String {
 }
 
 /// A reader that closes the pipe has seen enough.
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::failed("cannot write", error))

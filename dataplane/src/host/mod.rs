@@ -149,11 +149,7 @@ impl Host {
         if self.applied.as_ref() == Some(&plan) {
             return Ok(());
         }
-        let core = self
-            .links
-            .core_interface(plan.core_interface.as_deref())
-            .await?;
-        self.links.check(&plan).await?;
+        let core = self.check(&plan).await?;
         // The rules stand before the first packet can come in.
         match plan.isolation {
             Isolation::Nodeless => isolation::install(&plan, &core).await?,
@@ -167,6 +163,17 @@ impl Host {
         self.links.set(&plan).await?;
         self.applied = Some(plan);
         Ok(())
+    }
+
+    /// Whether the machine has what `plan` asks for and needs nothing of what it takes, as far as can
+    /// be known without changing it. The core's interface.
+    pub(crate) async fn check(&self, plan: &Plan) -> Result<String, HostError> {
+        let core = self
+            .links
+            .core_interface(plan.core_interface.as_deref())
+            .await?;
+        self.links.check(plan).await?;
+        Ok(core)
     }
 
     /// Takes back what outlives the subscribers' interface. Says what could not be taken back.

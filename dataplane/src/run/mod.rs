@@ -4,9 +4,10 @@
 //! machine, control task; only then `/readyz` says yes. What fails says so in one line, and what was
 //! set up before is taken back. End: the reverse, after the LACs were told.
 
+pub(crate) mod comparison;
 pub(crate) mod control;
 mod journal;
-mod reload;
+pub(crate) mod reload;
 pub(crate) mod situation;
 
 use core::time::Duration;
@@ -27,7 +28,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use self::control::{Asker, Control};
-use self::reload::{Change, Reloader};
+use self::reload::{Change, Comparer, Reloader};
 use self::situation::{Phase, Situation};
 use crate::admin::{self, Admin, server};
 use crate::cli::{RunArguments, VERSION};
@@ -133,7 +134,8 @@ impl Process {
             manifest.warnings.clone(),
         ));
         let datapath = Arc::new(datapath);
-        let admin = serve_admin(sockets, &asker, &situation, &datapath);
+        let (comparer, questions) = reload::comparisons();
+        let admin = serve_admin(sockets, &asker, &situation, &datapath, comparer);
         let (change, changes) = mpsc::channel(1);
         let watcher = reload::watch(&arguments.manifest, change.clone())
             .inspect_err(|error| {
@@ -148,7 +150,7 @@ impl Process {
             asker.clone(),
             Arc::clone(&situation),
         );
-        let reloader = tokio::spawn(reloader.serve(changes));
+        let reloader = tokio::spawn(reloader.serve(changes, questions));
         let hangups = tokio::spawn(forward(hangups, change));
         situation.enter(Phase::Serving);
         Ok(Self {
@@ -274,6 +276,7 @@ fn serve_admin(
     asker: &Asker,
     situation: &Arc<Situation>,
     datapath: &Arc<Datapath>,
+    comparer: Comparer,
 ) -> [JoinHandle<()>; 2] {
     let workers: Weak<Datapath> = Arc::downgrade(datapath);
     let stats = move || {
@@ -286,6 +289,7 @@ fn serve_admin(
         asker: asker.clone(),
         situation: Arc::clone(situation),
         stats: Arc::new(stats),
+        comparer,
     };
     [
         tokio::spawn(server::serve_unix(unix, admin::over_unix(admin.clone()))),

@@ -3,20 +3,23 @@
 //! A manifest is taken over whole or not at all: one that is invalid, or asks for something that a
 //! running process cannot change, leaves the old one in force, and `lnsd status` says so. Prefixes
 //! that the new one has no longer stay routed until the last session in them has ended.
+//!
+//! Who takes manifests over also says what one would change: [`Comparer`].
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
-use lns_api::{Manifest, read_manifest};
+use lns_api::{Change as Difference, Manifest, diff, read_manifest};
 use lns_node::view::SessionFilter;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use super::comparison::Comparison;
 use super::control::{Asker, Gone};
 use super::situation::Situation;
 use crate::config::Setup;
@@ -30,6 +33,41 @@ const LEFTOVER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Slots per question when looking for sessions of removed prefixes.
 const SLOTS_PER_QUESTION: u32 = 1_024;
+
+/// Changed fields that the log names; a larger change is read in the manifest itself.
+const LOGGED_CHANGES: usize = 16;
+
+/// Comparisons that wait: they are asked for one by one.
+const COMPARISON_QUEUE: usize = 1;
+
+/// Asks what a manifest would change.
+#[derive(Clone, Debug)]
+pub(crate) struct Comparer {
+    questions: mpsc::Sender<Question>,
+}
+
+/// A manifest, and who wants to know.
+#[derive(Debug)]
+pub(super) struct Question {
+    manifest: Manifest,
+    answer: oneshot::Sender<Comparison>,
+}
+
+/// The way to ask, and what comes out at its other end.
+pub(super) fn comparisons() -> (Comparer, mpsc::Receiver<Question>) {
+    let (questions, asked) = mpsc::channel(COMPARISON_QUEUE);
+    (Comparer { questions }, asked)
+}
+
+impl Comparer {
+    /// What `manifest` would change in the running process. Changes nothing.
+    pub(crate) async fn compare(&self, manifest: Manifest) -> Result<Comparison, Gone> {
+        let (answer, answered) = oneshot::channel();
+        let question = Question { manifest, answer };
+        self.questions.send(question).await.map_err(|_| Gone)?;
+        answered.await.map_err(|_| Gone)
+    }
+}
 
 /// What keeps node and machine as the manifest says.
 #[derive(Debug)]
@@ -65,8 +103,13 @@ impl Reloader {
         }
     }
 
-    /// Reloads whenever `changes` says so, until nobody can; then gives itself back.
-    pub(super) async fn serve(mut self, mut changes: mpsc::Receiver<Change>) -> Self {
+    /// Reloads whenever `changes` says so, until nobody can; then gives itself back. Answers
+    /// `questions` in between.
+    pub(super) async fn serve(
+        mut self,
+        mut changes: mpsc::Receiver<Change>,
+        mut questions: mpsc::Receiver<Question>,
+    ) -> Self {
         let mut look_at = Instant::now() + LEFTOVER_INTERVAL;
         loop {
             tokio::select! {
@@ -79,6 +122,12 @@ impl Reloader {
                     Some(Change::Signal) => self.reload(Change::Signal).await,
                     None => return self,
                 },
+                Some(Question { manifest, answer }) = questions.recv() => {
+                    if let Ok(comparison) = self.compare(&manifest).await {
+                        // Who has stopped waiting needs no answer.
+                        let _unwanted = answer.send(comparison);
+                    }
+                }
                 () = sleep_until(look_at), if self.leftovers => {
                     self.remove_leftovers().await;
                     look_at = Instant::now() + LEFTOVER_INTERVAL;
@@ -94,12 +143,26 @@ impl Reloader {
         }
     }
 
+    async fn compare(&self, manifest: &Manifest) -> Result<Comparison, Gone> {
+        let (needs_restart, refusal) = match Setup::new(manifest) {
+            Ok(setup) => {
+                let plan = setup.host.clone().with_leftovers_of(&self.setup.host);
+                let possible = self.host.check(&plan).await;
+                let refusal = possible.err().map(|problem| problem.to_string());
+                (self.setup.needs_restart(&setup), refusal)
+            }
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let changes = diff(&self.manifest, manifest);
+        Comparison::new(changes, &needs_restart, refusal, &self.asker).await
+    }
+
     async fn reload(&mut self, change: Change) {
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || read_manifest(&path)).await;
         match read {
             Ok(Ok(manifest)) if manifest == self.manifest => self.unchanged(change),
-            Ok(Ok(manifest)) => self.take_over(manifest).await,
+            Ok(Ok(manifest)) => self.take_over(manifest, change).await,
             Ok(Err(problems)) => {
                 let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
                 refuse(&self.path, &self.situation, &problems);
@@ -127,7 +190,7 @@ impl Reloader {
         refuse(&self.path, &self.situation, &[why]);
     }
 
-    async fn take_over(&mut self, manifest: Manifest) {
+    async fn take_over(&mut self, manifest: Manifest, cause: Change) {
         let setup = match Setup::new(&manifest) {
             Ok(setup) => setup,
             Err(error) => return self.refuse(error.to_string()),
@@ -157,7 +220,14 @@ impl Reloader {
         for warning in &manifest.warnings {
             warn!("{warning}");
         }
-        info!(manifest = %self.path.display(), "the changed manifest is in force");
+        let changes = diff(&self.manifest, &manifest);
+        info!(
+            manifest = %self.path.display(),
+            cause = cause.label(),
+            changes = changes.len(),
+            changed = named(&changes),
+            "the changed manifest is in force"
+        );
         self.situation.taken_over(manifest.warnings.clone());
         (self.manifest, self.setup) = (manifest, setup);
     }
@@ -243,6 +313,26 @@ pub(super) enum Change {
     File,
     /// SIGHUP.
     Signal,
+}
+
+impl Change {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Signal => "SIGHUP",
+        }
+    }
+}
+
+/// The fields that differ, as many as a log line should have.
+fn named(changes: &[Difference]) -> String {
+    let paths = changes.iter().map(|change| change.path.as_str());
+    let named: Vec<_> = paths.take(LOGGED_CHANGES).collect();
+    let named = named.join(", ");
+    match changes.len().saturating_sub(LOGGED_CHANGES) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 /// Watches the manifest. The folder is watched, not the file: editors and Kubernetes replace files.
@@ -343,6 +433,25 @@ mod tests {
         fs::write(&fresh, "c").unwrap();
         fs::rename(&fresh, &path).unwrap();
         assert!(told(&mut changes).await, "replaced by rename");
+    }
+
+    #[test]
+    fn the_log_names_the_changed_fields_up_to_a_bound() {
+        let change = |index| Difference {
+            path: format!("spec.lacs[a{index}].pathMtu"),
+            before: None,
+            after: None,
+            effect: lns_api::Effect::NewSessions,
+            scope: diff::Scope::Everybody,
+        };
+        let changes: Vec<_> = (0..20).map(change).collect();
+        assert_eq!(named(&[]), "");
+        assert_eq!(
+            named(&changes[..2]),
+            "spec.lacs[a0].pathMtu, spec.lacs[a1].pathMtu"
+        );
+        assert!(named(&changes[..16]).ends_with("spec.lacs[a15].pathMtu"));
+        assert!(named(&changes).ends_with("spec.lacs[a15].pathMtu and 4 more"));
     }
 
     #[test]

@@ -11,9 +11,7 @@ use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
 
 use crate::event::Stage;
-use crate::explain::transcript::Position;
 use crate::lacs::Profile;
-use crate::observe::Shown;
 use crate::subscribers::{Identity, Key};
 use crate::{limits, view};
 
@@ -51,12 +49,6 @@ pub(crate) struct Session {
     pub(crate) echo_asked: bool,
     /// What PPP gave as the reason when it began to close.
     pub(crate) closing: Option<&'static str>,
-    /// More of why.
-    pub(crate) detail: Option<&'static str>,
-    /// The last entry of the transcript.
-    pub(crate) last: Option<Position>,
-    /// The states that were noted there last.
-    pub(crate) shown: Shown,
 }
 
 /// What the LAC told of the call: kept for engineers and accounting.
@@ -117,9 +109,6 @@ impl Session {
             ends_at: None,
             echo_asked: false,
             closing: None,
-            detail: None,
-            last: None,
-            shown: Shown::default(),
         }
     }
 

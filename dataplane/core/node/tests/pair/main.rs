@@ -14,7 +14,6 @@
 )]
 
 mod client;
-mod explain;
 mod logins;
 mod manifest;
 mod network;

@@ -18,7 +18,6 @@ use lns_wire::l2tp::{
 };
 
 use super::{Tunnel, TunnelEvent};
-use crate::channel::Arrival;
 use crate::config::{HostName, SecretChoice, Secrets, TunnelConfig};
 use crate::error::Error;
 use crate::reason::CloseReason;
@@ -92,13 +91,7 @@ impl Bench {
         bench
     }
 
-    fn handle(
-        &mut self,
-        session: u16,
-        ns: u16,
-        body: &[u8],
-        now: Instant,
-    ) -> Result<Arrival, Error> {
+    fn handle(&mut self, session: u16, ns: u16, body: &[u8], now: Instant) -> Result<(), Error> {
         let nr = self.tunnel.channel().ns;
         let header = ControlHeader {
             tunnel: LOCAL,
@@ -110,13 +103,13 @@ impl Bench {
     }
 
     /// The next message comes, and acknowledges everything.
-    fn receive(&mut self, message: &Message<'_>) -> Result<Arrival, Error> {
+    fn receive(&mut self, message: &Message<'_>) -> Result<(), Error> {
         let mut body = Vec::new();
         message.emit(&mut body).unwrap();
         self.receive_octets(0, &body)
     }
 
-    fn receive_octets(&mut self, session: u16, body: &[u8]) -> Result<Arrival, Error> {
+    fn receive_octets(&mut self, session: u16, body: &[u8]) -> Result<(), Error> {
         let result = self.handle(session, self.ns, body, START);
         if result.is_ok() {
             self.ns += 1;
