@@ -177,7 +177,7 @@ impl Bench {
         if result.is_err() {
             assert_eq!(self.sent, 0, "what is dropped is not answered");
         }
-        result.map_err(|error| error.label())
+        result.map(|_| ()).map_err(|error| error.label())
     }
 
     /// The body of a message that is right as such.

@@ -142,7 +142,7 @@ impl Pair {
             let end = if to_lns { &mut self.lns } else { &mut self.lac };
             if let Some(tunnel) = &mut end.tunnel {
                 // What comes too late, or too early for the window, is dropped: that is the line's fault.
-                let _: Result<(), crate::Error> =
+                let _: Result<crate::Arrival, crate::Error> =
                     tunnel.handle_control(header, body, self.now, &mut self.rng);
             }
         }

@@ -11,6 +11,7 @@ use lns_wire::l2tp::{Cdn, Iccn, Icrq, Message, ParseError, Proxy};
 
 use crate::control::printable;
 use crate::event::Stage;
+use crate::explain::transcript::What;
 use crate::lacs::Denial;
 use crate::limits;
 use crate::node::Node;
@@ -23,21 +24,25 @@ impl Node {
         let Ok(parsed) = message.message() else {
             return;
         };
+        let asked = self.received_call(message, "ok");
         match &parsed {
-            Message::Icrq(icrq) => self.handle_icrq(tunnel, icrq, now),
+            Message::Icrq(icrq) => self.handle_icrq(tunnel, icrq, asked, now),
             Message::Ocrq(ocrq) => {
-                self.stats.failure(Stage::Call, "outgoing_call");
+                self.refused_call(tunnel, "outgoing_call", None, asked, now);
                 self.refuse_call(tunnel, ocrq.assigned_session, CdnReason::NoFacilitiesEver);
             }
-            Message::Cdn(cdn) => self.handle_cdn(tunnel, message.session(), cdn, now),
+            Message::Cdn(cdn) => self.handle_cdn(tunnel, message.session(), cdn, asked, now),
             Message::Icrp(_)
             | Message::Iccn(_)
             | Message::Ocrp(_)
             | Message::Occn(_)
             | Message::Wen(_)
             | Message::Sli(_) => match self.index.lookup(tunnel, message.session()) {
-                Some(slot) => self.step_call(slot, &parsed, now),
-                None => self.stats.drop("unknown_session"),
+                Some(slot) => {
+                    self.note_session(slot, asked, now);
+                    self.step_call(slot, &parsed, now);
+                }
+                None => self.unknown_session(tunnel, message, now),
             },
             // The tunnel keeps these to itself.
             Message::Sccrq(_)
@@ -52,23 +57,54 @@ impl Node {
     pub(crate) fn invalid_call(
         &mut self,
         tunnel: TunnelId,
-        session: SessionId,
+        message: &CallMessage,
         error: ParseError,
         now: Instant,
     ) {
-        match self.index.lookup(tunnel, session) {
+        let came = self.received_call(message, error.label());
+        match self.index.lookup(tunnel, message.session()) {
             Some(slot) => {
+                self.note_session(slot, came, now);
                 self.end_session_with(slot, error.label(), CdnReason::Invalid(error), now);
             }
-            None => self.stats.drop("unknown_session"),
+            None if message.session().is_none() => {
+                self.refused_call(tunnel, error.label(), None, came, now);
+            }
+            None => self.unknown_session(tunnel, message, now),
         }
     }
 
-    fn handle_icrq(&mut self, tunnel: TunnelId, icrq: &Icrq<'_>, now: Instant) {
-        if let Err((label, reason)) = self.open_call(tunnel, icrq, now) {
-            self.stats.failure(Stage::Call, label);
-            self.refuse_call(tunnel, icrq.assigned_session, reason);
+    fn unknown_session(&mut self, tunnel: TunnelId, message: &CallMessage, now: Instant) {
+        let reason = "unknown_session";
+        self.stats.drop(reason);
+        let came = self.received_call(message, reason);
+        self.note_tunnel(tunnel, came, now);
+    }
+
+    fn handle_icrq(&mut self, tunnel: TunnelId, icrq: &Icrq<'_>, asked: What, now: Instant) {
+        match self.open_call(tunnel, icrq, now) {
+            Ok(slot) => {
+                self.note_session(slot, asked, now);
+                self.answer_call(slot, now);
+            }
+            Err((label, reason)) => {
+                self.refused_call(tunnel, label, number(icrq.calling_number), asked, now);
+                self.refuse_call(tunnel, icrq.assigned_session, reason);
+            }
         }
+    }
+
+    /// Counts and notes a call that never was.
+    fn refused_call(
+        &mut self,
+        tunnel: TunnelId,
+        reason: &'static str,
+        calling_number: Option<Box<str>>,
+        asked: What,
+        now: Instant,
+    ) {
+        self.stats.failure(Stage::Call, reason);
+        self.note_refused_call(tunnel, reason, calling_number, asked, now);
     }
 
     fn open_call(
@@ -76,7 +112,7 @@ impl Node {
         tunnel: TunnelId,
         icrq: &Icrq<'_>,
         now: Instant,
-    ) -> Result<(), (&'static str, CdnReason)> {
+    ) -> Result<SlotIndex, (&'static str, CdnReason)> {
         let profile = self
             .admit_call(tunnel, now)
             .map_err(|denial| (denial.label(), answer_to(denial)))?;
@@ -99,10 +135,15 @@ impl Node {
             return Err(("no_session_ids", CdnReason::NoFacilitiesNow));
         }
         self.opening = self.opening.saturating_add(1);
+        Ok(slot)
+    }
+
+    /// Tells the LAC that its call is taken.
+    fn answer_call(&mut self, slot: SlotIndex, now: Instant) {
         let Some(session) = self.sessions.get(slot) else {
-            return Ok(());
+            return;
         };
-        let (peer, answer) = (session.call.peer(), session.call.icrp());
+        let (tunnel, peer, answer) = (session.tunnel, session.call.peer(), session.call.icrp());
         self.unconnected.insert((tunnel, peer), slot);
         if let Some(entry) = self.lacs.entry(&session.profile.lac.name) {
             entry.sessions = entry.sessions.saturating_add(1);
@@ -114,11 +155,10 @@ impl Node {
                 .is_err()
         {
             self.remove_session(slot, "send_queue_full", now);
-            return Ok(());
+            return;
         }
         self.publish(slot);
         self.rearm(slot);
-        Ok(())
     }
 
     fn admit_call(
@@ -141,7 +181,9 @@ impl Node {
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
-        match session.call.handle(message) {
+        let action = session.call.handle(message);
+        self.note_session_states(slot, now);
+        match action {
             CallAction::Connected => {
                 if let Message::Iccn(iccn) = message {
                     self.connect(slot, iccn, now);
@@ -172,13 +214,21 @@ impl Node {
         let mut out = core::mem::take(&mut self.ppp_output);
         let ppp = lns_ppp::Session::start(&config, Some(&proxy), now, &mut self.rng, &mut out);
         session.ppp = Some(Box::new(ppp));
+        self.note_session_states(slot, now);
         self.publish(slot);
         self.settle_ppp(slot, &mut out, now);
         self.ppp_output = out;
         self.rearm(slot);
     }
 
-    fn handle_cdn(&mut self, tunnel: TunnelId, session: SessionId, cdn: &Cdn<'_>, now: Instant) {
+    fn handle_cdn(
+        &mut self,
+        tunnel: TunnelId,
+        session: SessionId,
+        cdn: &Cdn<'_>,
+        came: What,
+        now: Instant,
+    ) {
         let slot = match self.index.lookup(tunnel, session) {
             Some(slot) => Some(slot),
             // The LAC's id alone names a call until our ICRP has reached the LAC.
@@ -189,7 +239,10 @@ impl Node {
             None => None,
         };
         // Unknown: it crossed ours, or comes again.
-        let Some(slot) = slot else { return };
+        let Some(slot) = slot else {
+            return self.note_tunnel(tunnel, came, now);
+        };
+        self.note_session(slot, came, now);
         let label = match cdn.result.result {
             1 => "peer_lost_carrier",
             3 => "peer_administrative",
@@ -240,11 +293,13 @@ const fn answer_to(denial: Denial) -> CdnReason {
     }
 }
 
+/// A calling or called number as it is kept.
+fn number(octets: Option<&[u8]>) -> Option<Box<str>> {
+    let octets = octets?.get(..limits::NUMBER).or(octets)?;
+    Some(printable(octets).into_boxed_str())
+}
+
 fn about(icrq: &Icrq<'_>) -> About {
-    let number = |octets: Option<&[u8]>| {
-        let octets = octets?.get(..limits::NUMBER).or(octets)?;
-        Some(printable(octets).into_boxed_str())
-    };
     About {
         calling_number: number(icrq.calling_number),
         called_number: number(icrq.called_number),

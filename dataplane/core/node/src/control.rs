@@ -22,6 +22,7 @@ use crate::event::Event;
 use crate::lacs::{Denial, Profile};
 use crate::limits;
 use crate::node::{Node, SecretKey};
+use crate::observe::TurnedAway;
 use crate::transmit::Transmit;
 use crate::tunnels::Link;
 
@@ -30,6 +31,16 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Name of the counter's label for a message whose type is not known.
 const NO_TYPE: &str = "none";
+
+/// An SCCRQ that is about no tunnel yet, and where it came from.
+struct Asking<'a> {
+    local: SocketAddr,
+    remote: SocketAddr,
+    header: ControlHeader,
+    /// With nothing hidden.
+    body: &'a [u8],
+    sccrq: &'a Sccrq<'a>,
+}
 
 impl Node {
     /// A control message as it came from the network.
@@ -88,12 +99,14 @@ impl Node {
         now: Instant,
     ) {
         if !self.lacs.knows(remote.ip()) {
-            return self.refuse_silently(remote, body, Denial::Unknown, now);
+            return self.refuse_silently(local, remote, header, body, now);
         }
         let clear = self.lacs.reveal(remote.ip(), body);
         let message = match Message::parse(&clear) {
             Ok(message) => message,
-            Err(error) => return self.refuse_unreadable(local, remote, &clear, error),
+            Err(error) => {
+                return self.refuse_unreadable((local, remote), header, &clear, error, now);
+            }
         };
         // An SCCRQ may come again, and a LAC may leave before it has learned our id.
         let known = if let Message::Sccrq(Sccrq {
@@ -112,7 +125,16 @@ impl Node {
                 self.deliver(tunnel, header, body, now);
                 self.settle_tunnel(tunnel, now);
             }
-            (None, Message::Sccrq(sccrq)) => self.open_tunnel(local, remote, sccrq, now),
+            (None, Message::Sccrq(sccrq)) => {
+                let asking = Asking {
+                    local,
+                    remote,
+                    header,
+                    body: &clear,
+                    sccrq,
+                };
+                self.open_tunnel(&asking, now);
+            }
             (None, other) => self
                 .stats
                 .control_message(other.kind().label(), "no_tunnel"),
@@ -133,17 +155,32 @@ impl Node {
     /// why (RFC 2661, 4.2), anything else is counted.
     fn refuse_unreadable(
         &mut self,
-        local: SocketAddr,
-        remote: SocketAddr,
+        (local, remote): (SocketAddr, SocketAddr),
+        header: ControlHeader,
         body: &[u8],
         error: ParseError,
+        now: Instant,
     ) {
         self.stats.control_message(type_of(body), error.label());
-        let known = host_name(body).and_then(|name| self.lacs.find(remote.ip(), name));
-        let answered = known.is_some()
-            && error.general_error().is_some()
-            && MessageType::peek(body) == Ok(MessageType::Sccrq);
-        if let Some(peer) = assigned_tunnel(body).filter(|_| answered) {
+        let name = host_name(body).unwrap_or_default();
+        let Some(profile) = self.lacs.find(remote.ip(), name) else {
+            return;
+        };
+        if MessageType::peek(body) != Ok(MessageType::Sccrq) {
+            return;
+        }
+        let lac = Arc::clone(&profile.lac.name);
+        let who = TurnedAway {
+            local,
+            remote,
+            header,
+            body,
+            host_name: &printable(name),
+            lac: Some(&lac),
+            reason: error.label(),
+        };
+        self.note_turned_away(&who, now);
+        if let Some(peer) = assigned_tunnel(body).filter(|_| error.general_error().is_some()) {
             self.refuse(local, remote, peer, StopReason::Invalid(error));
         }
     }
@@ -159,62 +196,79 @@ impl Node {
         let Some(link) = self.tunnels.get_mut(tunnel) else {
             return false;
         };
+        let before = link.machine.state();
         let handled = link
             .machine
             .handle_control(header, body, now, &mut self.rng);
         let result = handled
             .as_ref()
-            .map_or_else(lns_l2tp::Error::label, |()| "ok");
+            .map_or_else(lns_l2tp::Error::label, |_| "ok");
         self.stats.control_message(type_of(body), result);
+        self.note_arrival(tunnel, (header, body), before, handled, now);
         handled.is_ok()
     }
 
-    fn refuse_silently(&mut self, remote: SocketAddr, body: &[u8], denial: Denial, now: Instant) {
-        let host_name = match Message::parse(body) {
-            Ok(Message::Sccrq(sccrq)) => printable(sccrq.host_name),
-            // Not even that: nothing that an engineer would want to see in a list of LACs.
-            Ok(_) | Err(_) => return self.stats.drop(denial.label()),
-        };
-        self.note_refused(remote, &host_name, denial, now);
-    }
-
-    fn note_refused(&mut self, remote: SocketAddr, host_name: &str, denial: Denial, now: Instant) {
-        self.stats
-            .control_message(MessageType::Sccrq.label(), denial.label());
-        self.lacs
-            .note_refused(remote, host_name, denial.label(), now);
-        self.event(Event::LacRefused {
-            remote,
-            host_name: host_name.into(),
-            reason: denial.label(),
-        });
-    }
-
-    fn open_tunnel(
+    fn refuse_silently(
         &mut self,
         local: SocketAddr,
         remote: SocketAddr,
-        sccrq: &Sccrq<'_>,
+        header: ControlHeader,
+        body: &[u8],
         now: Instant,
     ) {
-        let profile = match self.admit_lac(remote, sccrq) {
+        let reason = Denial::Unknown.label();
+        match Message::parse(body) {
+            Ok(Message::Sccrq(sccrq)) => {
+                let asking = Asking {
+                    local,
+                    remote,
+                    header,
+                    body,
+                    sccrq: &sccrq,
+                };
+                self.turn_away(&asking, reason, now);
+            }
+            // Not even that: nothing that an engineer would want to see in a list of LACs.
+            Ok(_) | Err(_) => self.stats.drop(reason),
+        }
+    }
+
+    /// Notes everywhere that a LAC gets no tunnel.
+    fn turn_away(&mut self, asking: &Asking<'_>, reason: &'static str, now: Instant) {
+        let host_name = printable(asking.sccrq.host_name);
+        let remote = asking.remote;
+        self.stats
+            .control_message(MessageType::Sccrq.label(), reason);
+        self.lacs.note_refused(remote, &host_name, reason, now);
+        let lac = self
+            .lacs
+            .find(remote.ip(), asking.sccrq.host_name)
+            .map(|profile| Arc::clone(&profile.lac.name));
+        let who = TurnedAway {
+            local: asking.local,
+            remote,
+            header: asking.header,
+            body: asking.body,
+            host_name: &host_name,
+            lac: lac.as_ref(),
+            reason,
+        };
+        self.note_turned_away(&who, now);
+        self.event(Event::LacRefused {
+            remote,
+            host_name: host_name.into(),
+            reason,
+        });
+    }
+
+    fn open_tunnel(&mut self, asking: &Asking<'_>, now: Instant) {
+        let profile = match self.admit_lac(asking.remote, asking.sccrq) {
             Ok(profile) => profile,
             Err(denial) => {
-                self.note_refused(remote, &printable(sccrq.host_name), denial, now);
-                return match denial {
-                    Denial::Unknown => {}
-                    Denial::Draining => {
-                        self.refuse(local, remote, sccrq.assigned_tunnel, StopReason::TryAnother);
-                    }
-                    Denial::Refused => self.refuse(
-                        local,
-                        remote,
-                        sccrq.assigned_tunnel,
-                        StopReason::NotAuthorized,
-                    ),
-                    Denial::MaxTunnels | Denial::MaxSessions | Denial::SetupRate => {
-                        self.refuse(local, remote, sccrq.assigned_tunnel, StopReason::Resources);
-                    }
+                self.turn_away(asking, denial.label(), now);
+                return match answer_to(denial) {
+                    None => {}
+                    Some(reason) => self.answer_refused(asking, reason),
                 };
             }
         };
@@ -225,51 +279,64 @@ impl Node {
             None
         };
         let Some(tunnel) = opened else {
-            self.stats
-                .control_message(MessageType::Sccrq.label(), "no_tunnel_ids");
-            return self.refuse(local, remote, sccrq.assigned_tunnel, StopReason::Resources);
+            self.turn_away(asking, "no_tunnel_ids", now);
+            return self.answer_refused(asking, StopReason::Resources);
         };
-        let key = (Arc::clone(&profile.lac.name), remote.ip());
+        let key = (Arc::clone(&profile.lac.name), asking.remote.ip());
         let choice = self.secret_choices.get(&key).copied().unwrap_or_default();
         match Tunnel::accept(
             Arc::clone(&profile.tunnel),
             tunnel,
-            sccrq,
+            asking.sccrq,
             choice,
             now,
             &mut self.rng,
         ) {
-            Ok(machine) => {
-                let replaces = self.tunnels.of_peer(remote, sccrq.assigned_tunnel);
-                let link = Link {
-                    machine,
-                    profile,
-                    local,
-                    remote,
-                    opened_at: now,
-                    up_at: None,
-                    closed: false,
-                    clearing: false,
-                    report_asked: false,
-                    replaces,
-                };
-                self.insert_tunnel(tunnel, link, now);
-            }
+            Ok(machine) => self.insert_tunnel(tunnel, asking, profile, machine, now),
             Err(reason) => {
                 self.index.withdraw_tunnel(tunnel);
-                self.stats
-                    .control_message(MessageType::Sccrq.label(), reason.label());
-                self.refuse(local, remote, sccrq.assigned_tunnel, reason);
+                self.turn_away(asking, reason.label(), now);
+                self.answer_refused(asking, reason);
             }
         }
     }
 
-    fn insert_tunnel(&mut self, tunnel: TunnelId, link: Link, now: Instant) {
+    fn answer_refused(&mut self, asking: &Asking<'_>, reason: StopReason) {
+        let peer = asking.sccrq.assigned_tunnel;
+        self.refuse(asking.local, asking.remote, peer, reason);
+    }
+
+    fn insert_tunnel(
+        &mut self,
+        tunnel: TunnelId,
+        asking: &Asking<'_>,
+        profile: Arc<Profile>,
+        machine: Tunnel,
+        now: Instant,
+    ) {
+        let replaces = self
+            .tunnels
+            .of_peer(asking.remote, asking.sccrq.assigned_tunnel);
+        let link = Link {
+            shown: machine.state(),
+            machine,
+            profile,
+            local: asking.local,
+            remote: asking.remote,
+            opened_at: now,
+            up_at: None,
+            closed: false,
+            clearing: false,
+            report_asked: false,
+            replaces,
+            last: None,
+        };
         if let Some(entry) = self.lacs.entry(&link.profile.lac.name) {
             entry.tunnels = entry.tunnels.saturating_add(1);
         }
         self.tunnels.insert(tunnel, link);
         self.stats.control_message(MessageType::Sccrq.label(), "ok");
+        self.note_sccrq(tunnel, asking.header, asking.body, now);
         self.settle_tunnel(tunnel, now);
     }
 
@@ -313,6 +380,7 @@ impl Node {
 
     /// Deals with all that a step of a tunnel brought about.
     pub(crate) fn settle_tunnel(&mut self, tunnel: TunnelId, now: Instant) {
+        self.note_tunnel_state(tunnel, now);
         while let Some(event) = self
             .tunnels
             .get_mut(tunnel)
@@ -321,8 +389,8 @@ impl Node {
             match event {
                 TunnelEvent::Established => self.tunnel_established(tunnel, now),
                 TunnelEvent::Call(message) => self.handle_call(tunnel, &message, now),
-                TunnelEvent::InvalidCall { session, error, .. } => {
-                    self.invalid_call(tunnel, session, error, now);
+                TunnelEvent::InvalidCall { message, error } => {
+                    self.invalid_call(tunnel, &message, error, now);
                 }
                 TunnelEvent::Closed { reason, retry_with } => {
                     self.tunnel_closed(tunnel, &reason, retry_with, now);
@@ -398,17 +466,12 @@ impl Node {
             return;
         }
         link.clearing = true;
-        let key = (Arc::clone(&link.profile.lac.name), link.remote.ip());
-        let message = match reason {
-            CloseReason::Peer { advisory, .. } if !advisory.is_empty() => {
-                Some(printable(advisory).into())
-            }
-            CloseReason::Peer { .. }
-            | CloseReason::Local(_)
-            | CloseReason::NoAnswer
-            | CloseReason::TieLost
-            | CloseReason::PeerRestarted => None,
+        self.note_tunnel_end(tunnel, reason, now);
+        let Some(link) = self.tunnels.get_mut(tunnel) else {
+            return;
         };
+        let key = (Arc::clone(&link.profile.lac.name), link.remote.ip());
+        let message = said(reason);
         let event = Event::TunnelDown {
             tunnel,
             lac: Arc::clone(&link.profile.lac.name),
@@ -532,6 +595,35 @@ impl Node {
         if link.report_asked {
             self.tunnel_due(tunnel, now);
         }
+    }
+}
+
+/// What the LAC said when it closed a tunnel, if it said anything.
+fn said(reason: &CloseReason) -> Option<Box<str>> {
+    match reason {
+        CloseReason::Peer { advisory, .. } if !advisory.is_empty() => {
+            Some(printable(advisory).into())
+        }
+        CloseReason::Peer { .. }
+        | CloseReason::Local(_)
+        | CloseReason::NoAnswer
+        | CloseReason::TieLost
+        | CloseReason::PeerRestarted => None,
+    }
+}
+
+/// More of why a tunnel ended than its label says.
+pub(crate) fn why(reason: &CloseReason) -> Option<Box<str>> {
+    unproven(reason).map(Into::into).or_else(|| said(reason))
+}
+
+/// What a LAC that is turned away is told; `None`: nothing.
+const fn answer_to(denial: Denial) -> Option<StopReason> {
+    match denial {
+        Denial::Unknown => None,
+        Denial::Draining => Some(StopReason::TryAnother),
+        Denial::Refused => Some(StopReason::NotAuthorized),
+        Denial::MaxTunnels | Denial::MaxSessions | Denial::SetupRate => Some(StopReason::Resources),
     }
 }
 

@@ -94,6 +94,8 @@ impl Node {
         if let Some(key) = session.key.take() {
             self.present.remove(&key, slot);
         }
+        let address = held.map(|held| held.address);
+        self.note_session_end(&mut session, reason, address, now);
         self.lacs.release_session(&session.profile.lac.name);
         if session.up_at.is_some() {
             self.up = self.up.saturating_sub(1);
@@ -108,10 +110,11 @@ impl Node {
             session: session.call.local(),
             lac: Arc::clone(&session.profile.lac.name),
             user: session.user.clone(),
-            address: held.map(|held| held.address),
+            address,
             calling_number: session.about.calling_number.clone(),
             stage: session.stage,
             reason,
+            detail: session.detail,
             up: session.up_at.map(|at| now.since(at)),
         };
         self.event(Event::SessionDown(Box::new(end)));

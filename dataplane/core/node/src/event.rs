@@ -87,6 +87,8 @@ pub struct SessionEnd {
     pub stage: Stage,
     /// Why: a label from a fixed list.
     pub reason: &'static str,
+    /// More of why, for engineers: `wrong_password`, `unknown_user`.
+    pub detail: Option<&'static str>,
     /// How long it was up; `None`: it never was.
     pub up: Option<Duration>,
 }

@@ -53,3 +53,44 @@ pub const SPARE_BUFFERS: usize = 256;
 /// LACs that are remembered to have the previous secret still: more than any wholesaler has, and one
 /// more is asked with the current secret first, as before.
 pub const SECRET_CHOICES: usize = 4_096;
+
+/// Octets of a datagram that the transcript keeps: a whole ICCN with everything proxied, and any PPP
+/// packet that is not padded.
+pub const KEPT_OF_DATAGRAM: usize = 512;
+
+/// What the transcript takes at most, octets: the whole setup of some 8,000 calls, one of which has
+/// about 25 messages and steps of 80 octets.
+pub const TRANSCRIPT_OCTETS: usize = 32 * 1024 * 1024;
+
+/// Messages and steps that are kept of one failure: a whole setup, or a negotiation that goes in
+/// circles, until one sees that it does.
+pub const FAILURE_ENTRIES: usize = 32;
+
+/// How far back failures are remembered.
+pub const FAILURE_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long the messages of a failure are good enough for the next one of the same kind.
+pub const FAILURE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Refused LACs and tunnels that never came up, which are remembered: anybody can cause these.
+pub const FAILURES_REFUSED: usize = 1_024;
+
+/// Failed calls that are remembered: more lines than one calls about on a bad day.
+pub const FAILURES_FAILED: usize = 16_384;
+
+/// Ends of sessions and tunnels that are remembered; the logs have all.
+pub const FAILURES_ENDED: usize = 32_768;
+
+/// What the messages of all failures take at most, octets. Beyond it the oldest failures keep their
+/// reason and lose their messages.
+pub const FAILURE_OCTETS: usize = 32 * 1024 * 1024;
+
+/// Traces at once: engineers, not programs.
+pub const TRACES: usize = 8;
+
+/// Lines of a trace that wait to be taken; beyond it they are counted and left out.
+pub const TRACE_LINES: usize = 8_192;
+
+/// Calls that ended while somebody follows anything, and whose goodbyes are still told apart: what
+/// leaves within a few rounds of polling.
+pub const DEPARTED: usize = 256;

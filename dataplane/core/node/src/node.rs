@@ -1,6 +1,6 @@
 //! The node: what it holds, how it starts, takes a new configuration, drains, and gives out what it
 //! wants done. The rooms beside this file hold what it does: `control` (tunnels), `calls`, `ppp`,
-//! `ends`, `timers`, `show`.
+//! `ends`, `timers`, `show`, `observe`.
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -21,6 +21,7 @@ use lns_wire::id::{PeerSessionId, TunnelId};
 
 use crate::config::{Config, Duplicates, HostName, User};
 use crate::event::Event;
+use crate::explain::Explain;
 use crate::lacs::Lacs;
 use crate::limits;
 use crate::pools::Pools;
@@ -72,6 +73,7 @@ pub struct Node {
     pub(crate) frames: FrameQueue,
     pub(crate) path: VecDeque<PathUpdate>,
     events: VecDeque<Event>,
+    pub(crate) explain: Explain,
     pub(crate) ppp_output: Output,
     pub(crate) rng: Rng,
     pub(crate) stats: Stats,
@@ -118,6 +120,7 @@ impl Node {
             frames: FrameQueue::default(),
             path: VecDeque::new(),
             events: VecDeque::new(),
+            explain: Explain::default(),
             ppp_output: Output::default(),
             rng: Rng::from_seed(seed),
             stats: Stats::default(),
@@ -193,6 +196,7 @@ impl Node {
                 };
                 // To the end of the line: tunnels take turns.
                 self.ready.mark(u32::from(key));
+                self.note_sent(tunnel, out, now);
                 return Some(transmit);
             }
             self.rearm_tunnel(tunnel);

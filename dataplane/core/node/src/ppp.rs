@@ -14,15 +14,55 @@ use lns_wire::l2tp;
 
 use crate::config::User;
 use crate::event::Stage;
+use crate::explain::transcript::{Step, What};
 use crate::node::Node;
 use crate::session::{Held, Idle};
 use crate::subscribers::{Judgement, Present};
 use crate::transmit::Transmit;
 
-/// Said to a subscriber whose name or password is wrong: which of them, it is not told.
-const WRONG: &[u8] = b"Login incorrect";
-/// Said to a subscriber that is logged in already.
-const DUPLICATE: &[u8] = b"Already logged in";
+/// Why a PPP frame is dropped whose call is not connected.
+const BEFORE_ICCN: &str = "ppp_before_iccn";
+
+/// Why a subscriber is not let in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Rejection {
+    /// Nobody has this name.
+    UnknownUser,
+    /// The name has another password.
+    WrongPassword,
+    /// It was let in under another name.
+    AnotherUser,
+    /// The rule for duplicates.
+    Duplicate,
+}
+
+impl Rejection {
+    /// For engineers.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::UnknownUser => "unknown_user",
+            Self::WrongPassword => "wrong_password",
+            Self::AnotherUser => "another_user",
+            Self::Duplicate => "duplicate_user",
+        }
+    }
+
+    /// The reason of the end.
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate_user",
+            Self::UnknownUser | Self::WrongPassword | Self::AnotherUser => "authentication_failed",
+        }
+    }
+
+    /// For the subscriber, who is not told whether name or password is wrong.
+    const fn message(self) -> &'static [u8] {
+        match self {
+            Self::Duplicate => b"Already logged in",
+            Self::UnknownUser | Self::WrongPassword | Self::AnotherUser => b"Login incorrect",
+        }
+    }
+}
 
 impl Node {
     /// A PPP control frame of a session, as a worker took it out of its data message.
@@ -44,11 +84,20 @@ impl Node {
         let Some(slot) = self.index.lookup(tunnel, session) else {
             return self.stats.drop("ppp_unknown_session");
         };
-        let handled = self.with_ppp(slot, now, |ppp, rng, out| {
+        let step = |ppp: &mut lns_ppp::Session, rng: &mut Rng, out: &mut Output| {
             ppp.handle_frame(frame, now, rng, out)
-        });
-        match handled {
-            None => self.stats.drop("ppp_before_iccn"),
+        };
+        let note = |node: &mut Self, result: &Result<(), lns_ppp::Error>| {
+            let result = result
+                .as_ref()
+                .map_or_else(lns_ppp::Error::label, |()| "ok");
+            node.note_frame(slot, frame, result, now);
+        };
+        match self.with_ppp_noted(slot, now, step, note) {
+            None => {
+                self.note_frame(slot, frame, BEFORE_ICCN, now);
+                self.stats.drop(BEFORE_ICCN);
+            }
             Some(Err(error)) => self.stats.drop(error.label()),
             Some(Ok(())) => {}
         }
@@ -62,9 +111,21 @@ impl Node {
         now: Instant,
         step: impl FnOnce(&mut lns_ppp::Session, &mut Rng, &mut Output) -> R,
     ) -> Option<R> {
+        self.with_ppp_noted(slot, now, step, |_, _| ())
+    }
+
+    /// The same; `note` writes down what the step was about before what came of it.
+    fn with_ppp_noted<R>(
+        &mut self,
+        slot: SlotIndex,
+        now: Instant,
+        step: impl FnOnce(&mut lns_ppp::Session, &mut Rng, &mut Output) -> R,
+        note: impl FnOnce(&mut Self, &R),
+    ) -> Option<R> {
         let ppp = self.sessions.get_mut(slot)?.ppp.as_deref_mut()?;
         let mut out = core::mem::take(&mut self.ppp_output);
         let result = step(ppp, &mut self.rng, &mut out);
+        note(self, &result);
         self.settle_ppp(slot, &mut out, now);
         self.ppp_output = out;
         self.rearm(slot);
@@ -74,7 +135,8 @@ impl Node {
     /// Sends the frames and handles the events of `out` until there are none.
     pub(crate) fn settle_ppp(&mut self, slot: SlotIndex, out: &mut Output, now: Instant) {
         loop {
-            self.send_frames(slot, out);
+            self.note_session_states(slot, now);
+            self.send_frames(slot, out, now);
             if out.events.is_empty() {
                 break;
             }
@@ -129,28 +191,28 @@ impl Node {
         now: Instant,
         out: &mut Output,
     ) {
-        let verdict = match self.judge(slot, request, now) {
-            Ok(verdict) => verdict,
-            Err(message) => {
-                self.change(slot, |session| {
-                    let reason = if message == DUPLICATE {
-                        "duplicate_user"
-                    } else {
-                        "authentication_failed"
-                    };
-                    session.closing = Some(reason);
-                });
-                Verdict::Reject {
-                    message: message.into(),
-                }
-            }
+        let judged = self.judge(slot, request, now);
+        let login = Step::Login {
+            method: request.method().label(),
+            verdict: judged.as_ref().map_or_else(|no| no.label(), |_| "accepted"),
         };
+        self.note_step(slot, login, now);
+        let verdict = judged.unwrap_or_else(|rejection| {
+            self.change(slot, |session| {
+                session.closing = Some(rejection.reason());
+                session.detail = Some(rejection.label());
+            });
+            Verdict::Reject {
+                message: rejection.message().into(),
+            }
+        });
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
         if matches!(verdict, Verdict::Accept { .. }) {
             // A wrong password before is no reason for an end any more.
             session.closing = None;
+            session.detail = None;
             if session.up_at.is_none() {
                 session.stage = Stage::Address;
             }
@@ -166,9 +228,9 @@ impl Node {
         slot: SlotIndex,
         request: &AuthRequest,
         now: Instant,
-    ) -> Result<Verdict, &'static [u8]> {
+    ) -> Result<Verdict, Rejection> {
         let Some(session) = self.sessions.get_mut(slot) else {
-            return Err(WRONG);
+            return Err(Rejection::UnknownUser);
         };
         let before = session.user.replace(Arc::from(&*request.name));
         let is_other = before
@@ -177,20 +239,26 @@ impl Node {
         if request.repeated && is_other {
             // It was let in as somebody, and that is who it must be still.
             session.user = before;
-            return Err(WRONG);
+            return Err(Rejection::AnotherUser);
         }
         session.proxied_authentication = request.proxied;
+        if before.is_none() || is_other {
+            self.note_user(slot);
+        }
         let acceptance = match request.credentials {
             lns_ppp::Credentials::None => lns_ppp::Acceptance::default(),
             lns_ppp::Credentials::Pap { .. }
             | lns_ppp::Credentials::Chap { .. }
             | lns_ppp::Credentials::MsChapV2 { .. } => {
-                let user = self.users.get(&request.name).ok_or(WRONG)?;
-                request.verify(&user.password).ok_or(WRONG)?
+                let user = self.users.get(&request.name);
+                let user = user.ok_or(Rejection::UnknownUser)?;
+                let verified = request.verify(&user.password);
+                verified.ok_or(Rejection::WrongPassword)?
             }
         };
         if !request.repeated {
-            self.admit_subscriber(slot, now).ok_or(DUPLICATE)?;
+            self.admit_subscriber(slot, now)
+                .ok_or(Rejection::Duplicate)?;
         }
         if is_other {
             // LCP began anew with another subscriber on the line: what the first had is not its.
@@ -255,6 +323,7 @@ impl Node {
         out: &mut Output,
     ) {
         let grant = self.grant(slot, requested, now);
+        self.note_grant(slot, grant, requested, now);
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
@@ -266,6 +335,34 @@ impl Node {
         if let Some(ppp) = session.ppp.as_deref_mut() {
             ppp.handle_address(grant, now, &mut self.rng, out);
         }
+    }
+
+    fn note_grant(
+        &mut self,
+        slot: SlotIndex,
+        grant: Option<AddressGrant>,
+        requested: Option<Ipv4Addr>,
+        now: Instant,
+    ) {
+        let of_user = self.user_of(slot).and_then(|user| user.address);
+        let step = match grant.map(|grant| grant.address) {
+            None => Step::NoAddress {
+                reason: "pool_exhausted",
+            },
+            // It says so itself, and is heard then.
+            Some(GrantedAddress::PeerChooses) => return,
+            Some(GrantedAddress::Fixed(address)) => Step::Address {
+                address,
+                source: if of_user == Some(address) {
+                    "user"
+                } else if requested == Some(address) {
+                    "peer"
+                } else {
+                    "pool"
+                },
+            },
+        };
+        self.note_step(slot, step, now);
     }
 
     /// The address that a session has, or one for it.
@@ -459,7 +556,7 @@ impl Node {
         self.end_session(slot, reason, now);
     }
 
-    fn send_frames(&mut self, slot: SlotIndex, out: &mut Output) {
+    fn send_frames(&mut self, slot: SlotIndex, out: &mut Output, now: Instant) {
         let Some(session) = self.sessions.get(slot) else {
             return out.frames.clear();
         };
@@ -481,6 +578,11 @@ impl Node {
             if !queued {
                 self.stats.drop("transmit_queue_full");
             }
+            let octets = self.explain.masked(|octets| {
+                l2tp::emit_data(peer_tunnel, peer_session, ns, octets);
+                octets.extend_from_slice(frame);
+            });
+            self.note_session(slot, What::Sent { octets }, now);
         }
         out.frames.clear();
     }

@@ -11,7 +11,9 @@ use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
 
 use crate::event::Stage;
+use crate::explain::transcript::Position;
 use crate::lacs::Profile;
+use crate::observe::Shown;
 use crate::subscribers::{Identity, Key};
 use crate::{limits, view};
 
@@ -49,6 +51,12 @@ pub(crate) struct Session {
     pub(crate) echo_asked: bool,
     /// What PPP gave as the reason when it began to close.
     pub(crate) closing: Option<&'static str>,
+    /// More of why.
+    pub(crate) detail: Option<&'static str>,
+    /// The last entry of the transcript.
+    pub(crate) last: Option<Position>,
+    /// The states that were noted there last.
+    pub(crate) shown: Shown,
 }
 
 /// What the LAC told of the call: kept for engineers and accounting.
@@ -109,6 +117,9 @@ impl Session {
             ends_at: None,
             echo_asked: false,
             closing: None,
+            detail: None,
+            last: None,
+            shown: Shown::default(),
         }
     }
 

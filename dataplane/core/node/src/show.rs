@@ -1,10 +1,16 @@
 //! What the node shows of itself. Nothing here changes anything.
 
+use std::sync::Arc;
+
 use lns_tables::path::SlotIndex;
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 
 use crate::control::printable;
+use crate::explain::failures::{Age, FailureFilter, FailurePage};
+use crate::explain::trace::{TooManyTraces, TraceFilter, TraceId, TraceLine};
+use crate::explain::transcript::Entry;
+use crate::limits;
 use crate::node::Node;
 use crate::stats::Stats;
 use crate::view;
@@ -93,6 +99,53 @@ impl Node {
     /// The address pools, in the order of the manifest.
     pub fn pools(&self) -> Vec<view::Pool> {
         self.pools.view()
+    }
+
+    /// The failures that match `filter` among the next `limit` behind `after`, the newest first.
+    ///
+    /// # Cost
+    /// `limit` failures are looked at, however few match: the caller chooses how long others wait.
+    pub fn failures(
+        &self,
+        filter: &FailureFilter,
+        after: Option<Age>,
+        limit: usize,
+        now: Instant,
+    ) -> FailurePage {
+        self.explain.failures.page(filter, after, limit, now)
+    }
+
+    /// The last messages and steps of a session, oldest first, as far as they are remembered. Whether
+    /// there were more.
+    pub fn transcript(&self, tunnel: TunnelId, session: SessionId) -> (Vec<Arc<Entry>>, bool) {
+        let slot = self.index.lookup(tunnel, session);
+        let chain = slot
+            .and_then(|slot| self.sessions.get(slot))
+            .and_then(|session| session.last);
+        self.explain.transcript.last(chain, limits::FAILURE_ENTRIES)
+    }
+
+    /// Begins to follow what matches `filter`. Changes nothing but what [`Node::poll_trace`] gives.
+    ///
+    /// # Errors
+    /// [`TooManyTraces`].
+    pub fn handle_trace(&mut self, filter: TraceFilter) -> Result<TraceId, TooManyTraces> {
+        self.explain.traces.begin(filter)
+    }
+
+    /// The next line of a trace; poll after each other call.
+    pub fn poll_trace(&mut self, trace: TraceId) -> Option<TraceLine> {
+        self.explain.traces.poll(trace)
+    }
+
+    /// How many lines of a trace were left out since this was last asked, because they were not polled.
+    pub fn poll_trace_missed(&mut self, trace: TraceId) -> u64 {
+        self.explain.traces.missed(trace)
+    }
+
+    /// Ends a trace.
+    pub fn handle_trace_end(&mut self, trace: TraceId) {
+        self.explain.traces.end(trace);
     }
 
     /// What was counted since the start.

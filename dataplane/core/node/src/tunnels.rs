@@ -4,9 +4,11 @@ use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lns_l2tp::TunnelState;
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerTunnelId, TunnelId};
 
+use crate::explain::transcript::Position;
 use crate::lacs::Profile;
 use crate::{limits, view};
 
@@ -29,6 +31,10 @@ pub(crate) struct Link {
     /// The tunnel that the LAC had under the same id when it asked for this one: if this one comes up,
     /// the LAC has forgotten the other.
     pub(crate) replaces: Option<TunnelId>,
+    /// The last entry of the transcript.
+    pub(crate) last: Option<Position>,
+    /// The state that was noted there last.
+    pub(crate) shown: TunnelState,
 }
 
 /// All tunnels.

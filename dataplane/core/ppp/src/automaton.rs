@@ -48,6 +48,22 @@ impl State {
         Self::Opened,
     ];
 
+    /// The RFC's word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Initial => "Initial",
+            Self::Starting => "Starting",
+            Self::Closed => "Closed",
+            Self::Stopped => "Stopped",
+            Self::Closing => "Closing",
+            Self::Stopping => "Stopping",
+            Self::ReqSent => "Req-Sent",
+            Self::AckRcvd => "Ack-Rcvd",
+            Self::AckSent => "Ack-Sent",
+            Self::Opened => "Opened",
+        }
+    }
+
     /// Whether an answer to a Configure- or Terminate-Request is being waited for, so that the
     /// restart timer runs (RFC 1661, 4.2).
     pub const fn is_timed(self) -> bool {

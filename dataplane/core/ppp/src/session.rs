@@ -39,6 +39,19 @@ pub enum Phase {
     Dead,
 }
 
+impl Phase {
+    /// The RFC's word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Establish => "Establish",
+            Self::Authenticate => "Authenticate",
+            Self::Network => "Network",
+            Self::Terminate => "Terminate",
+            Self::Dead => "Dead",
+        }
+    }
+}
+
 /// LCP, authentication and IPCP of one subscriber.
 #[derive(Debug)]
 pub struct Session {

@@ -11,7 +11,11 @@ extern crate alloc;
 pub mod id;
 pub mod ip;
 pub mod l2tp;
+pub mod mask;
 pub mod ppp;
 mod reader;
+#[cfg(test)]
+mod samples;
+pub mod text;
 
 pub use reader::{Reader, Truncated};

@@ -23,8 +23,8 @@ mod tests;
 use core::fmt;
 
 use lns_tables::time::Instant;
-use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId};
-use lns_wire::l2tp::{Seq16, emit_control};
+use lns_wire::id::{PeerSessionId, PeerTunnelId};
+use lns_wire::l2tp::{ControlHeader, Seq16, emit_control};
 
 use crate::config::RetransmitConfig;
 use receive::Receiver;
@@ -161,12 +161,12 @@ impl Channel {
     }
 
     /// A message that is [`Arrival::Early`] has been received and is good.
-    pub fn keep(&mut self, ns: Seq16, session: SessionId, body: Box<[u8]>) {
-        self.receiver.keep(ns, session, body);
+    pub fn keep(&mut self, header: ControlHeader, body: Box<[u8]>) {
+        self.receiver.keep(header, body);
     }
 
     /// A kept message whose turn has come, received by this call.
-    pub fn next_kept(&mut self) -> Option<(SessionId, Box<[u8]>)> {
+    pub fn next_kept(&mut self) -> Option<(ControlHeader, Box<[u8]>)> {
         let kept = self.receiver.next_kept()?;
         self.ack_due = true;
         Some(kept)

@@ -3,8 +3,7 @@
 use core::fmt;
 use std::collections::VecDeque;
 
-use lns_wire::id::SessionId;
-use lns_wire::l2tp::Seq16;
+use lns_wire::l2tp::{ControlHeader, Seq16};
 
 use super::{Arrival, Dropped};
 use crate::limits;
@@ -21,8 +20,7 @@ pub(super) struct Receiver {
 }
 
 struct Kept {
-    ns: Seq16,
-    session: SessionId,
+    header: ControlHeader,
     body: Box<[u8]>,
 }
 
@@ -30,8 +28,7 @@ impl fmt::Debug for Kept {
     /// A body may hold a password, and is not shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kept")
-            .field("ns", &self.ns)
-            .field("session", &self.session)
+            .field("header", &self.header)
             .finish_non_exhaustive()
     }
 }
@@ -68,21 +65,23 @@ impl Receiver {
         self.expected = self.expected.next();
     }
 
-    pub(super) fn keep(&mut self, ns: Seq16, session: SessionId, body: Box<[u8]>) {
-        if let Err(place) = self.place(ns) {
+    pub(super) fn keep(&mut self, header: ControlHeader, body: Box<[u8]>) {
+        if let Err(place) = self.place(header.ns) {
             self.octets = self.octets.saturating_add(body.len());
-            self.kept.insert(place, Kept { ns, session, body });
+            self.kept.insert(place, Kept { header, body });
         }
     }
 
-    pub(super) fn next_kept(&mut self) -> Option<(SessionId, Box<[u8]>)> {
-        let kept = self.kept.pop_front_if(|kept| kept.ns == self.expected)?;
+    pub(super) fn next_kept(&mut self) -> Option<(ControlHeader, Box<[u8]>)> {
+        let kept = self
+            .kept
+            .pop_front_if(|kept| kept.header.ns == self.expected)?;
         self.octets = self.octets.saturating_sub(kept.body.len());
         if self.kept.is_empty() {
             self.kept = VecDeque::new();
         }
         self.advance();
-        Some((kept.session, kept.body))
+        Some((kept.header, kept.body))
     }
 
     pub(super) fn clear(&mut self) {
@@ -98,7 +97,7 @@ impl Receiver {
     fn place(&self, ns: Seq16) -> Result<usize, usize> {
         let ahead = self.expected.distance(ns);
         self.kept
-            .binary_search_by_key(&ahead, |kept| self.expected.distance(kept.ns))
+            .binary_search_by_key(&ahead, |kept| self.expected.distance(kept.header.ns))
     }
 
     #[cfg(test)]

@@ -189,7 +189,7 @@ fn early_messages_are_kept_inside_the_window_and_dropped_outside() {
         assert_eq!(classify(&end, at(32_769)), Ok(Arrival::Duplicate));
         assert_eq!(classify(&end, at(65_535)), Ok(Arrival::Duplicate));
         for ahead in [5, 2, 1, 7] {
-            end.keep(at(ahead), SessionId(ahead), Box::new([]));
+            end.keep(early(at(ahead)), Box::new([]));
             assert_eq!(
                 classify(&end, at(ahead)),
                 Ok(Arrival::Duplicate),
@@ -199,10 +199,17 @@ fn early_messages_are_kept_inside_the_window_and_dropped_outside() {
         assert!(end.next_kept().is_none(), "its turn has not come");
         end.receive();
         let turn: Vec<u16> = core::iter::from_fn(|| end.next_kept())
-            .map(|(id, _)| id.0)
+            .map(|(header, _)| header.ns.0)
             .collect();
-        assert_eq!(turn, [1, 2]);
+        assert_eq!(turn, [at(1).0, at(2).0]);
         assert_eq!((end.status().nr, end.status().kept), (at(3), 2));
+    }
+}
+
+fn early(ns: Seq16) -> ControlHeader {
+    ControlHeader {
+        ns,
+        ..ControlHeader::default()
     }
 }
 
@@ -210,7 +217,7 @@ fn early_messages_are_kept_inside_the_window_and_dropped_outside() {
 fn the_octets_that_are_kept_are_bounded() {
     let mut end = channel(4);
     end.set_kept_limit(100);
-    end.keep(Seq16(1), SessionId(0), vec![0; 60].into());
+    end.keep(early(Seq16(1)), vec![0; 60].into());
     assert_eq!(end.classify(Seq16(2), Seq16(0), 41), Err(Dropped::NoRoom));
     assert_eq!(end.classify(Seq16(2), Seq16(0), 40), Ok(Arrival::Early));
     end.receive();
@@ -261,7 +268,7 @@ fn an_idle_channel_keeps_no_heap() {
     send(&mut end, 1);
     all_sent(&mut end, START);
     end.acknowledge(Seq16(1), START);
-    end.keep(Seq16(1), SessionId(1), Box::new([1]));
+    end.keep(early(Seq16(1)), Box::new([1]));
     end.receive();
     assert!(end.next_kept().is_some());
     assert_eq!((end.sender.capacity(), end.receiver.capacity()), (0, 0));
@@ -397,7 +404,7 @@ impl Line {
                 delivered
                     .extend(core::iter::from_fn(|| end.next_kept()).map(|(_, body)| number(&body)));
             }
-            Arrival::Early => end.keep(header.ns, header.session, body.into()),
+            Arrival::Early => end.keep(header, body.into()),
             Arrival::Duplicate => end.acknowledge_again(),
         }
         end.acknowledge(header.nr, self.now);

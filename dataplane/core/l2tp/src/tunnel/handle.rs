@@ -20,7 +20,8 @@ use crate::reason::{CdnReason, CloseReason, StopReason};
 
 impl Tunnel {
     /// Takes in a control message that the node has found to be this tunnel's: by the tunnel id of its
-    /// header or, for an SCCRQ that comes again, by its sender and Assigned Tunnel ID.
+    /// header or, for an SCCRQ that comes again, by its sender and Assigned Tunnel ID. Says what reliable
+    /// delivery made of it; a ZLB is always [`Arrival::Next`].
     ///
     /// # Errors
     /// [`Error`]: the message is dropped, nothing has changed, and the node counts it.
@@ -33,22 +34,24 @@ impl Tunnel {
         body: &[u8],
         now: Instant,
         rng: &mut Rng,
-    ) -> Result<(), Error> {
+    ) -> Result<Arrival, Error> {
         if self.state == TunnelState::Closed {
             return Err(Error::Closed);
         }
-        if body.is_empty() {
+        let arrival = if body.is_empty() {
             self.check_address(header, body, Arrival::Next)?;
             self.channel.check_acknowledgement(header.nr)?;
             self.channel.acknowledge(header.nr, now);
+            Arrival::Next
         } else {
             let arrival = self.channel.classify(header.ns, header.nr, body.len())?;
             self.check_address(header, body, arrival)?;
             self.take(arrival, header, body, now, rng)?;
-        }
+            arrival
+        };
         self.note_activity(now);
         self.settle();
-        Ok(())
+        Ok(arrival)
     }
 
     /// Two messages name no tunnel: an SCCRQ, which here can only be one that comes again, and the
@@ -95,16 +98,16 @@ impl Tunnel {
                     // It answers our SCCRP: the peer is where it says.
                     self.channel.hold(false, now);
                 }
-                self.dispatch(header.session, &clear, now, rng);
-                while let Some((session, body)) = self.channel.next_kept() {
-                    self.dispatch(session, &body, now, rng);
+                self.dispatch(header, &clear, now, rng);
+                while let Some((header, body)) = self.channel.next_kept() {
+                    self.dispatch(header, &body, now, rng);
                 }
             }
             Arrival::Early => {
                 let clear = self.open(body)?;
                 self.channel.acknowledge(header.nr, now);
                 if self.state.is_open() {
-                    self.channel.keep(header.ns, header.session, clear.into());
+                    self.channel.keep(header, clear.into());
                 }
             }
         }
@@ -127,10 +130,10 @@ impl Tunnel {
     }
 
     /// Handles a message whose turn has come.
-    fn dispatch(&mut self, session: SessionId, body: &[u8], now: Instant, rng: &mut Rng) {
+    fn dispatch(&mut self, header: ControlHeader, body: &[u8], now: Instant, rng: &mut Rng) {
         let message = match Message::parse(body) {
             Ok(message) => message,
-            Err(error) => return self.reject(session, body, error, now, rng),
+            Err(error) => return self.reject(header, body, error, now, rng),
         };
         match (action(self.state, message.kind()), &message) {
             (Action::Connect, Message::Sccrp(sccrp)) => {
@@ -146,7 +149,7 @@ impl Tunnel {
             (Action::Stop, Message::StopCcn(stop)) => self.stopped(stop, now),
             (Action::Deliver, _) => {
                 self.events.push_back(TunnelEvent::Call(CallMessage {
-                    session,
+                    header,
                     body: body.into(),
                 }));
             }
@@ -169,7 +172,7 @@ impl Tunnel {
     /// the tunnel (RFC 2661, 4.2 and 7).
     fn reject(
         &mut self,
-        session: SessionId,
+        header: ControlHeader,
         body: &[u8],
         error: ParseError,
         now: Instant,
@@ -180,17 +183,16 @@ impl Tunnel {
         }
         match MessageType::peek(body) {
             Ok(kind) if kind.is_call() && self.state == TunnelState::Established => {
-                if !session.is_none() {
-                    self.events.push_back(TunnelEvent::InvalidCall {
-                        session,
-                        kind,
-                        error,
-                    });
-                } else if let Some(peer) = assigned_session(body)
+                if let Some(peer) = assigned_session(body)
+                    && header.session.is_none()
                     && kind != MessageType::Cdn
                 {
                     self.refuse_call(peer, CdnReason::Invalid(error), rng);
                 }
+                let body = body.into();
+                let message = CallMessage { header, body };
+                self.events
+                    .push_back(TunnelEvent::InvalidCall { message, error });
             }
             Ok(_) | Err(_) => self.close(StopReason::Invalid(error), now),
         }

@@ -19,6 +19,7 @@ mod handle;
 mod tests;
 
 use core::ops::Add as _;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -26,13 +27,14 @@ use lns_crypto::Rng;
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
 use lns_wire::l2tp::{
-    Message, MessageType, ParseError, PppDisconnectCause, ProtocolVersion, Sccrp, Sccrq,
+    ControlHeader, Message, MessageType, ParseError, PppDisconnectCause, ProtocolVersion, Sccrp,
+    Sccrq, hidden,
 };
 
 use crate::channel::{Channel, ChannelStatus, Full};
 use crate::config::{SecretChoice, TunnelConfig};
 use crate::error::SendError;
-use crate::hiding::Hider;
+use crate::hiding::{self, Hider};
 use crate::limits;
 use crate::reason::{CdnReason, CloseReason, StopReason};
 
@@ -80,12 +82,10 @@ pub enum TunnelEvent {
     /// A message of a call came, in its order.
     Call(CallMessage),
     /// A message of a call came that cannot be accepted: the call is to be closed with
-    /// [`CdnReason::Invalid`]. An ICRQ of that kind was answered already and makes no event.
+    /// [`CdnReason::Invalid`]. One that is about no session of ours yet was answered already.
     InvalidCall {
-        /// Of which call.
-        session: SessionId,
-        /// Which message.
-        kind: MessageType,
+        /// Which message; it does not parse.
+        message: CallMessage,
         /// What is wrong with it.
         error: ParseError,
     },
@@ -103,7 +103,7 @@ pub enum TunnelEvent {
 /// A message of a call, parsed once and kept as octets.
 #[derive(Clone, Eq, PartialEq)]
 pub struct CallMessage {
-    session: SessionId,
+    header: ControlHeader,
     body: Box<[u8]>,
 }
 
@@ -112,7 +112,7 @@ impl core::fmt::Debug for CallMessage {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let kind = MessageType::peek(&self.body);
         f.debug_struct("CallMessage")
-            .field("session", &self.session)
+            .field("header", &self.header)
             .field("kind", &kind)
             .finish_non_exhaustive()
     }
@@ -122,7 +122,17 @@ impl CallMessage {
     /// The session of the header: none in an ICRQ, and in a CDN that comes before our ICRP has arrived;
     /// there the Assigned Session ID tells the call.
     pub const fn session(&self) -> SessionId {
-        self.session
+        self.header.session
+    }
+
+    /// The header with which it came.
+    pub const fn header(&self) -> ControlHeader {
+        self.header
+    }
+
+    /// The AVPs, with nothing hidden that we can read.
+    pub const fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// The message.
@@ -399,6 +409,15 @@ impl Tunnel {
     /// Something came from the peer then: data, that is, for control is known here.
     pub fn note_activity(&mut self, then: Instant) {
         self.heard = self.heard.max(then);
+    }
+
+    /// The body with nothing hidden, as far as this tunnel's secrets go: for those who show it.
+    pub fn reveal<'b>(&self, body: &'b [u8]) -> Cow<'b, [u8]> {
+        if !hidden(body) {
+            return Cow::Borrowed(body);
+        }
+        hiding::open(body, self.config.secrets.as_ref(), self.choice)
+            .map_or(Cow::Borrowed(body), |(clear, _)| clear)
     }
 
     /// Does what is due.

@@ -14,6 +14,7 @@
 )]
 
 mod client;
+mod explain;
 mod logins;
 mod manifest;
 mod network;

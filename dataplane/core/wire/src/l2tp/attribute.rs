@@ -23,6 +23,11 @@ pub mod kind {
                     _ => "unknown",
                 }
             }
+
+            /// Whether the type has a name here.
+            pub const fn is_known(kind: u16) -> bool {
+                matches!(kind, $($value)|*)
+            }
         };
     }
 
@@ -647,6 +652,7 @@ mod tests {
         for kind in [20, 40, 45, 47, 65_535] {
             assert_eq!(Attribute::parse(kind, &[]), Ok(None));
             assert_eq!(kind::name(kind), "unknown");
+            assert!(!kind::is_known(kind));
         }
     }
 

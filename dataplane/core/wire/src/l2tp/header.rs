@@ -4,6 +4,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use super::Seq16;
 use super::error::EmitError;
@@ -182,6 +183,65 @@ impl<'a> Packet<'a> {
     }
 }
 
+/// Where the parts of a UDP payload lie, for who changes one in place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Parts {
+    /// The octets of the header, its offset padding aside; of a payload that is no L2TP message, those
+    /// that make it none.
+    pub(crate) header: usize,
+    /// What a message carries.
+    pub(crate) content: Content,
+}
+
+/// What [`Packet::parse`] gives, as a place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Content {
+    /// The AVPs of a control message.
+    Body(Range<usize>),
+    /// The PPP frame of a data message.
+    Frame(Range<usize>),
+    /// It is no L2TP message.
+    None,
+}
+
+impl Parts {
+    /// The parts of `datagram`, as [`Packet::parse`] reads it.
+    pub(crate) fn of(datagram: &[u8]) -> Self {
+        let len = datagram.len();
+        let mut reader = Reader::new(datagram);
+        let flags = reader.u16().unwrap_or_default();
+        let content = match Packet::parse(datagram) {
+            Ok(Packet::Control(_, body)) => Content::Body(len.saturating_sub(body.len())..len),
+            Ok(Packet::Data(_, frame)) => {
+                let end = if flags & L == 0 {
+                    len
+                } else {
+                    reader.u16().map_or(len, usize::from)
+                };
+                Content::Frame(end.saturating_sub(frame.len())..end)
+            }
+            Err(_) => Content::None,
+        };
+        let header = if flags & VERSION == VERSION_2 {
+            header_length(flags)
+        } else {
+            2
+        };
+        Self { header, content }
+    }
+}
+
+/// The octets of a header with these flags, offset padding aside.
+fn header_length(flags: u16) -> usize {
+    if flags & T != 0 {
+        return CONTROL_HEADER;
+    }
+    let present = |flag, octets| if flags & flag == 0 { 0 } else { octets };
+    [DATA_HEADER, present(L, 2), present(S, 4), present(O, 2)]
+        .into_iter()
+        .sum()
+}
+
 /// Appends a whole control message: the header with T, L and S, then `body`.
 ///
 /// # Errors
@@ -226,6 +286,7 @@ pub fn emit_data(
 }
 
 const CONTROL_HEADER: usize = 12;
+const DATA_HEADER: usize = 6;
 
 const T: u16 = 0x8000;
 const L: u16 = 0x4000;

@@ -28,6 +28,7 @@ pub use attribute::{
 pub use avp::{Avp, Avps, Hide, Unhide, UnhideError, hidden, reveal};
 pub use code::{CdnResult, GeneralError, ProxyAuthenType, StopCcnResult};
 pub use error::{EmitError, ParseError};
+pub(crate) use header::{Content, Parts};
 pub use header::{
     ControlHeader, DataHeader, DataSequence, HeaderError, Packet, emit_control, emit_data,
 };

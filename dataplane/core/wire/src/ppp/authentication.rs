@@ -1,6 +1,7 @@
 //! PAP (RFC 1334, 2.2), CHAP (RFC 1994, 4) and the MS-CHAPv2 response value (RFC 2759, 4).
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::{Code, Error, Packet};
 use crate::Reader;
@@ -240,6 +241,19 @@ impl MsChapV2Response {
         out.extend_from_slice(&self.nt_response);
         out.push(self.flags);
     }
+}
+
+/// Where in the text of a Success the authenticator response of MS-CHAPv2 lies, which proves the
+/// password: behind "S=", up to " M=" or the end (RFC 2759, 5). `None` in the text of any other CHAP.
+pub fn authenticator_response(message: &[u8]) -> Option<Range<usize>> {
+    let start = position(message, b"S=")?.saturating_add(2);
+    let rest = message.get(start..)?;
+    let len = position(rest, b" M=").unwrap_or(rest.len());
+    Some(start..start.saturating_add(len))
+}
+
+fn position(octets: &[u8], pattern: &[u8]) -> Option<usize> {
+    octets.windows(pattern.len()).position(|at| at == pattern)
 }
 
 fn checked_name(name: &[u8]) -> Result<&[u8], Error> {

@@ -16,7 +16,7 @@ use core::fmt;
 
 pub use authentication::{
     ChapCode, ChapPacket, ChapValue, MsChapV2Response, PapCode, PapReply, PapRequest,
-    emit_chap_value, emit_pap_reply,
+    authenticator_response, emit_chap_value, emit_pap_reply,
 };
 pub use error::Error;
 pub use options::{Options, RawOption, emit_option};
@@ -55,6 +55,18 @@ impl Protocol {
     pub const CHAP: Self = Self(0xc223);
     /// The extensible protocol (RFC 3748).
     pub const EAP: Self = Self(0xc227);
+
+    /// Whether its packets may hold a password or what proves one: those of PAP and CHAP do, and those
+    /// of EAP or a protocol of the same range that nobody here knows may (RFC 1661, 2: C000 to FFFF are
+    /// link-layer control).
+    pub const fn may_hold_secrets(self) -> bool {
+        self.0 >= 0xc000 && self.0 != Self::LCP.0 && self.0 != Self::LQR.0
+    }
+
+    /// Whether it carries control packets: network control and link control, reports aside.
+    pub const fn is_control(self) -> bool {
+        self.0 >= 0x8000 && self.0 != Self::LQR.0
+    }
 
     /// Whether one octet can carry it where the peer agreed (RFC 1661, 6.5). Alone, FF would be the
     /// address field of a frame.

@@ -22,7 +22,7 @@ impl<'a> Options<'a> {
         };
         let mut ahead = list.rest;
         while !ahead.is_empty() {
-            next_option(&mut ahead).ok_or(Error::OptionLength)?;
+            RawOption::read(&mut ahead)?;
         }
         Ok(list)
     }
@@ -30,7 +30,7 @@ impl<'a> Options<'a> {
     /// The options in their order.
     pub fn iter(self) -> impl Iterator<Item = RawOption<'a>> {
         let mut rest = self.rest;
-        core::iter::from_fn(move || next_option(&mut rest))
+        core::iter::from_fn(move || RawOption::read(&mut rest).ok())
     }
 }
 
@@ -45,27 +45,36 @@ pub struct RawOption<'a> {
     pub octets: &'a [u8],
 }
 
+impl<'a> RawOption<'a> {
+    /// Reads one option and leaves the cursor on the next; on an error the cursor stays. For a list
+    /// that is shown rather than acted on: [`Options`] checks the whole of it.
+    ///
+    /// # Errors
+    /// [`Error::OptionLength`].
+    pub fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut ahead = *reader;
+        let (kind, len) = (ahead.u8(), ahead.u8());
+        let (Ok(kind), Ok(len)) = (kind, len.map(usize::from)) else {
+            return Err(Error::OptionLength);
+        };
+        if len < HEADER {
+            return Err(Error::OptionLength);
+        }
+        let octets = reader.take(len).map_err(|_| Error::OptionLength)?;
+        Ok(Self {
+            kind,
+            value: octets.get(HEADER..).unwrap_or_default(),
+            octets,
+        })
+    }
+}
+
 /// Appends an option. A value longer than 253 octets does not fit one and is cut; none of ours is.
 pub fn emit_option(out: &mut Vec<u8>, kind: u8, value: &[u8]) {
     let value = value.get(..MAX_VALUE).unwrap_or(value);
     let len = u8::try_from(value.len().saturating_add(HEADER)).unwrap_or(u8::MAX);
     out.extend_from_slice(&[kind, len]);
     out.extend_from_slice(value);
-}
-
-fn next_option<'a>(reader: &mut Reader<'a>) -> Option<RawOption<'a>> {
-    let mut ahead = *reader;
-    let kind = ahead.u8().ok()?;
-    let len = usize::from(ahead.u8().ok()?);
-    if len < HEADER {
-        return None;
-    }
-    let octets = reader.take(len).ok()?;
-    Some(RawOption {
-        kind,
-        value: octets.get(HEADER..)?,
-        octets,
-    })
 }
 
 const HEADER: usize = 2;

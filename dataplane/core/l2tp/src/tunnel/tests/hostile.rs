@@ -81,12 +81,18 @@ fn an_unknown_mandatory_avp_ends_the_call_that_it_came_for_and_not_the_tunnel() 
         vendor: 9,
         kind: 77,
     };
-    let event = TunnelEvent::InvalidCall {
-        session: SessionId(9),
-        kind: MessageType::Iccn,
-        error,
-    };
-    assert_eq!(bench.tunnel.poll_event(), Some(event));
+    for (session, kind) in [(0, MessageType::Icrq), (9, MessageType::Iccn)] {
+        let Some(TunnelEvent::InvalidCall {
+            message,
+            error: why,
+        }) = bench.tunnel.poll_event()
+        else {
+            panic!("it is told")
+        };
+        assert_eq!((message.session(), why), (SessionId(session), error));
+        assert_eq!(MessageType::peek(message.body()), Ok(kind));
+    }
+    assert_eq!(bench.tunnel.poll_event(), None);
     assert_eq!(bench.tunnel.state(), TunnelState::Established);
 }
 

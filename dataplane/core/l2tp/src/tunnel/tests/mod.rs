@@ -18,6 +18,7 @@ use lns_wire::l2tp::{
 };
 
 use super::{Tunnel, TunnelEvent};
+use crate::channel::Arrival;
 use crate::config::{HostName, SecretChoice, Secrets, TunnelConfig};
 use crate::error::Error;
 use crate::reason::CloseReason;
@@ -91,7 +92,13 @@ impl Bench {
         bench
     }
 
-    fn handle(&mut self, session: u16, ns: u16, body: &[u8], now: Instant) -> Result<(), Error> {
+    fn handle(
+        &mut self,
+        session: u16,
+        ns: u16,
+        body: &[u8],
+        now: Instant,
+    ) -> Result<Arrival, Error> {
         let nr = self.tunnel.channel().ns;
         let header = ControlHeader {
             tunnel: LOCAL,
@@ -103,13 +110,13 @@ impl Bench {
     }
 
     /// The next message comes, and acknowledges everything.
-    fn receive(&mut self, message: &Message<'_>) -> Result<(), Error> {
+    fn receive(&mut self, message: &Message<'_>) -> Result<Arrival, Error> {
         let mut body = Vec::new();
         message.emit(&mut body).unwrap();
         self.receive_octets(0, &body)
     }
 
-    fn receive_octets(&mut self, session: u16, body: &[u8]) -> Result<(), Error> {
+    fn receive_octets(&mut self, session: u16, body: &[u8]) -> Result<Arrival, Error> {
         let result = self.handle(session, self.ns, body, START);
         if result.is_ok() {
             self.ns += 1;

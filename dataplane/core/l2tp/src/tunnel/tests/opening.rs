@@ -151,7 +151,7 @@ fn before_the_peer_is_verified_little_is_kept() {
         Err(Error::Dropped(Dropped::NoRoom))
     );
     bench.receive(&Message::Scccn(Scccn::default())).unwrap();
-    assert_eq!(bench.handle(0, 3, &body, START), Ok(()));
+    assert_eq!(bench.handle(0, 3, &body, START), Ok(crate::Arrival::Early));
     assert_eq!(bench.tunnel.channel().kept, 1);
 }
 
