@@ -10,14 +10,13 @@ fn main() -> ExitCode {
         eprintln!("seeds FAMILY FOLDER");
         return ExitCode::FAILURE;
     };
-    if lns_fuzz::find(&family).is_none() {
+    let Some(found) = lns_fuzz::find(&family) else {
         eprintln!("{family} is no family");
         return ExitCode::FAILURE;
-    }
-    for case in lns_fuzz::corpus::load(&family) {
-        let name = case.path.file_stem().unwrap_or_default();
+    };
+    for (name, octets) in found.seeds() {
         let written = std::fs::create_dir_all(&folder)
-            .and_then(|()| std::fs::write(folder.join(name), &case.octets));
+            .and_then(|()| std::fs::write(folder.join(name), octets));
         if let Err(error) = written {
             eprintln!("{}: {error}", folder.display());
             return ExitCode::FAILURE;

@@ -26,6 +26,7 @@
 )]
 
 pub mod corpus;
+mod explain;
 mod ip;
 mod l2tp;
 mod node;
@@ -61,12 +62,14 @@ pub struct Family {
     pub name: &'static str,
     /// Runs one input. Panics when something does not hold that must.
     pub run: fn(&[u8]) -> Outcome,
+    /// Families whose corpora are where random inputs begin, too: what is known there is hostile here.
+    pub also: &'static [&'static str],
     /// Random inputs that `cargo test` makes: about two seconds' worth.
     pub rounds: u32,
 }
 
 /// All harnesses.
-pub const FAMILIES: [Family; 12] = [
+pub const FAMILIES: [Family; 13] = [
     family("l2tp-header", l2tp::header, 400_000),
     family("l2tp-message", l2tp::message, 400_000),
     family("l2tp-hidden", l2tp::hidden, 300_000),
@@ -79,7 +82,34 @@ pub const FAMILIES: [Family; 12] = [
     family("ppp-session", session::run, 100_000),
     family("l2tp-tunnel", tunnel::run, 60_000),
     family("node", node::run, 800),
+    Family {
+        also: &[
+            "l2tp-header",
+            "l2tp-message",
+            "l2tp-hidden",
+            "ppp-frame",
+            "ppp-options",
+            "ppp-pap",
+            "ppp-chap",
+        ],
+        ..family("explain", explain::run, 120_000)
+    },
 ];
+
+impl Family {
+    /// What a search begins with: the octets of its own corpus and of those of `also`, with a name each.
+    pub fn seeds(&self) -> Vec<(String, Vec<u8>)> {
+        let folders = core::iter::once(&self.name).chain(self.also);
+        folders
+            .flat_map(|folder| {
+                corpus::load(folder).into_iter().map(move |case| {
+                    let file = case.path.file_stem().unwrap_or_default();
+                    (format!("{folder}-{}", file.display()), case.octets)
+                })
+            })
+            .collect()
+    }
+}
 
 /// The harness of that name.
 pub fn find(name: &str) -> Option<Family> {
@@ -87,5 +117,10 @@ pub fn find(name: &str) -> Option<Family> {
 }
 
 const fn family(name: &'static str, run: fn(&[u8]) -> Outcome, rounds: u32) -> Family {
-    Family { name, run, rounds }
+    Family {
+        name,
+        run,
+        also: &[],
+        rounds,
+    }
 }

@@ -27,7 +27,11 @@ fn check(name: &str) {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let seeds = cases.into_iter().map(|case| case.octets).collect();
+    let seeds: Vec<Vec<u8>> = family.seeds().into_iter().map(|seed| seed.1).collect();
+    for seed in &seeds {
+        let caught = std::panic::catch_unwind(|| (family.run)(seed));
+        assert!(caught.is_ok(), "{}", hex(seed));
+    }
     let mut inputs = Inputs::new(number("LNS_FUZZ_SEED").unwrap_or(1), seeds);
     let rounds = number("LNS_FUZZ_ROUNDS").unwrap_or_else(|| family.rounds.into());
     let mut input = Vec::new();
@@ -89,4 +93,5 @@ families! {
     ppp_sessions "ppp-session",
     l2tp_tunnels "l2tp-tunnel",
     nodes "node",
+    explanations "explain",
 }
