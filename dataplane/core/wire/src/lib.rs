@@ -2,7 +2,8 @@
 //!
 //! Nothing here keeps state, allocates without bound or panics: a parser takes a [`Reader`], gives a
 //! value or a typed error, and never reads outside what it was given. Each protocol has its own
-//! module; a file begins with the RFC sections that it covers.
+//! module; a file begins with the RFC sections that it covers. Two rooms stand on all of them: [`text`]
+//! says in a line what a datagram is, [`mask`] takes out of it what must not be kept.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -9,6 +9,7 @@ use std::alloc::System;
 use std::net::UdpSocket;
 
 use lns_wire::id::{SessionId, TunnelId};
+use lns_wire::mask::mask_datagram;
 
 use super::tests::{Bed, NOW, SERVER, SUBSCRIBER, frame, from_subscriber, packet, syn};
 use super::{DownstreamSink, Origin, UpstreamSink, upstream};
@@ -163,4 +164,20 @@ fn batches_of_datagrams_allocate_nothing_once_they_exist() {
         }
     });
     assert_eq!((made, received), (0, 9_600));
+}
+
+#[test]
+fn masking_a_datagram_allocates_nothing() {
+    let datagrams: [&[u8]; 4] = [
+        b"\xc8\x02\x00\x1f\0\x01\0\x02\0\x03\0\x04\x80\x08\0\0\0\0\0\x0c\0\x0b\0\0\0\x21proof",
+        b"\x00\x02\0\x01\0\x02\xff\x03\xc0\x23\x01\x07\x00\x0f\x05alice\x04word",
+        b"\x00\x02\0\x01\0\x02\xc2\x23\x03\x01\x00\x0eS=0123 M=hi",
+        b"\xc8\x02\x00\x63 is no L2TP message",
+    ];
+    for datagram in datagrams {
+        let mut octets = datagram.to_vec();
+        let masking = || mask_datagram(core::hint::black_box(&mut octets));
+        assert_eq!(allocations(masking), 0);
+        assert_ne!(octets, datagram);
+    }
 }

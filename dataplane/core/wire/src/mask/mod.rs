@@ -1,8 +1,8 @@
 //! Datagrams without what proves or reveals a password or a shared secret, for a capture file and for
 //! whoever keeps messages.
 //!
-//! Masked in place with `*`, in one walk and without a change of any length, so that a reader of the
-//! capture still takes the datagram apart:
+//! Masked in place with `*`, in one walk, without an allocation and without a change of any length, so
+//! that a reader of the capture still takes the datagram apart:
 //!
 //! - of a control message: Challenge Response, Proxy Authen Response (RFC 2661, 4.4.3 and 4.4.5), the
 //!   Message Digest of a LAC that speaks version 3 too (RFC 3931, 5.4.1), the value of each hidden AVP;
@@ -17,7 +17,9 @@
 //! [`text`](crate::text) says the same before and after.
 //!
 //! Left alone: names, challenges, Random Vectors, which are sent to be seen; the values of AVPs that
-//! nobody here knows; options of LCP and NCPs; whatever the subscriber's own IP packets carry.
+//! nobody here knows; options of LCP and NCPs; whatever the subscriber's own IP packets carry. An octet
+//! is what the datagram says that it is: where a fault has made a Calling Number of a password, it is a
+//! number.
 
 use core::ops::Range;
 
