@@ -8,6 +8,7 @@
 mod document;
 mod error;
 mod secret;
+mod shown;
 mod users;
 mod yaml;
 

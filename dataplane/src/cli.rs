@@ -32,6 +32,7 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
         }) => command::read::session(&arguments),
         Command::Pools(arguments) => command::read::pools(&arguments),
         Command::Disconnect(arguments) => command::disconnect::disconnect(&arguments),
+        Command::Report(arguments) => command::report::report(&arguments),
         Command::Openapi => command::read::openapi(),
     }
 }
@@ -85,6 +86,12 @@ enum Command {
     /// Ends sessions; the LAC is told, the subscriber may dial in again
     #[command(after_help = "Example:\n  lnsd disconnect --pool old --rate 50/s")]
     Disconnect(DisconnectArguments),
+    /// Collects what is known of the node into one file, without secrets
+    ///
+    /// Versions, manifest, tables, metrics, log, interfaces, routes and rules. What cannot be collected
+    /// is said in the file, also when no lnsd is running.
+    #[command(after_help = "Example:\n  lnsd report -w report.tar.gz")]
+    Report(ReportArguments),
     /// Prints the OpenAPI document of the admin interface
     #[command(hide = true, after_help = "Example:\n  lnsd openapi > openapi.json")]
     Openapi,
@@ -261,6 +268,16 @@ pub(crate) struct DisconnectArguments {
     pub(crate) state: State,
 }
 
+/// What `report` takes.
+#[derive(Args, Debug)]
+pub(crate) struct ReportArguments {
+    /// The file to write; one that exists is left alone [default: lnsd-report-HOST-TIME.tar.gz]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
 /// Whom `disconnect` throws out.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
@@ -372,7 +389,7 @@ mod tests {
         Cli::command()
             .get_subcommands()
             .for_each(|sub| leaves(sub, &mut found));
-        assert_eq!(found.len(), 10);
+        assert_eq!(found.len(), 11);
         for command in found {
             let help = command
                 .get_after_help()

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
@@ -283,6 +284,53 @@ fn a_wrong_manifest_is_told_before_anybody_is_asked() {
         2,
     );
     assert_eq!(against, plain);
+}
+
+#[test]
+fn a_report_is_made_even_when_nothing_answers_and_says_what_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, file) = (folder.path().join("state"), folder.path().join("r.tar.gz"));
+    let report = || {
+        let mut command = lnsd(&["report", "--state", state.to_str().unwrap()]);
+        command.args(["-w", file.to_str().unwrap()]);
+        command
+    };
+    let said = report().assert().success().get_output().clone();
+    let stdout = String::from_utf8(said.stdout).unwrap();
+    assert_eq!(stdout.lines().count(), 2, "{stdout}");
+    assert!(stdout.starts_with(file.to_str().unwrap()), "{stdout}");
+    assert!(
+        stdout.contains("could not be collected (problems.txt)"),
+        "{stdout}"
+    );
+    let progress = String::from_utf8(said.stderr).unwrap();
+    assert!(progress.contains("machine/os-release "), "{progress}");
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let before = fs::read(&file).unwrap();
+    assert_eq!(
+        stderr(&mut report(), 2),
+        format!(
+            "{} is there already and is not overwritten: name another file with -w\n",
+            file.display()
+        )
+    );
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nowhere/r.tar.gz");
+    let said = stderr(&mut lnsd(&["report", "-w", file.to_str().unwrap()]), 1);
+    assert_eq!(
+        said,
+        format!(
+            "lnsd: cannot write {}: No such file or directory (os error 2): name another file with -w\n",
+            file.display()
+        )
+    );
 }
 
 #[test]

@@ -135,6 +135,22 @@ pub(super) async fn pools(State(admin): State<Admin>) -> Result<Json<Pools>, Ref
     answer.await.map(Json).map_err(|_| Refusal::gone())
 }
 
+/// The last log lines, as they were written to stderr.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Logs {
+    /// Oldest first.
+    lines: Vec<String>,
+    /// How many lines there were before them.
+    left_out: u64,
+}
+
+/// `GET /v1/logs`
+pub(super) async fn logs(State(admin): State<Admin>) -> Json<Logs> {
+    let (lines, left_out) = admin.logs.lines();
+    Json(Logs { lines, left_out })
+}
+
 /// What `/v1/tunnels` can be asked.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -156,6 +156,29 @@ impl OperationOutput for OpenMetrics {
     }
 }
 
+/// A manifest.
+#[derive(Debug)]
+pub(super) struct Yaml(pub(super) String);
+
+impl Yaml {
+    /// RFC 9512
+    const TYPE: &'static str = "application/yaml";
+}
+
+impl IntoResponse for Yaml {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, Self::TYPE)], self.0).into_response()
+    }
+}
+
+impl OperationOutput for Yaml {
+    type Inner = Self;
+
+    fn inferred_responses(_: &mut GenContext, _: &mut Operation) -> Vec<(Option<Code>, Described)> {
+        ok("A YAML stream", Self::TYPE)
+    }
+}
+
 /// This document.
 #[derive(Debug)]
 pub(super) struct Document;

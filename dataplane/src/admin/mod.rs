@@ -25,7 +25,8 @@ use axum::{Json, Router};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use self::document::{Document, OpenMetrics, Problem};
+use self::document::{Document, OpenMetrics, Problem, Yaml};
+use crate::log::Ring;
 use crate::run::control::Asker;
 use crate::run::reload::Comparer;
 use crate::run::situation::{Phase, Situation};
@@ -56,6 +57,8 @@ pub(crate) struct Admin {
     pub(crate) stats: StatsSource,
     /// What a manifest would change.
     pub(crate) comparer: Comparer,
+    /// The last log lines.
+    pub(crate) logs: Arc<Ring>,
 }
 
 /// An answer that is an error: status and one line.
@@ -92,7 +95,7 @@ pub(crate) fn over_unix(admin: Admin) -> Router {
 
 /// All there is.
 fn everything() -> ApiRouter<Admin> {
-    reads().merge(changes())
+    reads().merge(confidential()).merge(changes())
 }
 
 /// What can be read. A line here and its handler are all that an endpoint needs.
@@ -142,6 +145,25 @@ fn reads() -> ApiRouter<Admin> {
         .api_route(
             "/v1/openapi.json",
             get_with(openapi, |of| of.summary("This document")),
+        )
+}
+
+/// What is for the Unix socket only, though it changes nothing: it tells more than figures.
+fn confidential() -> ApiRouter<Admin> {
+    ApiRouter::new()
+        .api_route(
+            "/v1/manifest",
+            get_with(manifest, |of| {
+                of.summary(
+                    "The manifest in force, with defaults and without secrets (Unix socket only)",
+                )
+            }),
+        )
+        .api_route(
+            "/v1/logs",
+            get_with(api::logs, |of| {
+                of.summary("The last log lines (Unix socket only)")
+            }),
         )
 }
 
@@ -212,6 +234,10 @@ async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
         Phase::Starting => not_ready("starting"),
         Phase::Draining => not_ready("draining"),
     }
+}
+
+async fn manifest(State(admin): State<Admin>) -> Yaml {
+    Yaml(String::from(&*admin.situation.shown()))
 }
 
 async fn metrics(State(admin): State<Admin>) -> Result<OpenMetrics, Refusal> {

@@ -61,7 +61,34 @@ impl Client {
         self.ask(Method::POST, path, body.into())
     }
 
+    /// `GET path`, whatever kind of text it is.
+    pub(super) fn text(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.exchange(Method::GET, path, Bytes::new())
+            .map(Vec::from)
+    }
+
+    /// The process that answers here.
+    pub(super) fn process(&self) -> Result<u32, Failure> {
+        let credentials = self.runtime.block_on(async {
+            let stream = UnixStream::connect(&self.socket).await;
+            stream.and_then(|stream| stream.peer_cred())
+        });
+        let credentials = credentials.map_err(|error| cannot_reach(&self.socket, &error))?;
+        credentials
+            .pid()
+            .and_then(|process| u32::try_from(process).ok())
+            .ok_or_else(|| {
+                Failure::Failed("the process of lnsd cannot be seen from here".to_owned())
+            })
+    }
+
     fn ask(&self, method: Method, target: &str, body: Bytes) -> Result<Value, Failure> {
+        let octets = self.exchange(method, target, body)?;
+        serde_json::from_slice(&octets)
+            .map_err(|error| Failure::failed("lnsd answers what is no JSON", error))
+    }
+
+    fn exchange(&self, method: Method, target: &str, body: Bytes) -> Result<Bytes, Failure> {
         let asked = self.runtime.block_on(async {
             timeout(PATIENCE, exchange(&self.socket, method, target, body)).await
         });
@@ -79,7 +106,7 @@ async fn exchange(
     method: Method,
     target: &str,
     body: Bytes,
-) -> Result<Value, Failure> {
+) -> Result<Bytes, Failure> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|error| cannot_reach(socket, &error))?;
@@ -102,11 +129,11 @@ async fn exchange(
         .map_err(|error| Failure::failed("lnsd has gone away while answering", error))?
         .to_bytes();
     connection.abort();
+    if status.is_success() {
+        return Ok(octets);
+    }
     let value: Value = serde_json::from_slice(&octets)
         .map_err(|error| Failure::failed("lnsd answers what is no JSON", error))?;
-    if status.is_success() {
-        return Ok(value);
-    }
     let line = value
         .get("error")
         .and_then(Value::as_str)

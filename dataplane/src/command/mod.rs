@@ -4,4 +4,5 @@ pub(crate) mod check;
 mod client;
 pub(crate) mod disconnect;
 pub(crate) mod read;
+pub(crate) mod report;
 mod table;

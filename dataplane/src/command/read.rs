@@ -279,9 +279,11 @@ pub(crate) fn openapi() -> Result<(), Failure> {
 }
 
 /// Rows of several pages.
-struct Found {
-    rows: Vec<Value>,
-    more: bool,
+pub(super) struct Found {
+    /// Those that were wanted.
+    pub(super) rows: Vec<Value>,
+    /// There are more.
+    pub(super) more: bool,
 }
 
 impl Found {
@@ -294,7 +296,7 @@ impl Found {
 }
 
 /// Asks page after page until `limit` rows are there.
-fn pages(
+pub(super) fn pages(
     client: &Client,
     what: &str,
     query: &[(&str, Option<String>)],

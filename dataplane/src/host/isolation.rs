@@ -20,7 +20,8 @@ use tokio::process::Command;
 
 use super::{HostError, INTERFACE, Plan};
 
-const TABLE: &str = "kubelns";
+/// Our table, of the family `inet`.
+pub(crate) const TABLE: &str = "kubelns";
 
 /// Before `raw` (-300), hence before connection tracking (-200).
 const PRIORITY: i32 = -310;

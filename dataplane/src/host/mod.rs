@@ -21,6 +21,9 @@ use ipnet::Ipv4Net;
 use self::link::Links;
 use self::sysctl::Sysctls;
 
+pub(crate) use self::isolation::TABLE;
+pub(crate) use self::sysctl::changed as changed_sysctls;
+
 /// The subscribers' interface. One per network namespace, as is the process.
 pub(crate) const INTERFACE: &str = "lns0";
 

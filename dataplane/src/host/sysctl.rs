@@ -3,6 +3,7 @@
 //! Only `conf/<interface>` is touched, never `conf/all`. Values of the core's interface are written
 //! to a file before they are changed, so that a start after a `kill -9` still knows what to restore.
 
+use core::fmt::Write as _;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -118,6 +119,27 @@ impl Sysctls {
             .and_then(|()| fs::rename(&fresh, &self.file))
             .map_err(|source| failed(&self.file, source))
     }
+}
+
+/// Each setting that we change: its value, and the former one where that is put back at the end.
+/// Former values are below `state`.
+pub(crate) fn changed(state: &Path) -> Result<String, HostError> {
+    let sysctls = Sysctls::open(state)?;
+    let ours = SUBSCRIBER_INTERFACE
+        .map(|(name, _)| (format!("ipv4/conf/{}/{name}", super::INTERFACE), None));
+    let others = sysctls
+        .former
+        .into_iter()
+        .map(|(name, former)| (name, Some(former)));
+    let mut text = String::new();
+    for (name, former) in ours.into_iter().chain(others) {
+        let value = fs::read_to_string(sysctls.root.join(&name));
+        let value = value.map_or_else(|error| error.to_string(), |value| value.trim().to_owned());
+        let before = former.map_or_else(String::new, |former| format!(" (before: {former})"));
+        // Writing into a String does not fail.
+        writeln!(text, "{name} = {value}{before}").ok();
+    }
+    Ok(text)
 }
 
 fn failed(path: &Path, source: io::Error) -> HostError {

@@ -28,14 +28,14 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use self::control::{Asker, Control};
-use self::reload::{Change, Comparer, Reloader};
+use self::reload::{Change, Reloader};
 use self::situation::{Phase, Situation};
-use crate::admin::{self, Admin, server};
+use crate::admin::{self, Admin, StatsSource, server};
 use crate::cli::{RunArguments, VERSION};
 use crate::config::Setup;
 use crate::failure::Failure;
 use crate::host::{Host, HostError, INTERFACE};
-use crate::log;
+use crate::log::{self, Ring};
 
 /// How long LACs have to acknowledge that the tunnel is gone.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -54,17 +54,21 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
     let manifest = read_manifest(&arguments.manifest).map_err(|problems| {
         Failure::BadInput(problems.iter().map(ToString::to_string).collect())
     })?;
-    log::start(arguments.log_format);
+    let logs = log::start(arguments.log_format);
     runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("lnsd-control")
         .enable_all()
         .build()
         .map_err(|error| Failure::failed("cannot start the runtime", error))?
-        .block_on(serve(arguments, manifest))
+        .block_on(serve(arguments, manifest, logs))
 }
 
-async fn serve(arguments: &RunArguments, manifest: Manifest) -> Result<(), Failure> {
+async fn serve(
+    arguments: &RunArguments,
+    manifest: Manifest,
+    logs: Arc<Ring>,
+) -> Result<(), Failure> {
     let signal = |kind| signal(kind).map_err(|error| Failure::failed("cannot take signals", error));
     let mut ends = Ends {
         terminate: signal(SignalKind::terminate())?,
@@ -76,7 +80,7 @@ async fn serve(arguments: &RunArguments, manifest: Manifest) -> Result<(), Failu
         server::bind_unix(&socket)?,
         server::bind_tcp(arguments.admin).await?,
     );
-    let ended = match Process::start(arguments, manifest, sockets, hangups).await {
+    let ended = match Process::start(arguments, manifest, sockets, hangups, logs).await {
         Ok(process) => process.serve(&mut ends).await,
         Err(failure) => Err(failure),
     };
@@ -119,6 +123,7 @@ impl Process {
         manifest: Manifest,
         sockets: (UnixListener, TcpListener),
         hangups: Signal,
+        logs: Arc<Ring>,
     ) -> Result<Self, Failure> {
         let setup = Setup::new(&manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
         let (punt, punts) = mpsc::channel(control::PUNT_QUEUE);
@@ -133,9 +138,17 @@ impl Process {
             arguments.manifest.clone(),
             manifest.warnings.clone(),
         ));
+        situation.show(&manifest);
         let datapath = Arc::new(datapath);
         let (comparer, questions) = reload::comparisons();
-        let admin = serve_admin(sockets, &asker, &situation, &datapath, comparer);
+        let admin = Admin {
+            asker: asker.clone(),
+            situation: Arc::clone(&situation),
+            stats: stats_of(&datapath),
+            comparer,
+            logs,
+        };
+        let admin = serve_admin(sockets, admin);
         let (change, changes) = mpsc::channel(1);
         let watcher = reload::watch(&arguments.manifest, change.clone())
             .inspect_err(|error| {
@@ -271,26 +284,18 @@ async fn prepare(state: &Path, setup: &Setup) -> Result<Host, Failure> {
     Ok(host)
 }
 
-fn serve_admin(
-    (unix, tcp): (UnixListener, TcpListener),
-    asker: &Asker,
-    situation: &Arc<Situation>,
-    datapath: &Arc<Datapath>,
-    comparer: Comparer,
-) -> [JoinHandle<()>; 2] {
+/// The workers' counters, as long as there are workers.
+fn stats_of(datapath: &Arc<Datapath>) -> StatsSource {
     let workers: Weak<Datapath> = Arc::downgrade(datapath);
-    let stats = move || {
+    Arc::new(move || {
         workers
             .upgrade()
             .map(|datapath| datapath.stats())
             .unwrap_or_default()
-    };
-    let admin = Admin {
-        asker: asker.clone(),
-        situation: Arc::clone(situation),
-        stats: Arc::new(stats),
-        comparer,
-    };
+    })
+}
+
+fn serve_admin((unix, tcp): (UnixListener, TcpListener), admin: Admin) -> [JoinHandle<()>; 2] {
     [
         tokio::spawn(server::serve_unix(unix, admin::over_unix(admin.clone()))),
         tokio::spawn(server::serve_tcp(tcp, admin::over_tcp(admin))),

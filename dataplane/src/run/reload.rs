@@ -229,6 +229,7 @@ impl Reloader {
             "the changed manifest is in force"
         );
         self.situation.taken_over(manifest.warnings.clone());
+        self.situation.show(&manifest);
         (self.manifest, self.setup) = (manifest, setup);
     }
 

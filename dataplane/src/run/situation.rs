@@ -2,9 +2,10 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use lns_api::Manifest;
 use lns_datapath::clock;
 use lns_tables::time::Instant;
 use schemars::JsonSchema;
@@ -47,6 +48,8 @@ pub(crate) struct Situation {
     phase: AtomicU8,
     started: Instant,
     manifest: Mutex<ManifestState>,
+    /// The manifest in force, without its secrets.
+    shown: Mutex<Arc<str>>,
 }
 
 impl Situation {
@@ -64,7 +67,22 @@ impl Situation {
             phase: AtomicU8::new(Phase::Starting as u8),
             started: clock::now(),
             manifest: Mutex::new(manifest),
+            shown: Mutex::default(),
         }
+    }
+
+    /// Keeps what of the manifest in force may be shown.
+    pub(crate) fn show(&self, manifest: &Manifest) {
+        let text = manifest
+            .without_secrets()
+            .unwrap_or_else(|error| format!("# it cannot be shown: {error}\n"));
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+    }
+
+    /// The manifest in force in YAML, with every default filled in and without its secrets.
+    pub(crate) fn shown(&self) -> Arc<str> {
+        let shown = self.shown.lock();
+        Arc::clone(&shown.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How far the process is.

@@ -3,6 +3,7 @@
 //! Each makes its own namespaces and its own `lnsd`, so that none depends on another and any can be
 //! run alone: `lns-e2e scenario NAME...`.
 
+mod admin;
 mod command;
 mod datapath;
 mod isolation;
@@ -50,6 +51,7 @@ fn all() -> Vec<Scenario> {
         session::SCENARIOS,
         lifecycle::SCENARIOS,
         command::SCENARIOS,
+        admin::SCENARIOS,
         scale::SCENARIOS,
     ]
     .concat()

@@ -82,6 +82,11 @@ fn each_answer_about_the_node_fits_the_document() {
             next: Some(7),
         },
     );
+    let logs = Logs {
+        lines: vec!["a line".to_owned()],
+        left_out: 5,
+    };
+    described("/v1/logs", &logs);
     let done = Disconnected::default();
     assert_eq!(problems("POST", "/v1/disconnect", 200, &done), None);
 }

@@ -1,0 +1,119 @@
+//! A manifest as it may be shown: with every default filled in, and without what is secret.
+
+use lns_crypto::Secret;
+use serde_json::{Value, json};
+
+use super::Manifest;
+
+impl Manifest {
+    /// The manifest in YAML. Of each `Secret` that the cluster names, the names and keys are there, and of each
+    /// value only how large it is.
+    ///
+    /// # Errors
+    /// When it cannot be written as YAML, which the tests rule out.
+    pub fn without_secrets(&self) -> Result<String, serde_saphyr::ser_error::Error> {
+        let mut text = serde_saphyr::to_string(&json!(self.cluster))?;
+        for secret in self.shown_secrets() {
+            text.push_str("---\n");
+            text.push_str(&serde_saphyr::to_string(&secret)?);
+        }
+        Ok(text)
+    }
+
+    fn shown_secrets(&self) -> Vec<Value> {
+        let shared = self.secrets.iter().map(|(name, secret)| {
+            let mut data = json!({ "current": octets(&secret.current) });
+            if let (Some(previous), Some(data)) = (&secret.previous, data.as_object_mut()) {
+                data.insert("previous".to_owned(), octets(previous).into());
+            }
+            self.shown_secret(name, &data)
+        });
+        let users = self.cluster.spec.subscribers.local_users.as_ref();
+        let users = users.map(|users| {
+            let data = json!({ "users.yaml": format!("({} users, left out)", self.users.len()) });
+            self.shown_secret(&users.secret_ref.name, &data)
+        });
+        shared.chain(users).collect()
+    }
+
+    fn shown_secret(&self, name: &str, data: &Value) -> Value {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": name, "namespace": self.cluster.metadata.namespace },
+            "stringData": data,
+        })
+    }
+}
+
+fn octets(secret: &Secret) -> String {
+    format!("({} octets, left out)", secret.expose().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Manifest, parse_manifest};
+
+    const MANIFEST: &str = "\
+apiVersion: kubelns.io/v1alpha1
+kind: LnsCluster
+metadata: { name: edge, namespace: lns }
+spec:
+  service: { addresses: [192.0.2.1] }
+  lacs:
+  - name: a
+    from: [198.51.100.0/24]
+    tunnelAuthentication: { mode: Secret, secretRef: { name: a } }
+  subscribers:
+    localUsers: { secretRef: { name: users } }
+  pools:
+  - name: default
+    localAddress: 100.64.0.1
+    prefixes: [ { cidr: 100.64.0.0/16 } ]
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: a, namespace: lns }
+stringData: { current: canary-in-the-mine-1, previous: canary-in-the-mine-22 }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: users, namespace: lns }
+stringData:
+  users.yaml: |
+    alice: canary-in-the-mine-3
+    bob: { password: canary-in-the-mine-4, address: 100.64.7.7 }
+";
+
+    fn manifest() -> Manifest {
+        parse_manifest([("cluster.yaml", MANIFEST)]).unwrap()
+    }
+
+    #[test]
+    fn a_manifest_is_shown_with_its_defaults_and_without_its_secrets() {
+        let shown = manifest().without_secrets().unwrap();
+        assert!(!shown.contains("canary"), "{shown}");
+        for line in [
+            "    port: 1701",
+            "  current: (20 octets, left out)",
+            "  previous: (21 octets, left out)",
+            "  users.yaml: (2 users, left out)",
+        ] {
+            assert!(
+                shown.lines().any(|shown| shown == line),
+                "no {line:?} in\n{shown}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_cluster_reads_back_as_the_same_cluster() {
+        let manifest = manifest();
+        let shown = manifest.without_secrets().unwrap();
+        let (cluster, _) = shown.split_once("---\n").unwrap();
+        let (_, secrets) = MANIFEST.split_once("---\n").unwrap();
+        let text = format!("{cluster}---\n{secrets}");
+        let again = parse_manifest([("shown.yaml", text.as_str())]).unwrap();
+        assert_eq!(again.cluster.spec, manifest.cluster.spec);
+    }
+}

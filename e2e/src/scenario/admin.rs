@@ -1,0 +1,273 @@
+//! The admin interface: the support bundle, who changed what, bad input, and more questions than it
+//! can bear.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use flate2::read::GzDecoder;
+use nix::sys::signal::Signal;
+
+use super::{Scenario, expect, options, start, topology};
+use crate::lac::{Authentication, Lac, Options};
+use crate::lnsd::{self, Lnsd};
+use crate::manifest::Manifest;
+use crate::net::Topology;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "report-bundle",
+        says: "lnsd report collects tables, log, manifest and machine, and overwrites nothing",
+        run: bundle,
+    },
+    Scenario {
+        name: "report-canary",
+        says: "no secret is in any file of the bundle, any answer, log, metric or error",
+        run: canary,
+    },
+];
+
+/// The files of a bundle by their names, without the folder that all are in.
+fn unpacked(path: &Path) -> Result<BTreeMap<String, String>> {
+    let mut files = BTreeMap::new();
+    let mut archive = tar::Archive::new(GzDecoder::new(File::open(path)?));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let name = entry.path()?.display().to_string();
+        let name = name.split_once('/').context("a file without folder")?.1;
+        let (name, mut text) = (name.to_owned(), Vec::new());
+        entry.read_to_end(&mut text)?;
+        files.insert(name, String::from_utf8_lossy(&text).into_owned());
+    }
+    Ok(files)
+}
+
+/// Runs `lnsd report` and unpacks what it wrote.
+fn report(lnsd: &Lnsd<'_>) -> Result<(BTreeMap<String, String>, String)> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("report.tar.gz");
+    let output = lnsd.command(&["report", "-w", &path.display().to_string()])?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    expect(output.status.success(), &said)?;
+    Ok((unpacked(&path)?, said))
+}
+
+fn bundle() -> Result<String> {
+    let topology = topology()?;
+    let lnsd = start(&topology, &Manifest::default())?;
+    let many = Options {
+        sessions: 20,
+        ..options()
+    };
+    let lac = Lac::up(&topology.lac, many)?;
+    let (files, said) = report(&lnsd)?;
+    let here = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let process = format!("Pid:\t{}\n", lnsd.id());
+    for (file, words) in [
+        ("report.txt", "lnsd 0."),
+        ("status.json", "\"sessions\": 20"),
+        ("lacs.json", "wholesale-a"),
+        ("pools.json", "100.64.0.0/16"),
+        ("tunnels.json", "\"truncated\": false"),
+        ("sessions.json", "user@isp"),
+        ("metrics.txt", "\nlns_sessions{state=\"up\"} 20\n"),
+        ("manifest.yaml", "current: (20 octets, left out)"),
+        ("openapi.json", "/v1/manifest"),
+        ("log.txt", "session up"),
+        ("process/cmdline", "--manifest"),
+        ("process/status", process.as_str()),
+        ("process/limits", "Max open files"),
+        ("machine/kernel", here.trim()),
+        ("machine/sysctls", "ipv4/conf/lns0/forwarding = 1"),
+        ("machine/rules", "table inet kubelns"),
+        ("machine/interfaces", "lns0"),
+        ("machine/routes", "100.64.0.0/16 dev lns0 proto 171"),
+    ] {
+        let text = files
+            .get(file)
+            .with_context(|| format!("no {file} in {:?}", files.keys()))?;
+        expect(
+            text.contains(words),
+            format!("no {words:?} in {file}:\n{text}"),
+        )?;
+    }
+    expect(
+        !files.contains_key("problems.txt"),
+        format!("problems: {:?}", files.get("problems.txt")),
+    )?;
+    expect(said.contains("no password and no secret"), said)?;
+    let logged = lnsd.log();
+    let text = files.get("log.txt").map(String::as_str).unwrap_or_default();
+    expect(
+        logged.starts_with(text),
+        "the bundle has other lines than stderr",
+    )?;
+    for confidential in ["/v1/manifest", "/v1/logs"] {
+        let (status, text) = lnsd.get(confidential)?;
+        expect(
+            status == 404,
+            format!("{confidential} over TCP: {status} {text}"),
+        )?;
+    }
+    lac.close()?;
+    Ok(format!("{} files", files.len()))
+}
+
+/// What every secret of the canary scenario has in it.
+const CANARY: &str = "c4nary";
+
+fn canary() -> Result<String> {
+    let topology = topology()?;
+    let mut manifest = Manifest::default();
+    for lac in &mut manifest.lacs {
+        lac.secret = Some("c4nary-of-the-tunnel");
+    }
+    manifest.users = vec![("user@isp".into(), "c4nary-of-the-user".into())];
+    expect(
+        traces(&manifest.yaml()).is_some(),
+        "the canary is not found where it is",
+    )?;
+    let lnsd = start(&topology, &manifest)?;
+    logins(&topology, "c4nary-of-the-tunnel", "c4nary-of-the-user")?;
+    for lac in &mut manifest.lacs {
+        lac.secret = Some("c4nary-of-the-next-tunnel");
+    }
+    manifest.users = vec![("user@isp".into(), "c4nary-of-the-next-user".into())];
+    let reloads = || lnsd.metric("lns_reloads_total", &[]);
+    lnsd.write_manifest(&manifest)?;
+    lnsd.signal(Signal::SIGHUP)?;
+    lnsd.wait(Duration::from_secs(10), "a reload", |_| Ok(reloads()? == 1))?;
+    let lac = logins(
+        &topology,
+        "c4nary-of-the-next-tunnel",
+        "c4nary-of-the-next-user",
+    )?;
+    let mut said = errors(&manifest)?;
+    manifest.users = vec![("user@isp".into(), "c4nary-of-tomorrow".into())];
+    lnsd.write_manifest(&manifest)?;
+    let path = lnsd.manifest_path().display().to_string();
+    let output = lnsd.command(&["check", "--manifest", &path, "--against", "running"])?;
+    let compared = [output.stdout, output.stderr].concat();
+    said.push((
+        "lnsd check --against running".to_owned(),
+        String::from_utf8_lossy(&compared).into_owned(),
+    ));
+    for wrong in broken(&manifest) {
+        std::fs::write(lnsd.manifest_path(), &wrong)?;
+        let before = reloads()?;
+        lnsd.signal(Signal::SIGHUP)?;
+        lnsd.wait(Duration::from_secs(10), "a refusal", |_| {
+            Ok(reloads()? > before)
+        })?;
+    }
+    for path in [
+        "/metrics",
+        "/v1/status",
+        "/v1/lacs",
+        "/v1/tunnels",
+        "/v1/sessions",
+        "/v1/pools",
+    ] {
+        said.push((path.to_owned(), lnsd.get(path)?.1));
+    }
+    let (files, shown) = report(&lnsd)?;
+    expect(
+        files.contains_key("manifest.yaml"),
+        "no manifest in the bundle",
+    )?;
+    said.extend(files);
+    said.push(("lnsd report".to_owned(), shown));
+    said.push(("log".to_owned(), lnsd.log()));
+    let places = said.len();
+    for (place, text) in said {
+        let found = traces(&text);
+        expect(
+            found.is_none(),
+            format!("{place} has {found:?} in it:\n{text}"),
+        )?;
+    }
+    lac.close()?;
+    Ok(format!("{places} texts"))
+}
+
+/// A login of each kind, and each kind of failure. The LAC of the last login stays.
+fn logins(topology: &Topology, secret: &str, password: &str) -> Result<Lac> {
+    let right = Options {
+        secret: Some(secret.into()),
+        password: password.into(),
+        ..options()
+    };
+    for (proxy, authentication) in [
+        (false, Authentication::Pap),
+        (false, Authentication::Chap),
+        (false, Authentication::Mschapv2),
+        (true, Authentication::Pap),
+        (true, Authentication::Chap),
+    ] {
+        let authentication = vec![authentication];
+        let good = Options {
+            authentication,
+            proxy,
+            ..right.clone()
+        };
+        Lac::up(&topology.lac, good.clone())?.close()?;
+        let wrong = Options {
+            password: "c4nary-that-is-wrong".into(),
+            ..good
+        };
+        let lac = Lac::start(&topology.lac, wrong);
+        lac.settle(Duration::from_secs(20))?;
+        expect(lac.count_up() == 0, "a wrong password logged in")?;
+        lac.close()?;
+    }
+    let stranger = Options {
+        secret: Some("c4nary-of-a-stranger".into()),
+        ..right.clone()
+    };
+    let lac = Lac::start(&topology.lac, stranger);
+    lac.settle(Duration::from_secs(20))?;
+    lac.close()?;
+    Lac::up(&topology.lac, right)
+}
+
+/// Manifests that are wrong just where the secrets are.
+fn broken(manifest: &Manifest) -> Vec<String> {
+    let good = manifest.yaml();
+    [
+        ("{ current: c4nary", "{ former: c4nary"),
+        ("{ current: c4nary", "{ current: [c4nary], previous: c4nary"),
+        ("\"user@isp\": c4nary", "\"user@isp\": c4nary: c4nary"),
+        (
+            "\"user@isp\": c4nary",
+            "\"user@isp\": { pasword: c4nary }\n    \"other\": c4nary",
+        ),
+        ("stringData: { current: c4nary", "data: { current: c4nary"),
+    ]
+    .map(|(right, wrong)| good.replace(right, wrong))
+    .to_vec()
+}
+
+/// What `lnsd check` says of them.
+fn errors(manifest: &Manifest) -> Result<Vec<(String, String)>> {
+    let good = manifest.yaml();
+    let mut said = Vec::new();
+    for wrong in broken(manifest) {
+        expect(wrong != good, "a manifest is not broken")?;
+        let (code, text) = lnsd::check(&wrong)?;
+        expect(code == 2, format!("check ends with {code}: {text}"))?;
+        said.push(("lnsd check".to_owned(), text));
+    }
+    Ok(said)
+}
+
+/// The canary in `text`, as it is or as digits.
+fn traces(text: &str) -> Option<String> {
+    let hex: String = CANARY.bytes().map(|octet| format!("{octet:02x}")).collect();
+    let apart: Vec<String> = CANARY.bytes().map(|octet| octet.to_string()).collect();
+    [CANARY.to_owned(), hex.to_uppercase(), hex, apart.join(", ")]
+        .into_iter()
+        .find(|trace| text.contains(trace.as_str()))
+}
