@@ -13,7 +13,8 @@ use crate::format;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Pool {
-    /// What logs, metrics and commands call this pool. A change takes effect for new sessions.
+    /// What logs, metrics and commands call this pool. A change takes effect for new sessions; an
+    /// address in use counts for the pool that its prefix is in.
     #[schemars(schema_with = "format::name")]
     pub name: String,
 

@@ -139,6 +139,7 @@ impl Node {
         self.lacs
             .reconfigure(profiles(config.lacs, &config.host_name, &config.ppp), now);
         self.pools.reconfigure(config.pools, now);
+        self.move_addresses(now);
         self.host_name = config.host_name;
         self.users = config.subscribers.users;
         self.idle = config.subscribers.idle;
@@ -147,6 +148,27 @@ impl Node {
         self.duplicates = config.subscribers.duplicates;
         if rekeyed {
             self.know_subscribers_anew();
+        }
+    }
+
+    /// An address in use belongs to the pool in whose prefixes it lies now: it went over with its
+    /// prefix, or the pool has another name. Else that pool would give it out a second time.
+    ///
+    /// # Cost
+    /// One step for each address in use.
+    fn move_addresses(&mut self, now: Instant) {
+        for (address, slot) in &self.addresses {
+            // A pool that has it already does not take it.
+            let Some((Some(pool), _)) = self.pools.claim(*address) else {
+                continue;
+            };
+            let session = self.sessions.get_mut(*slot);
+            let Some(held) = session.and_then(|session| session.address.as_mut()) else {
+                continue;
+            };
+            if let Some(old) = held.pool.replace(pool) {
+                self.pools.release(&old, *address, now);
+            }
         }
     }
 

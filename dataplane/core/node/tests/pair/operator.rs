@@ -131,6 +131,30 @@ fn a_reload_ends_no_session_whatever_it_changes() {
 }
 
 #[test]
+fn addresses_in_use_go_over_with_their_prefix_and_are_nobody_elses() {
+    let mut world = with_sessions(config(), 10);
+    let mut changed = config();
+    changed.pools[0].name = "renamed".into();
+    world.node.handle_config(changed, world.now);
+    let pools = world.node.pools();
+    assert_eq!(pools.len(), 1, "{pools:?}");
+    assert_eq!((&*pools[0].name, pools[0].used), ("renamed", 10));
+    world.dial(0, 99, Client::new("user99", "user99"));
+    world.run(Duration::from_secs(5));
+    let new = world.address(0, 99).expect("an address");
+    for id in 1..=10 {
+        assert_ne!(world.address(0, id), Some(new), "held twice");
+    }
+    // What is given back rests where it lies now.
+    world
+        .node
+        .handle_disconnect_tunnel(TunnelId(world.lacs[0].machine.peer().0), world.now);
+    world.run(Duration::from_secs(5));
+    let pool = world.node.pools().remove(0);
+    assert_eq!((pool.used, pool.resting), (0, 11));
+}
+
+#[test]
 fn sessions_are_shown_in_pages_that_together_are_all_of_them() {
     let world = with_sessions(config(), 50);
     let (mut seen, mut after) = (Vec::new(), None);
