@@ -288,4 +288,6 @@ fn seconds(seconds: impl Into<u64>) -> Duration {
 }
 
 #[cfg(test)]
+mod proofs;
+#[cfg(test)]
 mod tests;
