@@ -28,8 +28,8 @@ pub enum Event {
     NetworkDown,
     /// Call [`crate::Session::handle_echo`] with the time of the last data packet.
     EchoDue,
-    /// We have begun to end the session; a Terminate-Request is out. The call may be cleared at once,
-    /// or when [`Event::Closed`] comes, six seconds later at most.
+    /// The session has begun to end: one of the two has sent a Terminate-Request. [`Event::Closed`] comes
+    /// six seconds later at most; the call is not to be cleared sooner (RFC 1661, 3.7).
     Closing(CloseReason),
     /// The session is over. The last event of each session, unless its owner drops it first.
     Closed(CloseReason),

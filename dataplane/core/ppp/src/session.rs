@@ -33,7 +33,7 @@ pub enum Phase {
     Authenticate,
     /// IPCP is being negotiated, or open.
     Network,
-    /// We have sent a Terminate-Request.
+    /// One of the two has sent a Terminate-Request.
     Terminate,
     /// It is over.
     Dead,
@@ -336,14 +336,17 @@ impl Session {
         let signal = self
             .lcp
             .handle_packet(packet, &self.config, rng, &mut link)?;
-        if packet.code == Code::TERMINATE_REQUEST {
-            self.finish(self.reason.unwrap_or(self.peer_reason()), now, out);
-            return Ok(());
-        }
         if packet.code == Code::CODE_REJECT && packet.data.first() == Some(&Code::ECHO_REQUEST.0) {
             self.echo = NEVER;
         }
-        self.lcp_signal(signal, CloseReason::LcpRejected, now, rng, out);
+        // Who asks for the end of an open LCP is to lose its line no sooner than one restart time after
+        // the Terminate-Ack (RFC 1661, 3.7). One that is not open goes on by the table.
+        let cause = if packet.code == Code::TERMINATE_REQUEST {
+            self.peer_reason()
+        } else {
+            CloseReason::LcpRejected
+        };
+        self.lcp_signal(signal, cause, now, rng, out);
         Ok(())
     }
 

@@ -128,6 +128,7 @@ fn a_pap_peer_that_gives_up_after_a_nak_failed_to_authenticate() {
     pap(&mut bench, 1, b"alice", b"hare").unwrap();
     bench.reject(b"");
     bench.lcp(5, 9, &[]).unwrap();
+    bench.advance(seconds(3));
     assert_eq!(bench.closed(), CloseReason::AuthenticationFailed);
 
     let mut bench = past_lcp(AuthMethod::Pap);

@@ -459,22 +459,46 @@ fn a_protocol_reject_of_anything_else_harms_nothing() {
 }
 
 #[test]
-fn a_terminate_request_is_acknowledged_and_ends_the_session_in_each_state() {
+fn a_terminate_request_is_acknowledged_in_each_state_and_ends_what_is_open() {
     in_each_state(|state, mut bench| {
         bench.lcp(5, 42, b"bye").unwrap();
         let ack = bench.sent().remove(0);
         assert_eq!((ack.code, ack.id, ack.data), (6, 42, vec![]));
-        let expected = match state {
-            State::Closing => CloseReason::Requested,
-            State::Stopping => CloseReason::LcpRejected,
-            _ => CloseReason::PeerTerminated,
+        let (after, closing) = match state {
+            // Nothing was open, so nothing ends: negotiation goes on (RFC 1661, 4.1).
+            State::ReqSent | State::AckRcvd | State::AckSent => (State::ReqSent, vec![]),
+            State::Opened => (
+                State::Stopping,
+                vec![Event::Closing(CloseReason::PeerTerminated)],
+            ),
+            _ => (state, vec![]),
         };
-        assert_eq!(bench.closed(), expected);
-        assert_eq!(
-            bench.lcp(5, 43, b"bye"),
-            Err(Error::Discarded(Discard::Phase))
-        );
+        assert_eq!(bench.session.lcp_state(), after);
+        assert_eq!(bench.events(), closing);
     });
+}
+
+#[test]
+fn who_asks_for_the_end_loses_its_line_one_restart_time_later_and_no_sooner() {
+    let mut bench = Bench::open(config(NO_AUTH));
+    bench.lcp(5, 42, b"bye").unwrap();
+    assert_eq!(
+        bench.events(),
+        [
+            Event::NetworkDown,
+            Event::Closing(CloseReason::PeerTerminated)
+        ]
+    );
+    bench.sent();
+    bench.advance(Duration::from_millis(2_990));
+    assert_eq!(bench.events(), []);
+    assert_eq!(bench.session.phase(), Phase::Terminate);
+    // It may ask again, if the Ack was lost.
+    bench.lcp(5, 43, b"bye").unwrap();
+    assert_eq!(bench.sent().remove(0).code, 6);
+    bench.advance(seconds(3));
+    assert_eq!(bench.closed(), CloseReason::PeerTerminated);
+    assert!(bench.sent().is_empty());
 }
 
 #[test]
