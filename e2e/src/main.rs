@@ -30,6 +30,7 @@ mod cleanup;
 #[path = "../../dataplane/src/admin/contract.rs"]
 mod contract;
 mod demo;
+mod differential;
 mod house;
 mod http;
 mod lac;
@@ -75,6 +76,14 @@ enum Command {
     },
     /// Shows one LNS, 4 tunnels and 1,000 subscribers at work
     Demo,
+    /// Plays LAC scripts against l2tpns and lnsd, all or those whose names contain a word given
+    Differential {
+        /// Words
+        names: Vec<String>,
+        /// Print every step
+        #[arg(long)]
+        show: bool,
+    },
     /// Checks the rules of the house that no compiler checks
     House,
     /// Serves pseudo-random files with their SHA-256: GET /N is N MiB, PUT / takes an upload
@@ -127,6 +136,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             return Ok(verdict(cleanup::guard(move || scenario::run(&names))?));
         }
         Command::Demo => cleanup::guard(demo::run)?,
+        Command::Differential { names, show } => {
+            return Ok(verdict(cleanup::guard(move || {
+                differential::run(&names, show)
+            })?));
+        }
         Command::House => return Ok(verdict(house::check()?)),
         Command::Http { listen } => {
             let listener =
