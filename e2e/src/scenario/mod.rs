@@ -11,6 +11,7 @@ mod lifecycle;
 mod login;
 mod peer;
 mod proxy;
+mod reload;
 mod scale;
 mod session;
 
@@ -50,6 +51,7 @@ fn all() -> Vec<Scenario> {
         isolation::SCENARIOS,
         session::SCENARIOS,
         lifecycle::SCENARIOS,
+        reload::SCENARIOS,
         command::SCENARIOS,
         admin::SCENARIOS,
         scale::SCENARIOS,
