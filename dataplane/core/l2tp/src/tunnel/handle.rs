@@ -84,6 +84,8 @@ impl Tunnel {
     ) -> Result<(), Error> {
         match arrival {
             Arrival::Duplicate => {
+                // It was good when it came first: one that is not is somebody else's, or broken.
+                self.open(body)?;
                 self.channel.acknowledge(header.nr, now);
                 self.channel.acknowledge_again();
                 if self.state == TunnelState::WaitCtlConn {

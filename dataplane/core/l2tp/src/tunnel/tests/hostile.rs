@@ -186,6 +186,22 @@ fn nearly_good() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
+#[test]
+fn a_duplicate_that_cannot_be_read_acknowledges_nothing() {
+    let mut bench = Bench::established();
+    bench.receive(&Message::Hello).unwrap();
+    bench.sent(START);
+    bench.tunnel.queue(&Message::Hello);
+    assert_eq!(bench.sent(START).len(), 1);
+    let before = bench.tunnel.channel();
+    assert_eq!(before.unacknowledged, 1);
+    let cut = bench.handle(0, bench.ns - 1, &[0x80, 8, 0, 0, 0], super::after(1));
+    assert!(matches!(cut, Err(Error::Malformed(_))), "{cut:?}");
+    assert_eq!(bench.tunnel.channel(), before);
+    assert_eq!(bench.tunnel.heard(), START);
+    assert!(bench.sent(START).is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
 
