@@ -374,7 +374,10 @@ impl Session {
                     out.events.push(Event::Closing(cause));
                 } else {
                     self.phase = Phase::Establish;
-                    self.bring_up = now.add(limits::BRING_UP);
+                    // Who begins anew before it is up again has no more time for it.
+                    if self.bring_up == NEVER {
+                        self.bring_up = now.add(limits::BRING_UP);
+                    }
                 }
             }
             Signal::Finished => self.finish(self.reason.unwrap_or(cause), now, out),
