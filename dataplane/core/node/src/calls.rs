@@ -148,17 +148,22 @@ impl Node {
         if let Some(entry) = self.lacs.entry(&session.profile.lac.name) {
             entry.sessions = entry.sessions.saturating_add(1);
         }
+        self.publish(slot);
+        self.rearm(slot);
         if let Some(link) = self.tunnels.get_mut(tunnel)
             && link
                 .machine
                 .send_call(peer, &answer, &mut self.rng)
                 .is_err()
         {
-            self.remove_session(slot, "send_queue_full", now);
-            return;
+            // The tunnel may have ended by a message that was handled in one go with this one.
+            let reason = if link.machine.state().is_open() {
+                "send_queue_full"
+            } else {
+                "tunnel_closed"
+            };
+            self.remove_session(slot, reason, now);
         }
-        self.publish(slot);
-        self.rearm(slot);
     }
 
     fn admit_call(
@@ -260,11 +265,10 @@ impl Node {
         let Some(link) = self.tunnels.get_mut(tunnel) else {
             return;
         };
-        if link
+        let sent = link
             .machine
-            .send_cdn(peer, SessionId::NONE, reason, None, &mut self.rng)
-            .is_err()
-        {
+            .send_cdn(peer, SessionId::NONE, reason, None, &mut self.rng);
+        if sent.is_err() && link.machine.state().is_open() {
             self.stats.drop("send_queue_full");
         }
     }

@@ -157,7 +157,9 @@ impl Node {
             Event::LcpOpened(parameters) => {
                 self.change(slot, |session| {
                     session.lcp = Some(parameters);
-                    session.stage = Stage::Authentication;
+                    if session.up_at.is_none() {
+                        session.stage = Stage::Authentication;
+                    }
                 });
             }
             Event::Authenticate(request) => self.authenticate(slot, &request, now, out),
