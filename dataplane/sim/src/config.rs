@@ -14,6 +14,12 @@ use lns_node::config::{
 /// The tunnel secret of [`config`].
 pub const SECRET: &str = "a tunnel secret of sixteen";
 
+/// The secret before it, where there is one.
+pub const PREVIOUS: &str = "the secret that was before";
+
+/// All secrets of tunnels.
+pub(crate) const SECRETS: [&str; 2] = [SECRET, PREVIOUS];
+
 /// The address that has its own user: `fixed`.
 pub const FIXED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 

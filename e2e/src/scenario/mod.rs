@@ -11,7 +11,6 @@ mod lifecycle;
 mod login;
 mod peer;
 mod proxy;
-mod reload;
 mod scale;
 mod session;
 
@@ -51,7 +50,6 @@ fn all() -> Vec<Scenario> {
         isolation::SCENARIOS,
         session::SCENARIOS,
         lifecycle::SCENARIOS,
-        reload::SCENARIOS,
         command::SCENARIOS,
         admin::SCENARIOS,
         scale::SCENARIOS,

@@ -219,11 +219,10 @@ impl Lac {
     /// Ends the tunnel with a `StopCCN`, for good.
     pub fn close(&mut self, now: Instant) {
         self.wanted = false;
-        if self.state == LacState::Up {
-            self.stop(StopCcnResult::REQUEST, now);
-        }
-        if let LacState::Idle(at) = &mut self.state {
-            *at = None;
+        match self.state {
+            LacState::Up => self.stop(StopCcnResult::REQUEST, now),
+            LacState::Asking(_) | LacState::Idle(_) => self.forget(now),
+            LacState::Leaving(_) => {}
         }
     }
 

@@ -6,11 +6,11 @@
 
 mod channel;
 mod frames;
-mod hiding;
+pub(crate) mod hiding;
 mod lac;
 mod line;
 mod negotiation;
-mod number;
+pub(crate) mod number;
 mod subscriber;
 
 pub use lac::{Bugs, Lac, LacSettings, LacState};

@@ -203,6 +203,16 @@ impl<W: Watch> World<W> {
         &mut self.watch
     }
 
+    /// Lets the watch look at everything that the node shows.
+    pub fn audit(&mut self, look: impl FnOnce(&mut W, &Node, Instant)) {
+        look(&mut self.watch, &self.node, self.now);
+    }
+
+    /// The watch, at the end.
+    pub fn into_watch(self) -> W {
+        self.watch
+    }
+
     /// The time.
     pub const fn now(&self) -> Instant {
         self.now
@@ -244,6 +254,11 @@ impl<W: Watch> World<W> {
     /// suspended, or waits for it, as when the process is stopped.
     pub fn pause_node(&mut self, span: Duration, lost: bool) {
         self.asleep = Some((self.now + span, lost));
+    }
+
+    /// The node goes on at once.
+    pub fn wake_node(&mut self) {
+        self.asleep = None;
     }
 
     /// A datagram of nobody's reaches the node now.

@@ -1,0 +1,82 @@
+//! `lns-sim`: runs seeds, replays one, makes a failing one smaller, fills the tables.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a tool for engineers, whose output is its purpose"
+)]
+
+mod report;
+mod seeds;
+
+use core::ops::Range;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The node with many LACs and subscribers in virtual time, from one seed.
+#[derive(Debug, Parser)]
+#[command(name = "lns-sim")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs seeds, or replays one.
+    Run(RunArguments),
+    /// Takes away from the plan of a failing seed what it does not need to fail.
+    Shrink {
+        /// The seed.
+        #[arg(long)]
+        seed: u64,
+    },
+}
+
+#[derive(Args, Debug)]
+struct RunArguments {
+    /// Seeds, from the first to before the last.
+    #[arg(long, value_name = "FROM..TO", value_parser = range, default_value = "0..2000")]
+    seeds: Range<u64>,
+    /// One seed only, with a log of every datagram and event.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Writes the datagrams of the one seed into this file.
+    #[arg(short, long, value_name = "FILE.pcap", requires = "seed")]
+    write: Option<PathBuf>,
+    /// Runs at the same time.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Ends with the first seed that fails.
+    #[arg(long)]
+    stop: bool,
+}
+
+fn main() -> ExitCode {
+    let passed = match Arguments::parse().command {
+        Command::Run(arguments) => match arguments.seed {
+            Some(seed) => seeds::replay(seed, arguments.write.as_deref()),
+            None => seeds::run(arguments.seeds, arguments.threads, arguments.stop),
+        },
+        Command::Shrink { seed } => seeds::shrink(seed),
+    };
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let parts = text.split_once("..");
+    let numbers = parts.and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    let (from, to) = numbers.ok_or_else(|| format!("\"{text}\" is no range like 0..2000"))?;
+    if from < to {
+        Ok(from..to)
+    } else {
+        Err(format!("\"{text}\" has no seed in it"))
+    }
+}

@@ -1,0 +1,450 @@
+//! I10: reliable delivery (RFC 2661, 5.8), judged by the numbers on the wire.
+//!
+//! Each new message of the node has the next Ns and is inside the window that the LAC offered; a repeat
+//! has the octets of the first time but for Nr; Nr never goes back and never beyond what good messages
+//! have come; each request for a call is answered once, and in the order in which they came.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lns_crypto::Secret;
+use lns_tables::time::Instant;
+use lns_wire::id::TunnelId;
+use lns_wire::l2tp::{Avps, ControlHeader, Message, ParseError, Sccrp, hidden, kind, reveal};
+
+use super::{Finding, Invariant};
+use crate::config::SECRETS;
+use crate::peers::hiding::Revealer;
+use crate::peers::number::{after, is_older, steps};
+
+/// The LAC's window when it names none.
+const WINDOW: u16 = 4;
+
+/// A quarter of a turn: numbers further apart are not compared.
+const FAR: u32 = 0x4000;
+
+/// A tunnel that is over says its last by then.
+const LAST_WORDS: Duration = Duration::from_secs(31);
+
+/// So many tunnels that are over are remembered for what they say at last.
+const OVER: usize = 1_000;
+
+/// All control connections, by the node's id.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    tunnels: BTreeMap<TunnelId, Connection>,
+    /// By where the node sends: `None` where two have the same, for one that is forgotten by its LAC.
+    by_peer: BTreeMap<(SocketAddr, u16), Option<TunnelId>>,
+    /// The window that the last SCCRQ offered.
+    offered: u16,
+    /// Tunnels that are over, the first of them first.
+    over: VecDeque<TunnelId>,
+    addressed: Vec<TunnelId>,
+    opened: Option<TunnelId>,
+}
+
+/// What somebody who has overheard a tunnel knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// The node's id.
+    pub(crate) tunnel: TunnelId,
+    /// Where its LAC is.
+    pub(crate) from: SocketAddr,
+    /// The numbers that its LAC sends next.
+    pub(crate) ns: u16,
+    /// See `ns`.
+    pub(crate) nr: u16,
+}
+
+#[derive(Debug)]
+struct Connection {
+    peer: (SocketAddr, u16),
+    sccrp: Box<[u8]>,
+    /// What the LAC takes.
+    window: u32,
+    /// What the node takes.
+    own_window: u32,
+    next: u16,
+    /// Sent and not acknowledged by a good message, from the oldest on.
+    unacknowledged: VecDeque<Sent>,
+    nr: u16,
+    /// All before it have come and are good.
+    expected: u16,
+    early: BTreeSet<u16>,
+    /// Requests for calls that no answer was seen to, by the LAC's id.
+    asked: BTreeMap<u16, VecDeque<u16>>,
+    /// The request that was answered last.
+    answered: u16,
+    /// Ids are hidden: who answers what cannot be seen.
+    hides: bool,
+    has_secret: bool,
+    over: Option<Instant>,
+    /// What the node says in it cannot be told from what it says in another.
+    is_mixed: bool,
+}
+
+#[derive(Debug, Eq, PartialEq)]
+struct Sent {
+    session: u16,
+    body: Box<[u8]>,
+}
+
+impl Deliveries {
+    /// A control message is about to be given to the node.
+    pub(super) fn receives(&mut self, from: SocketAddr, header: ControlHeader, body: &[u8]) {
+        self.addressed.clear();
+        if let Some(window) = avp(body, kind::RECEIVE_WINDOW_SIZE) {
+            self.offered = window;
+        } else if header.tunnel.is_none() {
+            self.offered = WINDOW;
+        }
+        if header.tunnel.is_none() {
+            let peer = avp(body, kind::ASSIGNED_TUNNEL_ID).map(|peer| (from, peer));
+            match peer.map(|peer| self.by_peer.get(&peer)) {
+                Some(Some(Some(tunnel))) => self.addressed.push(*tunnel),
+                Some(None) => {}
+                // Which one cannot be told, of two under one id or where the id is hidden.
+                Some(Some(None)) | None => {
+                    let all = self.tunnels.iter().filter(|(_, it)| it.peer.0 == from);
+                    self.addressed.extend(all.map(|(tunnel, _)| *tunnel));
+                }
+            }
+        } else {
+            self.addressed.push(header.tunnel);
+        }
+        let tunnels = &mut self.tunnels;
+        self.addressed.retain(|tunnel| {
+            let connection = tunnels.get_mut(tunnel).filter(|it| it.peer.0 == from);
+            connection.is_some_and(|it| it.receives(header, body))
+        });
+    }
+
+    /// The tunnels that the last message was for, if it was a good one: more than one where a LAC has
+    /// opened another under the same id.
+    pub(super) fn addressed(&self) -> &[TunnelId] {
+        &self.addressed
+    }
+
+    /// The tunnel that has just been answered for the first time.
+    pub(super) const fn take_opened(&mut self) -> Option<TunnelId> {
+        self.opened.take()
+    }
+
+    /// The `n`-th tunnel, counted around: what somebody who has overheard it could know.
+    pub(super) fn target(&self, n: usize) -> Option<Target> {
+        let place = n.checked_rem(self.tunnels.len())?;
+        let (tunnel, connection) = self.tunnels.iter().nth(place)?;
+        Some(Target {
+            tunnel: *tunnel,
+            from: connection.peer.0,
+            ns: connection.expected,
+            nr: connection.next,
+        })
+    }
+
+    /// The tunnel is over. Its last messages go out after this, and are judged as before; its id may
+    /// come again.
+    pub(super) fn forget(&mut self, tunnel: TunnelId, now: Instant) {
+        let Some(connection) = self.tunnels.get_mut(&tunnel) else {
+            return;
+        };
+        if connection.over.is_some() {
+            return;
+        }
+        connection.over = Some(now);
+        self.over.push_back(tunnel);
+        if self.over.len() > OVER
+            && let Some(oldest) = self.over.pop_front()
+        {
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, tunnel: TunnelId) {
+        if let Some(gone) = self
+            .tunnels
+            .remove_entry(&tunnel)
+            .filter(|(_, it)| it.over.is_some())
+            && self.by_peer.get(&gone.1.peer).copied().flatten() == Some(tunnel)
+        {
+            self.by_peer.remove(&gone.1.peer);
+        }
+    }
+
+    /// The node sent a control message.
+    pub(super) fn sends(
+        &mut self,
+        to: SocketAddr,
+        header: ControlHeader,
+        body: &[u8],
+        now: Instant,
+    ) -> Finding {
+        let peer = (to, header.tunnel.0);
+        if let Ok(Message::Sccrp(sccrp)) = Message::parse(body) {
+            self.open(peer, &sccrp, body, now);
+        }
+        let Some(tunnel) = self.by_peer.get(&peer).copied().flatten() else {
+            return Ok(());
+        };
+        let Some(connection) = self.tunnels.get_mut(&tunnel) else {
+            return Ok(());
+        };
+        // A refusal is of no tunnel.
+        if header.ns.0 == 0 && avp(body, kind::ASSIGNED_TUNNEL_ID) == Some(0) {
+            return Ok(());
+        }
+        connection
+            .sends(header, body)
+            .map_err(|what| (Invariant::Delivery, format!("tunnel {tunnel}: {what}")))
+    }
+
+    fn open(&mut self, peer: (SocketAddr, u16), sccrp: &Sccrp<'_>, body: &[u8], now: Instant) {
+        let tunnel = TunnelId(sccrp.assigned_tunnel.0);
+        match self.tunnels.get(&tunnel) {
+            Some(known) if known.over.is_none() => return,
+            Some(known) if known.is_said_again(body, now) => return,
+            Some(_) | None => {}
+        }
+        self.over.retain(|over| *over != tunnel);
+        self.remove(tunnel);
+        // A LAC that has begun anew under the same id may still be told something of the old tunnel.
+        let known = self.by_peer.get(&peer).copied();
+        self.by_peer.insert(peer, known.is_none().then_some(tunnel));
+        if let Some(other) = known
+            .flatten()
+            .and_then(|other| self.tunnels.get_mut(&other))
+        {
+            other.is_mixed = true;
+        }
+        let mut connection = Connection::new(peer, self.offered, sccrp.receive_window);
+        connection.sccrp = body.into();
+        // The node challenges wherever there is a secret.
+        connection.has_secret = sccrp.challenge.is_some();
+        connection.is_mixed = known.is_some();
+        self.tunnels.insert(tunnel, connection);
+        self.opened = Some(tunnel);
+    }
+}
+
+impl Connection {
+    fn new(peer: (SocketAddr, u16), window: u16, own_window: Option<u16>) -> Self {
+        Self {
+            peer,
+            sccrp: Box::default(),
+            window: u32::from(window.max(1)),
+            own_window: u32::from(own_window.unwrap_or(WINDOW)),
+            next: 0,
+            unacknowledged: VecDeque::new(),
+            nr: 1,
+            expected: 1,
+            early: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            answered: 0,
+            hides: false,
+            has_secret: false,
+            over: None,
+            is_mixed: false,
+        }
+    }
+
+    /// Whether `body` is the SCCRP, which nobody is known to have acknowledged.
+    fn is_said_again(&self, body: &[u8], now: Instant) -> bool {
+        let is_late = self.over.is_some_and(|at| now.since(at) > LAST_WORDS);
+        *self.sccrp == *body && !is_late && (self.is_mixed || self.first() == 0)
+    }
+
+    fn first(&self) -> u16 {
+        after(self.next, 0x1_0000 - self.unacknowledged.len())
+    }
+
+    /// Whether the message is good: it can be read, and acknowledges nothing that was not sent.
+    fn receives(&mut self, header: ControlHeader, body: &[u8]) -> bool {
+        if self.is_mixed {
+            return true;
+        }
+        let acknowledged = usize::try_from(steps(self.first(), header.nr.0)).expect("small");
+        let is_new = acknowledged <= self.unacknowledged.len();
+        if !is_new && !is_older(header.nr.0, self.first()) {
+            return false;
+        }
+        if !body.is_empty() && !self.can_read(body) {
+            return false;
+        }
+        let ns = header.ns.0;
+        let ahead = steps(self.expected, ns);
+        let is_old = is_older(ns, self.expected) || self.early.contains(&ns);
+        if !body.is_empty() && !is_old && ahead >= self.own_window {
+            return false;
+        }
+        if header.tunnel.is_none() && !is_old && !is_stop(body) {
+            return false;
+        }
+        if is_new {
+            self.unacknowledged.drain(..acknowledged);
+        }
+        if body.is_empty() || is_old {
+            return true;
+        }
+        self.note_request(ns, body);
+        self.early.insert(ns);
+        while self.early.remove(&self.expected) {
+            self.expected = after(self.expected, 1);
+        }
+        if steps(self.answered, self.expected) > FAR {
+            // Much else has been said since: the numbers have gone on.
+            self.answered = after(self.expected, 0x1_0000 - usize::try_from(FAR).unwrap_or(0));
+        }
+        true
+    }
+
+    /// Whether the node can read a body, or knows at least how to answer it.
+    fn can_read(&self, body: &[u8]) -> bool {
+        let is_good = |body: &[u8]| !Message::parse(body).is_err_and(ParseError::is_malformed);
+        let secrets = SECRETS.map(|secret| Secret::new(secret.as_bytes()));
+        if !hidden(body) || !self.has_secret {
+            return is_good(body);
+        }
+        let reveal = |secret| reveal(body, &mut Revealer(Some(secret)));
+        secrets.iter().any(|secret| match reveal(secret) {
+            Ok(clear) => is_good(&clear),
+            Err(error) => !error.is_malformed(),
+        })
+    }
+
+    fn note_request(&mut self, ns: u16, body: &[u8]) {
+        let peer = match Message::parse(body) {
+            Ok(Message::Icrq(icrq)) => icrq.assigned_session.0,
+            Ok(Message::Ocrq(ocrq)) => ocrq.assigned_session.0,
+            Ok(_) => return,
+            Err(_) => {
+                // Hidden, or wrong in a way that is answered.
+                self.hides = true;
+                return;
+            }
+        };
+        // A wrong LAC may ask for one call under two numbers: the older has its turn first.
+        let asked = self.asked.entry(peer).or_default();
+        let place = asked.iter().position(|other| is_older(ns, *other));
+        asked.insert(place.unwrap_or(asked.len()), ns);
+    }
+
+    fn sends(&mut self, header: ControlHeader, body: &[u8]) -> Result<(), String> {
+        let (ns, nr) = (header.ns.0, header.nr.0);
+        let (allowed, said) = (steps(self.nr, self.expected), steps(self.nr, nr));
+        if said > allowed {
+            let how = if is_older(nr, self.nr) {
+                "back to"
+            } else {
+                "ahead to"
+            };
+            let (before, most) = (self.nr, self.expected);
+            return Err(format!(
+                "Nr went from {before} {how} {nr}; {most} is expected"
+            ));
+        }
+        self.nr = nr;
+        if body.is_empty() {
+            return if ns == self.next {
+                Ok(())
+            } else {
+                Err(format!("a ZLB with Ns {ns}; the next is {}", self.next))
+            };
+        }
+        let sent = Sent {
+            session: header.session.0,
+            body: body.into(),
+        };
+        if ns == self.next {
+            self.sends_new(ns, sent)
+        } else {
+            self.sends_again(ns, &sent)
+        }
+    }
+
+    fn sends_new(&mut self, ns: u16, sent: Sent) -> Result<(), String> {
+        self.answers(&sent)?;
+        if self.expected == 1 && is_stop(&sent.body) {
+            // A LAC that has not shown where it is is told once, and the SCCRP is taken back.
+            self.unacknowledged.clear();
+        }
+        self.next = after(ns, 1);
+        self.unacknowledged.push_back(sent);
+        let under_way = u32::try_from(self.unacknowledged.len()).expect("a window");
+        if under_way > self.window {
+            let window = self.window;
+            return Err(format!(
+                "{under_way} messages under way; the LAC takes {window}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn sends_again(&mut self, ns: u16, sent: &Sent) -> Result<(), String> {
+        if !is_older(ns, self.next) {
+            return Err(format!("Ns {ns} is sent; the next is {}", self.next));
+        }
+        // What a message acknowledged that the node had no room for may be sent again.
+        let Some(place) = Some(steps(self.first(), ns))
+            .and_then(|place| usize::try_from(place).ok())
+            .filter(|place| *place < self.unacknowledged.len())
+        else {
+            return Ok(());
+        };
+        if self.unacknowledged[place] == *sent {
+            Ok(())
+        } else {
+            Err(format!("Ns {ns} is sent again with other octets"))
+        }
+    }
+
+    /// An ICRP, or the CDN of a call that never was, answers one request.
+    fn answers(&mut self, sent: &Sent) -> Result<(), String> {
+        if self.hides {
+            return Ok(());
+        }
+        let is_answer = match Message::parse(&sent.body) {
+            Ok(Message::Icrp(_)) => true,
+            Ok(Message::Cdn(cdn)) => cdn.assigned_session.is_none(),
+            Ok(_) | Err(_) => false,
+        };
+        if !is_answer {
+            return Ok(());
+        }
+        let peer = sent.session;
+        let asked = self.asked.get_mut(&peer).and_then(VecDeque::pop_front);
+        let Some(asked) = asked else {
+            return Err(format!(
+                "call {peer} of the LAC is answered more often than asked for"
+            ));
+        };
+        if self.asked.get(&peer).is_some_and(VecDeque::is_empty) {
+            self.asked.remove(&peer);
+        }
+        let before = core::mem::replace(&mut self.answered, asked);
+        if is_older(asked, before) {
+            return Err(format!(
+                "request {asked} is answered after request {before}"
+            ));
+        }
+        if steps(asked, self.expected) == 0 || is_older(self.expected, asked) {
+            return Err(format!(
+                "request {asked} is answered before it has its turn"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is the one message that may name no tunnel while one is being opened.
+fn is_stop(body: &[u8]) -> bool {
+    matches!(Message::parse(body), Ok(Message::StopCcn(_)))
+}
+
+/// The first two octets of an AVP of that kind, if it is in clear.
+fn avp(body: &[u8], wanted: u16) -> Option<u16> {
+    let mut avps = Avps::new(body).map_while(Result::ok);
+    let found = avps.find(|avp| avp.is_readable() && avp.kind == wanted)?;
+    let octets = found.value.first_chunk::<2>()?;
+    Some(u16::from_be_bytes(*octets))
+}

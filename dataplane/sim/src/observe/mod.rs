@@ -1,0 +1,323 @@
+//! Watches the node from outside, and says which invariant it breaks first.
+//!
+//! What is judged is what goes in and out: datagrams, instructions to the workers, events, and what the
+//! node shows of itself. Each part keeps books of its own; none asks the node what it thinks. All of it
+//! is done after every step and costs as much as the step, not as the node holds.
+//!
+//! | part | invariants |
+//! |---|---|
+//! | [`delivery`] | I10: control messages once and in order, windows, Nr, equal repeats |
+//! | [`calls`] | I6 addresses, I7 ids, I8 one beginning and one end, I15 octets |
+//! | [`rejection`] | I11: what is rejected changes nothing |
+//! | [`deadlines`] | I12: no state without an exit |
+//! | [`automaton`] | I13: LCP and IPCP as RFC 1661 has them |
+//! | [`bounds`] | I16 and I17: limits, and the work for one input |
+
+mod automaton;
+mod bounds;
+mod calls;
+mod deadlines;
+mod delivery;
+mod rejection;
+mod tape;
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use lns_node::{Event, Node};
+use lns_tables::path::PathUpdate;
+use lns_tables::time::Instant;
+use lns_wire::id::{SessionId, TunnelId};
+use lns_wire::l2tp::Packet;
+
+use crate::world::{Origin, Watch};
+use automaton::Automata;
+use bounds::Bounds;
+use calls::Calls;
+use deadlines::Deadlines;
+use delivery::Deliveries;
+pub(crate) use delivery::Target;
+use rejection::Rejection;
+pub use tape::{Record, Tape, Way};
+
+/// The invariants of the node, by the numbers that the specification gives them.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Invariant {
+    /// An address is never held by two sessions, and rests before it is given out again.
+    Addresses,
+    /// Ids are not used again inside the quarantine.
+    Ids,
+    /// A session has one beginning, one end and one reason.
+    Endings,
+    /// Control messages: once and in order, inside the window, Nr never back, equal repeats.
+    Delivery,
+    /// What is rejected changes nothing.
+    Rejection,
+    /// Every state has an exit.
+    Deadlines,
+    /// LCP and IPCP are the table of RFC 1661.
+    Automaton,
+    /// Every octet that is counted belongs to one session.
+    Octets,
+    /// Every table has its bound.
+    Bounds,
+    /// One input makes bounded work.
+    Work,
+    /// Nothing more is allocated while nothing more happens.
+    Memory,
+    /// Once all is well again, everybody who wants to be up is, and once all have gone, nothing is left.
+    Liveness,
+    /// The node does not panic.
+    Panic,
+}
+
+impl Invariant {
+    /// Its number.
+    pub const fn number(self) -> &'static str {
+        match self {
+            Self::Addresses => "I6",
+            Self::Ids => "I7",
+            Self::Endings => "I8",
+            Self::Delivery => "I10",
+            Self::Rejection => "I11",
+            Self::Deadlines => "I12",
+            Self::Automaton => "I13",
+            Self::Octets => "I15",
+            Self::Bounds => "I16",
+            Self::Work => "I17",
+            Self::Memory => "I18",
+            Self::Liveness => "liveness",
+            Self::Panic => "panic",
+        }
+    }
+}
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// When, on the world's clock.
+    pub at: Instant,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.at.as_millis();
+        let (seconds, rest) = (millis / 1_000, millis % 1_000);
+        write!(
+            f,
+            "at {seconds}.{rest:03} s: {}: {}",
+            self.invariant.number(),
+            self.what
+        )
+    }
+}
+
+/// What the node has been told of itself, as far as it limits what may be seen.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The shortest rest of an address in any configuration of the run. Zero where pools change: what is
+    /// taken out of a pool and comes back is new to it.
+    pub rest: Duration,
+    /// Addresses that belong to users and need no rest.
+    pub owned: Vec<core::net::Ipv4Addr>,
+    /// The longest silence before a HELLO.
+    pub hello: Duration,
+    /// The longest silence of a subscriber that has echoes; zero: there are configurations without.
+    pub echo: Duration,
+    /// The longest session; zero: there are configurations without a limit.
+    pub session: Duration,
+    /// The most sessions.
+    pub max_sessions: u32,
+}
+
+/// The ids by which the node knows a session.
+pub(crate) type Key = (TunnelId, SessionId);
+
+/// Everything that watches.
+#[derive(Debug)]
+pub struct Observer {
+    first: Option<Violation>,
+    deliveries: Deliveries,
+    calls: Calls,
+    deadlines: Deadlines,
+    automata: Automata,
+    rejection: Rejection,
+    bounds: Bounds,
+    tape: Tape,
+}
+
+/// What one part has found.
+type Finding = Result<(), (Invariant, String)>;
+
+impl Observer {
+    /// One that has seen nothing. Where `records` says so, everything that it sees is kept.
+    pub fn new(rules: &Rules, records: bool) -> Self {
+        Self {
+            first: None,
+            deliveries: Deliveries::default(),
+            calls: Calls::new(rules),
+            deadlines: Deadlines::new(rules),
+            automata: Automata::default(),
+            rejection: Rejection::default(),
+            bounds: Bounds::new(rules),
+            tape: Tape::new(records),
+        }
+    }
+
+    /// The first invariant that was broken.
+    pub const fn violation(&self) -> Option<&Violation> {
+        self.first.as_ref()
+    }
+
+    /// Notes a violation that others have found.
+    pub fn report(&mut self, invariant: Invariant, what: String, now: Instant) {
+        self.note(Err((invariant, what)), now);
+    }
+
+    /// Timers are late until `until`, for the node does nothing before.
+    pub fn excuse(&mut self, until: Instant) {
+        self.deadlines.excuse(until);
+    }
+
+    /// What was seen, as a number and, if it was kept, whole.
+    pub const fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// Sessions that have come up, and calls that were accepted.
+    pub const fn counts(&self) -> (u64, u64) {
+        self.calls.counts()
+    }
+
+    /// Compares all that the node shows with what was seen to happen: the costly part.
+    pub fn audit(&mut self, node: &Node, now: Instant) {
+        let found = self
+            .calls
+            .audit(node, now)
+            .and_then(|()| self.bounds.audit(node, now));
+        self.note(found, now);
+    }
+
+    /// The octets that a session must have been counted for so far.
+    pub fn octets(&self) -> impl Iterator<Item = (Key, u64)> {
+        self.calls.octets()
+    }
+
+    /// The `n`-th tunnel, counted around.
+    pub(crate) fn target(&self, n: usize) -> Option<Target> {
+        self.deliveries.target(n)
+    }
+
+    /// The `n`-th session, counted around.
+    pub(crate) fn session(&self, n: usize) -> Option<Key> {
+        self.calls.nth(n)
+    }
+
+    fn note(&mut self, found: Finding, at: Instant) {
+        if let (Err((invariant, what)), None) = (found, &self.first) {
+            self.first = Some(Violation {
+                invariant,
+                at,
+                what,
+            });
+        }
+    }
+}
+
+impl Watch for Observer {
+    fn receives(
+        &mut self,
+        origin: Origin,
+        from: SocketAddr,
+        octets: &[u8],
+        node: &Node,
+        now: Instant,
+    ) {
+        self.tape.note(Way::ToNode, from, octets, now);
+        self.bounds.receives();
+        self.rejection.receives(origin, octets, node, now);
+        match Packet::parse(octets) {
+            Ok(Packet::Control(header, body)) => {
+                self.deliveries.receives(from, header, body);
+                for tunnel in self.deliveries.addressed() {
+                    self.deadlines.heard_tunnel(*tunnel, now);
+                }
+            }
+            Ok(Packet::Data(header, frame)) => {
+                let key = (header.tunnel, header.session);
+                if self.calls.is_from_there(header.tunnel, from) {
+                    self.deadlines.heard_tunnel(header.tunnel, now);
+                    self.deadlines.heard_session(key, frame, now);
+                    self.calls.receives(key, frame);
+                    if self.calls.is_told_apart(key) {
+                        self.automata.receives(key, frame);
+                    }
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn sends(&mut self, to: SocketAddr, octets: &[u8], now: Instant) {
+        self.tape.note(Way::FromNode, to, octets, now);
+        self.bounds.sends();
+        let found = match Packet::parse(octets) {
+            Ok(Packet::Control(header, body)) => {
+                let found = self.deliveries.sends(to, header, body, now);
+                if let Some(tunnel) = self.deliveries.take_opened() {
+                    let reused = self.calls.tunnel_opened(tunnel, now);
+                    self.note(reused, now);
+                    self.deadlines.tunnel_opened(tunnel, now);
+                }
+                found
+            }
+            Ok(Packet::Data(header, frame)) => {
+                if let Some(key) = self.calls.find(to, header.tunnel.0, header.session.0) {
+                    self.deadlines.said(key, frame, now);
+                    self.automata.sends(key, frame);
+                }
+                Ok(())
+            }
+            Err(error) => Err((
+                Invariant::Delivery,
+                format!("the node sent no L2TP: {error}"),
+            )),
+        };
+        self.note(found, now);
+    }
+
+    fn path(&mut self, update: &PathUpdate, now: Instant) {
+        let found = self.calls.path(update, now);
+        self.note(found, now);
+        self.deadlines.path(update, now);
+        self.automata.path(update);
+        if let PathUpdate::ClearTunnel { tunnel } = update {
+            self.deliveries.forget(*tunnel, now);
+        }
+    }
+
+    fn event(&mut self, event: &Event, now: Instant) {
+        self.tape.event(event, now);
+        let found = self.calls.event(event);
+        self.note(found, now);
+        self.deadlines.event(event, now);
+    }
+
+    fn settled(&mut self, node: &Node, now: Instant) {
+        let rejected = self.rejection.settled(node, now);
+        self.note(rejected, now);
+        let found = self.calls.settled(node);
+        self.note(found, now);
+        let found = self.automata.settled();
+        self.note(found, now);
+        let found = self.deadlines.settled(node, now);
+        self.note(found, now);
+        let found = self.bounds.settled();
+        self.note(found, now);
+    }
+}
