@@ -7,7 +7,7 @@ use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 
 use crate::control::printable;
-use crate::explain::failures::{Age, FailureFilter, FailurePage};
+use crate::explain::failures::{FailureFilter, FailurePage, Number};
 use crate::explain::trace::{TooManyTraces, TraceFilter, TraceId, TraceLine};
 use crate::explain::transcript::Entry;
 use crate::limits;
@@ -108,7 +108,7 @@ impl Node {
     pub fn failures(
         &self,
         filter: &FailureFilter,
-        after: Option<Age>,
+        after: Option<Number>,
         limit: usize,
         now: Instant,
     ) -> FailurePage {

@@ -6,6 +6,7 @@
 //! failure that was seen longest ago makes room.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::ops::Bound;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -109,14 +110,9 @@ pub struct FailureFilter {
     pub since: Instant,
 }
 
-/// Where a list of failures goes on. Also the order of failures: by the last time.
+/// The number of the last time, counted over all failures: their order, and where a list goes on.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Age {
-    /// When it was last seen.
-    pub at: Instant,
-    /// Tells apart what was seen at the same time.
-    pub number: u64,
-}
+pub struct Number(pub u64);
 
 /// A part of the failures.
 #[derive(Clone, Debug)]
@@ -124,7 +120,7 @@ pub struct FailurePage {
     /// What was found, the newest first.
     pub failures: Vec<Failure>,
     /// Where to go on; `None`: this was the last page.
-    pub next: Option<Age>,
+    pub next: Option<Number>,
 }
 
 impl FailureFilter {
@@ -152,16 +148,16 @@ pub(crate) struct Failures {
     failed: Shelf,
     ended: Shelf,
     /// Those that have a transcript, and what all transcripts take, octets.
-    told: BTreeSet<(Age, Kind)>,
+    told: BTreeSet<(Number, Kind)>,
     octets: usize,
-    number: u64,
+    number: Number,
 }
 
 #[derive(Debug)]
 struct Shelf {
     most: usize,
-    by_age: BTreeMap<Age, Failure>,
-    ages: BTreeMap<Subject, Age>,
+    by_number: BTreeMap<Number, Failure>,
+    numbers: BTreeMap<Subject, Number>,
 }
 
 impl Default for Failures {
@@ -172,7 +168,7 @@ impl Default for Failures {
             ended: Shelf::new(limits::FAILURES_ENDED),
             told: BTreeSet::new(),
             octets: 0,
-            number: 0,
+            number: Number(0),
         }
     }
 }
@@ -188,7 +184,7 @@ impl Failures {
         transcript: impl FnOnce() -> (Vec<Arc<Entry>>, bool),
     ) {
         let now = last.at;
-        self.number = self.number.saturating_add(1);
+        self.number = Number(self.number.0.saturating_add(1));
         let number = self.number;
         let before = self.take(kind, &subject);
         let told_at = |before: &Failure| Some(before.last.transcript.last()?.at);
@@ -210,7 +206,7 @@ impl Failures {
             first,
             last,
         };
-        self.put(Age { at: now, number }, failure);
+        self.put(number, failure);
         self.forget(now);
     }
 
@@ -222,17 +218,17 @@ impl Failures {
         }
     }
 
-    fn put(&mut self, age: Age, failure: Failure) {
+    fn put(&mut self, number: Number, failure: Failure) {
         let kind = failure.kind;
         let octets = cost(&failure.last.transcript);
         if octets > 0 {
-            self.told.insert((age, kind));
+            self.told.insert((number, kind));
             self.octets = self.octets.saturating_add(octets);
         }
         let is_full = {
             let on = self.shelf(kind);
-            on.put(age, failure);
-            on.by_age.len() > on.most
+            on.put(number, failure);
+            on.by_number.len() > on.most
         };
         if is_full {
             self.drop_oldest(kind);
@@ -240,21 +236,21 @@ impl Failures {
     }
 
     fn take(&mut self, kind: Kind, subject: &Subject) -> Option<Failure> {
-        let (age, failure) = self.shelf(kind).take(subject)?;
-        self.untold(age, &failure);
+        let (number, failure) = self.shelf(kind).take(subject)?;
+        self.untold(number, &failure);
         Some(failure)
     }
 
     fn drop_oldest(&mut self, kind: Kind) {
-        if let Some((age, failure)) = self.shelf(kind).by_age.pop_first() {
-            self.shelf(kind).ages.remove(&failure.subject);
-            self.untold(age, &failure);
+        if let Some((number, failure)) = self.shelf(kind).by_number.pop_first() {
+            self.shelf(kind).numbers.remove(&failure.subject);
+            self.untold(number, &failure);
         }
     }
 
     /// A transcript is no longer kept.
-    fn untold(&mut self, age: Age, failure: &Failure) {
-        if self.told.remove(&(age, failure.kind)) {
+    fn untold(&mut self, number: Number, failure: &Failure) {
+        if self.told.remove(&(number, failure.kind)) {
             let octets = cost(&failure.last.transcript);
             self.octets = self.octets.saturating_sub(octets);
         }
@@ -272,10 +268,10 @@ impl Failures {
             }
         }
         while self.octets > limits::FAILURE_OCTETS {
-            let Some((age, kind)) = self.told.pop_first() else {
+            let Some((number, kind)) = self.told.pop_first() else {
                 return;
             };
-            let Some(failure) = self.shelf(kind).by_age.get_mut(&age) else {
+            let Some(failure) = self.shelf(kind).by_number.get_mut(&number) else {
                 continue;
             };
             let octets = cost(&failure.last.transcript);
@@ -289,7 +285,7 @@ impl Failures {
     pub(crate) fn page(
         &self,
         filter: &FailureFilter,
-        after: Option<Age>,
+        after: Option<Number>,
         limit: usize,
         now: Instant,
     ) -> FailurePage {
@@ -303,13 +299,13 @@ impl Failures {
         loop {
             let newest = shelves
                 .iter_mut()
-                .map(|shelf| (shelf.peek().map(|(age, _)| **age), shelf))
-                .max_by_key(|(age, _)| *age);
-            let Some((age, failure)) = newest.and_then(|(_, shelf)| shelf.next()) else {
+                .map(|shelf| (shelf.peek().map(|(number, _)| **number), shelf))
+                .max_by_key(|(number, _)| *number);
+            let Some((number, failure)) = newest.and_then(|(_, shelf)| shelf.next()) else {
                 page.next = None;
                 return page;
             };
-            if is_old(*age, now) || age.at < filter.since {
+            if is_old(failure.last.at, now) || failure.last.at < filter.since {
                 page.next = None;
                 return page;
             }
@@ -317,7 +313,7 @@ impl Failures {
                 return page;
             }
             looked_at = looked_at.saturating_add(1);
-            page.next = Some(*age);
+            page.next = Some(*number);
             if filter.matches(failure) {
                 page.failures.push(failure.clone());
             }
@@ -329,33 +325,35 @@ impl Shelf {
     const fn new(most: usize) -> Self {
         Self {
             most,
-            by_age: BTreeMap::new(),
-            ages: BTreeMap::new(),
+            by_number: BTreeMap::new(),
+            numbers: BTreeMap::new(),
         }
     }
 
-    fn put(&mut self, age: Age, failure: Failure) {
-        self.ages.insert(failure.subject.clone(), age);
-        self.by_age.insert(age, failure);
+    fn put(&mut self, number: Number, failure: Failure) {
+        self.numbers.insert(failure.subject.clone(), number);
+        self.by_number.insert(number, failure);
     }
 
-    fn take(&mut self, subject: &Subject) -> Option<(Age, Failure)> {
-        let age = self.ages.remove(subject)?;
-        Some((age, self.by_age.remove(&age)?))
+    fn take(&mut self, subject: &Subject) -> Option<(Number, Failure)> {
+        let number = self.numbers.remove(subject)?;
+        Some((number, self.by_number.remove(&number)?))
     }
 
-    fn oldest(&self) -> Option<Age> {
-        self.by_age.first_key_value().map(|(age, _)| *age)
+    /// When the one that was seen longest ago was seen.
+    fn oldest(&self) -> Option<Instant> {
+        let (_, failure) = self.by_number.first_key_value()?;
+        Some(failure.last.at)
     }
 
-    fn newest_before(&self, after: Option<Age>) -> impl Iterator<Item = (&Age, &Failure)> {
-        let end = after.map_or(core::ops::Bound::Unbounded, core::ops::Bound::Excluded);
-        self.by_age.range((core::ops::Bound::Unbounded, end)).rev()
+    fn newest_before(&self, after: Option<Number>) -> impl Iterator<Item = (&Number, &Failure)> {
+        let end = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_number.range((Bound::Unbounded, end)).rev()
     }
 }
 
-fn is_old(age: Age, now: Instant) -> bool {
-    now.since(age.at) > limits::FAILURE_AGE
+fn is_old(at: Instant, now: Instant) -> bool {
+    now.since(at) > limits::FAILURE_AGE
 }
 
 /// Octets that a transcript takes, as if nobody else had its entries.
@@ -462,19 +460,13 @@ mod tests {
     #[test]
     fn the_newest_comes_first_whatever_its_kind_and_pages_join_without_a_gap() {
         let mut failures = Failures::default();
-        for (at, kind) in [Kind::Ended, Kind::Failed, Kind::Refused, Kind::Failed]
-            .into_iter()
-            .cycle()
-            .take(100)
-            .enumerate()
-        {
+        for (at, kind) in (0_u64..100).zip(
+            [Kind::Ended, Kind::Failed, Kind::Refused, Kind::Failed]
+                .into_iter()
+                .cycle(),
+        ) {
             let user = format!("user{at}");
-            fail(
-                &mut failures,
-                kind,
-                &user,
-                Instant::from_millis(at as u64 / 3),
-            );
+            fail(&mut failures, kind, &user, Instant::from_millis(at / 3));
         }
         let now = Instant::from_millis(100);
         let whole = all(&failures, &FailureFilter::default(), now);
@@ -574,7 +566,7 @@ mod tests {
             ["b"]
         );
         fail(&mut failures, Kind::Refused, "c", now);
-        assert_eq!(failures.failed.by_age.len(), 0);
+        assert_eq!(failures.failed.by_number.len(), 0);
     }
 
     #[test]
@@ -592,9 +584,9 @@ mod tests {
             ..FailureFilter::default()
         };
         assert_eq!(users(&all(&failures, &filter, now)), ["a"]);
-        assert_eq!(failures.refused.by_age.len(), limits::FAILURES_REFUSED);
-        assert_eq!(failures.ended.by_age.len(), limits::FAILURES_ENDED);
-        assert_eq!(failures.ended.ages.len(), limits::FAILURES_ENDED);
+        assert_eq!(failures.refused.by_number.len(), limits::FAILURES_REFUSED);
+        assert_eq!(failures.ended.by_number.len(), limits::FAILURES_ENDED);
+        assert_eq!(failures.ended.numbers.len(), limits::FAILURES_ENDED);
     }
 
     #[test]

@@ -222,14 +222,14 @@ mod tests {
     fn the_last_messages_of_a_call_are_found_in_their_order_among_those_of_others() {
         let mut log = Transcript::default();
         let mut chains = [None; 3];
-        for at in 0..300 {
-            let chain = &mut chains[at % 3];
-            log.push(chain, Instant::from_millis(at as u64), sent(10));
+        for (at, which) in (0_u64..300).zip((0..3).cycle()) {
+            let chain = &mut chains[which];
+            log.push(chain, Instant::from_millis(at), sent(10));
         }
-        for (which, chain) in chains.into_iter().enumerate() {
+        for (which, chain) in (0_u64..).zip(chains) {
             let (last, more) = log.last(chain, 32);
             let times: Vec<_> = last.iter().map(|entry| entry.at.as_millis()).collect();
-            let expected: Vec<_> = (68..100).map(|n| n * 3 + which as u64).collect();
+            let expected: Vec<_> = (68..100).map(|n| n * 3 + which).collect();
             assert_eq!((times, more), (expected, true));
         }
         assert_eq!(log.last(chains[0], 1_000).0.len(), 100);
@@ -268,8 +268,8 @@ mod tests {
             let mut log = Transcript::default();
             let mut chains = [None; 5];
             let mut lists = [const { Vec::new() }; 5];
-            for (at, which) in steps.into_iter().enumerate() {
-                let at = Instant::from_millis(at as u64);
+            for (at, which) in (0_u64..).zip(steps) {
+                let at = Instant::from_millis(at);
                 log.push(&mut chains[which], at, sent(1));
                 lists[which].push(at);
             }
