@@ -1,6 +1,6 @@
 //! What can be typed: commands, options, help with an example each.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::str::FromStr;
 use std::path::PathBuf;
 
@@ -30,6 +30,8 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
         Command::Session(SessionCommand {
             command: SessionSubcommand::Show(arguments),
         }) => command::read::session(&arguments),
+        Command::Failures(arguments) => command::failures::failures(&arguments),
+        Command::Trace(arguments) => command::trace::trace(&arguments),
         Command::Pools(arguments) => command::read::pools(&arguments),
         Command::Disconnect(arguments) => command::disconnect::disconnect(&arguments),
         Command::Report(arguments) => command::report::report(&arguments),
@@ -80,6 +82,19 @@ enum Command {
     Sessions(SessionsArguments),
     /// Shows one session
     Session(SessionCommand),
+    /// Shows why logins failed, LACs were refused, and calls and tunnels ended
+    ///
+    /// A day back, as far as memory allows. What happens again in the same way is one row with a count.
+    #[command(after_help = "Example:\n  lnsd failures --user alice@isp.example --messages")]
+    Failures(FailuresArguments),
+    /// Follows what goes on, message by message, until Ctrl-C
+    ///
+    /// All that is given must match. A subscriber is shown from its first message on, though its name
+    /// comes later. Passwords and secrets are masked, also in the file.
+    #[command(
+        after_help = "Example:\n  lnsd trace --user alice@isp.example\n  lnsd trace --lac wholesale-a -w lac.pcap"
+    )]
+    Trace(TraceArguments),
     /// Lists address pools
     #[command(after_help = "Example:\n  lnsd pools")]
     Pools(ReadArguments),
@@ -252,8 +267,172 @@ pub(crate) struct ShowArguments {
     /// The session: TUNNEL.SESSION, as `lnsd sessions` prints it
     #[arg(value_name = "ID")]
     pub(crate) id: SessionName,
+    /// Shows its last messages too
+    #[arg(long, short)]
+    pub(crate) messages: bool,
     #[command(flatten)]
     pub(crate) read: ReadArguments,
+}
+
+/// What `failures` takes.
+#[derive(Args, Debug)]
+pub(crate) struct FailuresArguments {
+    #[command(flatten)]
+    pub(crate) read: ReadArguments,
+    /// Only of subscribers with this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Only of this entry of the manifest
+    #[arg(long, value_name = "NAME")]
+    pub(crate) lac: Option<String>,
+    /// Only of calls with this Calling Number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) calling_number: Option<String>,
+    /// Only of the LAC with this address
+    #[arg(long, value_name = "IP")]
+    pub(crate) remote: Option<IpAddr>,
+    /// Only what came so far
+    #[arg(long, value_enum, ignore_case = true, value_name = "STAGE")]
+    pub(crate) stage: Option<Stage>,
+    /// Refused: LACs. Failed: calls that never came up. Ended: sessions and tunnels that were up
+    #[arg(long, value_enum, ignore_case = true, value_name = "KIND")]
+    pub(crate) kind: Option<Kind>,
+    /// Not longer ago than this, for instance 90s, 15m, 1h [default: a day]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<Since>,
+    /// Shows the last messages and steps of each
+    #[arg(long, short)]
+    pub(crate) messages: bool,
+    /// Shows at most this many; 0: all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: usize,
+}
+
+/// How far something had come, as [`lns_node::Stage`] has it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+pub(crate) enum Stage {
+    /// The control connection
+    Tunnel,
+    /// ICRQ to ICCN
+    Call,
+    /// LCP
+    #[value(name = "LCP")]
+    Lcp,
+    /// Who it is
+    Authentication,
+    /// An address is being found
+    Address,
+    /// IPCP
+    #[value(name = "NCP")]
+    Ncp,
+    /// It was up
+    Up,
+}
+
+impl Stage {
+    /// The name in the admin interface.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Tunnel => "Tunnel",
+            Self::Call => "Call",
+            Self::Lcp => "LCP",
+            Self::Authentication => "Authentication",
+            Self::Address => "Address",
+            Self::Ncp => "NCP",
+            Self::Up => "Up",
+        }
+    }
+}
+
+/// What kind of end, as [`lns_node::explain::failures::Kind`] has it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[value(rename_all = "verbatim")]
+pub(crate) enum Kind {
+    /// A LAC that was refused
+    Refused,
+    /// A call that never came up
+    Failed,
+    /// A session or tunnel that was up
+    Ended,
+}
+
+impl Kind {
+    /// The name in the admin interface.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "Refused",
+            Self::Failed => "Failed",
+            Self::Ended => "Ended",
+        }
+    }
+}
+
+/// A length of time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Since(pub(crate) u64);
+
+impl FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = text.parse::<jiff::SignedDuration>().ok();
+        let seconds = time.and_then(|time| u64::try_from(time.as_secs()).ok());
+        seconds.map(Self).ok_or_else(|| {
+            "a length of time is a number with a unit, for instance 90s, 15m, 1h".to_owned()
+        })
+    }
+}
+
+/// What `trace` takes.
+#[derive(Args, Debug)]
+pub(crate) struct TraceArguments {
+    #[command(flatten)]
+    pub(crate) of: Followed,
+    /// Also writes what is shown into this file, for Wireshark and tcpdump
+    #[arg(short, long, value_name = "FILE.pcap")]
+    pub(crate) write: Option<PathBuf>,
+    /// Ends after so long, for instance 10m [default: never]
+    #[arg(long = "for", value_name = "TIME")]
+    pub(crate) duration: Option<Since>,
+    /// How lines look: for a person, or JSON for programs
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
+    pub(crate) output: TraceOutput,
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
+/// Whom `trace` follows.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Followed {
+    /// Subscribers with this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// LACs of this entry of the manifest, with their tunnels and calls
+    #[arg(long, value_name = "NAME")]
+    pub(crate) lac: Option<String>,
+    /// Calls with this Calling Number
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) calling_number: Option<String>,
+    /// The LAC with this address, whether it has an entry or not
+    #[arg(long, value_name = "IP")]
+    pub(crate) remote: Option<IpAddr>,
+    /// This tunnel with its calls, by our id
+    #[arg(long, value_name = "ID", conflicts_with = "session")]
+    pub(crate) tunnel: Option<u16>,
+    /// This session
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<SessionName>,
+}
+
+/// How lines of a trace look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum TraceOutput {
+    /// One line for a person
+    Text,
+    /// One JSON object per line
+    Json,
 }
 
 /// What `disconnect` takes.
@@ -389,7 +568,7 @@ mod tests {
         Cli::command()
             .get_subcommands()
             .for_each(|sub| leaves(sub, &mut found));
-        assert_eq!(found.len(), 11);
+        assert_eq!(found.len(), 13);
         for command in found {
             let help = command
                 .get_after_help()
@@ -411,6 +590,39 @@ mod tests {
         for wrong in ["4711", "4711.", ".12", "4711.12.1", "65536.1", "-1.1", ""] {
             assert!(wrong.parse::<SessionName>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_length_of_time_has_a_unit() {
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("1h", 3600), ("1h30m", 5400)] {
+            assert_eq!(text.parse(), Ok(Since(seconds)));
+        }
+        for wrong in ["", "5", "-1h", "soon", "1x"] {
+            assert!(wrong.parse::<Since>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn stages_and_kinds_are_named_as_the_admin_interface_has_them() {
+        for stage in Stage::value_variants() {
+            let label = serde_json::Value::from(stage.label());
+            assert!(serde_json::from_value::<lns_node::Stage>(label).is_ok());
+            assert_eq!(stage.to_possible_value().unwrap().get_name(), stage.label());
+        }
+        for kind in Kind::value_variants() {
+            let label = serde_json::Value::from(kind.label());
+            let known = serde_json::from_value::<lns_node::explain::failures::Kind>(label);
+            assert!(known.is_ok());
+        }
+    }
+
+    #[test]
+    fn trace_wants_to_know_whom() {
+        let parse =
+            |arguments: &[&str]| Cli::try_parse_from([&["lnsd", "trace"], arguments].concat());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--user", "a", "--lac", "b", "-w", "x.pcap"]).is_ok());
+        assert!(parse(&["--tunnel", "1", "--session", "1.2"]).is_err());
     }
 
     #[test]

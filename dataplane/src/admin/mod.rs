@@ -9,6 +9,7 @@ pub(crate) mod check;
 #[cfg(test)]
 mod contract;
 pub(crate) mod document;
+mod explain;
 mod metrics;
 pub(crate) mod server;
 
@@ -139,6 +140,18 @@ fn reads() -> ApiRouter<Admin> {
             get_with(api::session, |of| of.summary("One session")),
         )
         .api_route(
+            "/v1/sessions/{id}/messages",
+            get_with(explain::messages, |of| {
+                of.summary("The last messages and steps of one session")
+            }),
+        )
+        .api_route(
+            "/v1/failures",
+            get_with(explain::failures, |of| {
+                of.summary("Why logins failed, LACs were refused, and calls and tunnels ended")
+            }),
+        )
+        .api_route(
             "/v1/pools",
             get_with(api::pools, |of| of.summary("Address pools")),
         )
@@ -165,9 +178,16 @@ fn confidential() -> ApiRouter<Admin> {
                 of.summary("The last log lines (Unix socket only)")
             }),
         )
+        .api_route(
+            "/v1/trace",
+            get_with(explain::trace, |of| {
+                of.summary("What goes on, live, until the client leaves (Unix socket only)")
+            }),
+        )
 }
 
-/// What is for the Unix socket only: whatever changes something, and questions with secrets in them.
+/// What is for the Unix socket only: whatever changes something, and what is
+/// asked with secrets in the question.
 fn changes() -> ApiRouter<Admin> {
     ApiRouter::new()
         .api_route(

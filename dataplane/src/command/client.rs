@@ -1,18 +1,22 @@
 //! Asks a running `lnsd` over its admin socket.
 
+use core::future::pending;
+use core::ops::ControlFlow;
 use core::time::Duration;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, header};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::runtime::{self, Runtime};
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep_until, timeout};
 
 use crate::cli::State;
 use crate::failure::Failure;
@@ -82,10 +86,34 @@ impl Client {
             })
     }
 
+    /// `GET path` of an answer that goes on: each line of it goes to `take`, until that has enough, the
+    /// user presses Ctrl-C, or `until` has come.
+    pub(super) fn follow(
+        &self,
+        path: &str,
+        query: &[(&str, Option<String>)],
+        until: Option<Instant>,
+        mut take: impl FnMut(&Value) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<(), Failure> {
+        let target = with_query(path, query);
+        self.runtime.block_on(async {
+            let ended = async {
+                match until {
+                    Some(until) => sleep_until(until.into()).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                followed = follow(&self.socket, &target, &mut take) => followed,
+                _ = tokio::signal::ctrl_c() => Ok(()),
+                () = ended => Ok(()),
+            }
+        })
+    }
+
     fn ask(&self, method: Method, target: &str, body: Bytes) -> Result<Value, Failure> {
         let octets = self.exchange(method, target, body)?;
-        serde_json::from_slice(&octets)
-            .map_err(|error| Failure::failed("lnsd answers what is no JSON", error))
+        parsed(&octets)
     }
 
     fn exchange(&self, method: Method, target: &str, body: Bytes) -> Result<Bytes, Failure> {
@@ -107,10 +135,29 @@ async fn exchange(
     target: &str,
     body: Bytes,
 ) -> Result<Bytes, Failure> {
+    let (answer, connection) = send(socket, method, target, body).await?;
+    let status = answer.status();
+    let octets = Limited::new(answer.into_body(), ANSWER).collect().await;
+    let octets = octets
+        .map_err(|error| Failure::failed("lnsd has gone away while answering", error))?
+        .to_bytes();
+    connection.abort();
+    if status.is_success() {
+        return Ok(octets);
+    }
+    Err(refused(status, &parsed(&octets)?))
+}
+
+/// Sends a request; its answer, and the task that reads it from the socket.
+async fn send(
+    socket: &Path,
+    method: Method,
+    target: &str,
+    body: Bytes,
+) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Failure> {
     let stream = UnixStream::connect(socket)
         .await
         .map_err(|error| cannot_reach(socket, &error))?;
-    let broken = |error: hyper::Error| Failure::failed("lnsd has gone away while answering", error);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(broken)?;
@@ -123,29 +170,65 @@ async fn exchange(
         .body(Full::new(body))
         .map_err(|error| Failure::failed("cannot write the request", error))?;
     let answer = sender.send_request(request).await.map_err(broken)?;
+    Ok((answer, connection))
+}
+
+/// Gives each line of an answer that goes on to `take`, until that has enough, the user ends it, or
+/// lnsd does.
+async fn follow(
+    socket: &Path,
+    target: &str,
+    take: &mut impl FnMut(&Value) -> Result<ControlFlow<()>, Failure>,
+) -> Result<(), Failure> {
+    let (answer, _reading) = send(socket, Method::GET, target, Bytes::new()).await?;
     let status = answer.status();
-    let octets = Limited::new(answer.into_body(), ANSWER).collect().await;
-    let octets = octets
-        .map_err(|error| Failure::failed("lnsd has gone away while answering", error))?
-        .to_bytes();
-    connection.abort();
-    if status.is_success() {
-        return Ok(octets);
+    let mut body = answer.into_body();
+    let mut waiting = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(octets) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        waiting.extend_from_slice(&octets);
+        if !status.is_success() {
+            continue;
+        }
+        let end = waiting.iter().rposition(|octet| *octet == b'\n');
+        let lines: Vec<u8> = waiting.drain(..end.map_or(0, |end| end + 1)).collect();
+        for line in lines.split(|octet| *octet == b'\n') {
+            // An empty one says that the trace goes on.
+            if !line.is_empty() && take(&parsed(line)?)?.is_break() {
+                return Ok(());
+            }
+        }
     }
-    let value: Value = serde_json::from_slice(&octets)
-        .map_err(|error| Failure::failed("lnsd answers what is no JSON", error))?;
-    let line = value
+    if status.is_success() {
+        return Err(Failure::Failed("lnsd has ended".to_owned()));
+    }
+    Err(refused(status, &parsed(&waiting)?))
+}
+
+fn parsed(octets: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(octets)
+        .map_err(|error| Failure::failed("lnsd answers what is no JSON", error))
+}
+
+fn broken(error: hyper::Error) -> Failure {
+    Failure::failed("lnsd has gone away while answering", error)
+}
+
+/// What an answer says that is an error.
+fn refused(status: StatusCode, answer: &Value) -> Failure {
+    let line = answer
         .get("error")
         .and_then(Value::as_str)
         .unwrap_or("no reason given")
         .to_owned();
-    Err(
-        if status.is_client_error() && status != hyper::StatusCode::NOT_FOUND {
-            Failure::bad_input(line)
-        } else {
-            Failure::Failed(line)
-        },
-    )
+    let is_our_fault = [StatusCode::NOT_FOUND, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    if status.is_client_error() && !is_our_fault {
+        Failure::bad_input(line)
+    } else {
+        Failure::Failed(line)
+    }
 }
 
 fn cannot_reach(socket: &Path, error: &io::Error) -> Failure {

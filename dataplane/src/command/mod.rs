@@ -1,8 +1,11 @@
 //! The commands that look at a manifest or ask a running process.
 
+mod capture;
 pub(crate) mod check;
 mod client;
 pub(crate) mod disconnect;
+pub(crate) mod failures;
 pub(crate) mod read;
 pub(crate) mod report;
 mod table;
+pub(crate) mod trace;

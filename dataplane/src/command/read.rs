@@ -5,13 +5,14 @@ use std::io::{self, Write as _};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::failures::messages;
 use super::table::{age, at, count, facts, number, octets, render, since, text, thousands};
 use crate::admin::document;
 use crate::cli::{Output, ReadArguments, SessionsArguments, ShowArguments, TunnelsArguments};
 use crate::failure::Failure;
 
-/// Rows asked for at once.
-const PAGE: usize = 2_000;
+/// Rows asked for at once: as many as every list gives.
+const PAGE: usize = 500;
 
 /// `lnsd status`
 pub(crate) fn status(arguments: &ReadArguments) -> Result<(), Failure> {
@@ -223,11 +224,18 @@ pub(crate) fn sessions(arguments: &SessionsArguments) -> Result<(), Failure> {
 
 /// `lnsd session show`
 pub(crate) fn session(arguments: &ShowArguments) -> Result<(), Failure> {
-    let session =
-        Client::new(&arguments.read.state)?.read(&format!("/v1/sessions/{}", arguments.id), &[])?;
+    let client = Client::new(&arguments.read.state)?;
+    let path = format!("/v1/sessions/{}", arguments.id);
+    let mut session = client.read(&path, &[])?;
+    if arguments.messages
+        && let Value::Object(more) = client.read(&format!("{path}/messages"), &[])?
+        && let Value::Object(session) = &mut session
+    {
+        session.extend(more);
+    }
     print(&match arguments.read.output {
         Output::Json => pretty(&session),
-        Output::Table | Output::Wide => facts(&session_facts(&session)),
+        Output::Table | Output::Wide => facts(&session_facts(&session)) + &messages(&session),
     })
 }
 
@@ -288,7 +296,7 @@ pub(super) struct Found {
 
 impl Found {
     /// People should know that they do not see all; what they see ends up on stdout alone.
-    fn say_if_cut(&self, output: Output) {
+    pub(super) fn say_if_cut(&self, output: Output) {
         if self.more && output != Output::Json {
             eprintln!("... the first {}; --limit 0 shows all", self.rows.len());
         }
@@ -308,11 +316,11 @@ pub(super) fn pages(
         let mut query = query.to_vec();
         query.push(("limit", Some((limit - found.len()).min(PAGE).to_string())));
         query.push(("after", after));
-        let mut page = client.read(&format!("/v1/{what}"), &query)?;
-        if let Some(Value::Array(rows)) = page.get_mut(what).map(Value::take) {
+        let mut answer = client.read(&format!("/v1/{what}"), &query)?;
+        if let Some(Value::Array(rows)) = answer.get_mut(what).map(Value::take) {
             found.extend(rows);
         }
-        after = page
+        after = answer
             .get("next")
             .and_then(Value::as_u64)
             .map(|next| next.to_string());
@@ -325,7 +333,8 @@ pub(super) fn pages(
     }
 }
 
-fn rows<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
+/// The list under a key of an answer.
+pub(super) fn rows<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
     answer
         .get(key)
         .and_then(Value::as_array)
@@ -333,7 +342,8 @@ fn rows<'a>(answer: &'a Value, key: &str) -> &'a [Value] {
         .unwrap_or_default()
 }
 
-fn pretty(value: &Value) -> String {
+/// An answer as programs read it.
+pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 

@@ -26,6 +26,9 @@ use crate::host;
 /// Rows of a table: the largest tables are cut, the beginning tells enough.
 const ROWS: usize = 20_000;
 
+/// Failures of the list: each has up to 32 messages, some 10 KiB.
+const FAILURES: usize = 2_000;
+
 /// Octets of a file in the bundle. The largest is a table with all its rows, generously.
 const PART: usize = 32 << 20;
 
@@ -42,8 +45,8 @@ enum Source {
     Json(&'static str),
     /// An answer of the admin interface, as it is.
     Text(&'static str),
-    /// Rows of a list of the admin interface, and under which key they are.
-    Rows(&'static str),
+    /// Rows of a list of the admin interface: under which key they are, and how many at most.
+    Rows(&'static str, usize),
     /// The lines of `/v1/logs`.
     Log,
     /// A file below `/proc/PID` of the process.
@@ -65,8 +68,9 @@ const PARTS: &[Part] = &[
     part("status.json", Source::Json("/v1/status")),
     part("lacs.json", Source::Json("/v1/lacs")),
     part("pools.json", Source::Json("/v1/pools")),
-    part("tunnels.json", Source::Rows("tunnels")),
-    part("sessions.json", Source::Rows("sessions")),
+    part("tunnels.json", Source::Rows("tunnels", ROWS)),
+    part("sessions.json", Source::Rows("sessions", ROWS)),
+    part("failures.json", Source::Rows("failures", FAILURES)),
     part("metrics.txt", Source::Text("/metrics")),
     part("manifest.yaml", Source::Text("/v1/manifest")),
     part("openapi.json", Source::Json("/v1/openapi.json")),
@@ -256,10 +260,10 @@ impl Node {
                 Ok(format!("{answer:#}\n").into_bytes())
             }
             Source::Text(path) => self.client()?.text(path).map_err(|why| line(&why)),
-            Source::Rows(key) => {
-                let found = pages(self.client()?, key, &[], ROWS).map_err(|why| line(&why))?;
+            Source::Rows(key, most) => {
+                let found = pages(self.client()?, key, &[], *most).map_err(|why| line(&why))?;
                 if found.more {
-                    problems.push(format!("{key}.json: truncated after {ROWS} rows"));
+                    problems.push(format!("{key}.json: truncated after {most} rows"));
                 }
                 let shown = json!({ *key: found.rows, "truncated": found.more });
                 Ok(format!("{shown:#}\n").into_bytes())

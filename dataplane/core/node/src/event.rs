@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lns_tables::path::SlotIndex;
 use lns_wire::id::{SessionId, TunnelId};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Something an operator would want to know. User names are octets of the peer's: escape them.
 #[derive(Clone, Debug)]
@@ -94,7 +94,9 @@ pub struct SessionEnd {
 }
 
 /// How far a call has come.
-#[derive(Clone, Copy, Debug, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
 pub enum Stage {
     /// The control connection.
     Tunnel,

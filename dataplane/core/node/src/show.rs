@@ -138,11 +138,6 @@ impl Node {
         self.explain.traces.poll(trace)
     }
 
-    /// How many lines of a trace were left out since this was last asked, because they were not polled.
-    pub fn poll_trace_missed(&mut self, trace: TraceId) -> u64 {
-        self.explain.traces.missed(trace)
-    }
-
     /// Ends a trace.
     pub fn handle_trace_end(&mut self, trace: TraceId) {
         self.explain.traces.end(trace);

@@ -13,14 +13,18 @@ use std::sync::Arc;
 
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::transcript::{Entry, What};
 use crate::event::Stage;
 use crate::limits;
 
 /// What kind of end it is.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[schemars(rename = "FailureKind")]
 pub enum Kind {
     /// A LAC was refused, or its tunnel never came up.
     Refused,

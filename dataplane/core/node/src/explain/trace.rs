@@ -46,6 +46,8 @@ pub struct TraceLine {
     pub entry: Arc<Entry>,
     /// Whose it was.
     pub subject: Subject,
+    /// Lines that were left out before this one, because too many waited to be taken.
+    pub missed: u64,
 }
 
 /// Whose message or step it is.
@@ -155,12 +157,6 @@ impl Traces {
         self.find(id)?.lines.pop_front()
     }
 
-    /// How many lines were left out since the last time, because nobody took those before them.
-    pub(crate) fn missed(&mut self, id: TraceId) -> u64 {
-        self.find(id)
-            .map_or(0, |trace| core::mem::take(&mut trace.missed))
-    }
-
     fn find(&mut self, id: TraceId) -> Option<&mut Trace> {
         self.traces.iter_mut().find(|trace| trace.id == id)
     }
@@ -175,6 +171,7 @@ impl Trace {
         self.lines.push_back(TraceLine {
             entry: Arc::clone(entry),
             subject: subject.clone(),
+            missed: core::mem::take(&mut self.missed),
         });
     }
 }
@@ -237,12 +234,14 @@ mod tests {
         for _ in 0..limits::TRACE_LINES + 3 {
             traces.show(&entry(), &subject(None));
         }
-        assert_eq!((traces.missed(id), traces.missed(id)), (3, 0));
-        let mut lines = 0;
-        while traces.poll(id).is_some() {
-            lines += 1;
+        for _ in 0..limits::TRACE_LINES {
+            assert_eq!(traces.poll(id).map(|line| line.missed), Some(0));
         }
-        assert_eq!(lines, limits::TRACE_LINES);
+        assert!(traces.poll(id).is_none());
+        for missed in [3, 0] {
+            traces.show(&entry(), &subject(None));
+            assert_eq!(traces.poll(id).map(|line| line.missed), Some(missed));
+        }
     }
 
     #[test]
