@@ -180,6 +180,19 @@ impl<'a> Lnsd<'a> {
         )
     }
 
+    /// Starts a command of the same program against this process.
+    pub(crate) fn spawn(&self, arguments: &[&str], stdout: Stdio) -> Result<Child> {
+        self.namespace.spawn(
+            Command::new(program()?)
+                .args(arguments)
+                .arg("--state")
+                .arg(self.folder.path().join("state"))
+                .stdin(Stdio::null())
+                .stdout(stdout)
+                .stderr(Stdio::null()),
+        )
+    }
+
     /// The sum of a metric over all its series whose labels contain every one of `labels`, such as
     /// `reason="source_check"`. A metric that is not there is 0.
     pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> Result<u64> {
@@ -351,6 +364,7 @@ fn answered_by(arguments: &[&str]) -> Option<(&'static str, bool)> {
         Some(&"lacs") => Some(("/v1/lacs", false)),
         Some(&"pools") => Some(("/v1/pools", false)),
         Some(&"session") => Some(("/v1/sessions/0.0", false)),
+        Some(&"failures") => Some(("/v1/failures", true)),
         Some(&"tunnels") => Some(("/v1/tunnels", true)),
         Some(&"sessions") => Some(("/v1/sessions", true)),
         _ => None,

@@ -6,6 +6,7 @@
 mod admin;
 mod command;
 mod datapath;
+mod explain;
 mod isolation;
 mod lifecycle;
 mod login;
@@ -51,6 +52,7 @@ fn all() -> Vec<Scenario> {
         session::SCENARIOS,
         lifecycle::SCENARIOS,
         command::SCENARIOS,
+        explain::SCENARIOS,
         admin::SCENARIOS,
         scale::SCENARIOS,
     ]
