@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::capture::Capture;
 use super::client::Client;
 use super::failures::message;
-use super::read::print;
+use super::read::{print, rows};
 use super::table::{at, count, thousands};
 use crate::cli::{Followed, TraceArguments, TraceOutput};
 use crate::failure::Failure;
@@ -72,17 +72,10 @@ fn introduction(client: &Client, of: &Followed) -> Result<String, Failure> {
     query.retain(|(name, _)| *name != "remote" && *name != "session");
     query.push(("limit", Some("1000".to_owned())));
     let found = client.read("/v1/sessions", &query)?;
-    let there = found["sessions"].as_array().map_or(0, Vec::len);
-    Ok(match there {
-        0 => format!("no session matches yet; what comes will be shown; {end}"),
-        1 => format!(
-            "1 session matches now: {}; {end}",
-            at(&found, &["sessions", "0", "id"])
-        ),
-        there => format!(
-            "{} sessions match now; {end}",
-            thousands(u64::try_from(there).unwrap_or(u64::MAX))
-        ),
+    Ok(match rows(&found, "sessions") {
+        [] => format!("no session matches yet; what comes will be shown; {end}"),
+        [one] => format!("session {} matches now; {end}", at(one, &["id"])),
+        several => format!("{} sessions match now; {end}", several.len()),
     })
 }
 
