@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -205,6 +205,7 @@ fn trace() -> Result<String> {
             packets.len()
         ),
     )?;
+    read_by_others(name)?;
     let octets = std::fs::read(&file)?;
     let all = String::from_utf8_lossy(&octets).into_owned() + &user.concat() + &lac.concat();
     expect(
@@ -212,6 +213,26 @@ fn trace() -> Result<String> {
         "a secret was shown",
     )?;
     Ok(format!("{} lines, {} packets", user.len(), packets.len()))
+}
+
+/// tcpdump reads the same in it.
+fn read_by_others(file: &str) -> Result<()> {
+    let output = Command::new("tcpdump").args(["-nvr", file]).output();
+    let output = output.context("tcpdump")?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let response = "CHAP, Response (0x02)";
+    for part in [
+        "*MSGTYPE(ICRQ)",
+        response,
+        "*MSGTYPE(CDN)",
+        &"2a".repeat(16),
+    ] {
+        expect(
+            text.contains(part),
+            format!("tcpdump shows no {part}: {text}"),
+        )?;
+    }
+    Ok(())
 }
 
 /// The datagrams of a capture file in words.
