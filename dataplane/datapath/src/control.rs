@@ -2,7 +2,7 @@
 //! messages and PPP frames that the control makes.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::ops::Add as _;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
@@ -122,15 +122,16 @@ impl Control {
         }
     }
 
-    /// Looks up addresses of `pools` directly from now on. Sessions stay what and where they are.
+    /// Looks up addresses of `pools` directly from now on, and has ICMP errors come from `icmp_source`.
+    /// Sessions stay what and where they are.
     ///
     /// # Errors
     /// [`NoMemory`]: nothing has changed.
     ///
     /// # Cost
     /// Linear in the size of the old pools: for a changed manifest, not for a packet.
-    pub fn set_pools(&mut self, pools: &[Ipv4Net]) -> Result<(), NoMemory> {
-        let table = AddressTable::new(pools, self.capacity)?;
+    pub fn set_pools(&mut self, pools: &[Ipv4Net], icmp_source: Ipv4Addr) -> Result<(), NoMemory> {
+        let table = AddressTable::new(pools, self.capacity)?.answering_from(icmp_source);
         for (address, slot) in self.addresses.entries() {
             if !table.insert(address, slot) {
                 self.refuse();

@@ -73,15 +73,8 @@ impl Datapath {
             let ended = ended
                 .try_clone()
                 .map_err(|source| StartError::Thread { source })?;
-            let mut worker = Worker::new(
-                &datapath.shared,
-                number,
-                queue,
-                sockets,
-                punts,
-                config.icmp_source,
-            )
-            .map_err(|NoMemory { octets }| StartError::Memory { octets })?;
+            let mut worker = Worker::new(&datapath.shared, number, queue, sockets, punts)
+                .map_err(|NoMemory { octets }| StartError::Memory { octets })?;
             let thread = std::thread::Builder::new().name(format!("lns-worker-{number}"));
             let thread = thread
                 .spawn(move || worker.run(&ended))
@@ -194,10 +187,9 @@ fn share(
 ) -> Result<Shared, NoMemory> {
     Ok(Shared {
         tables: Arc::new(Tables::new(config.capacity, listen, index)?),
-        published: Arc::new(Published::new(AddressTable::new(
-            &config.pools,
-            config.capacity,
-        )?)),
+        published: Arc::new(Published::new(
+            AddressTable::new(&config.pools, config.capacity)?.answering_from(config.icmp_source),
+        )),
         stages: (0..config.workers).map(|_| Stage::default()).collect(),
         worker_counters: (0..config.workers)
             .map(|_| ThreadCounters::default())

@@ -1,7 +1,7 @@
 //! One worker: a thread with its own queue of the subscribers' interface and its own sockets. It moves
 //! batches between them and leaves every decision to [`packet`](crate::packet).
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::ops::Range;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
@@ -61,7 +61,6 @@ impl Worker {
         queue: OwnedFd,
         sockets: Vec<UdpSocket>,
         punts: PuntSink,
-        icmp_source: Ipv4Addr,
     ) -> Result<Self, NoMemory> {
         Ok(Self {
             shared: shared.clone(),
@@ -73,7 +72,7 @@ impl Worker {
             addresses_number: shared.published.number(),
             addresses: shared.published.current(),
             reorder: Reorder::new()?,
-            downstream: Downstream::new(icmp_source),
+            downstream: Downstream::default(),
             received: ReceiveBatch::new()?,
             packets: Zeroed::new(BATCH.saturating_mul(PACKET))?,
         })

@@ -235,9 +235,10 @@ impl Reloader {
 
     /// Gives workers and node their part.
     async fn configure(&self, setup: &Setup) -> Result<(), Refused> {
-        let (pools, config) = (setup.pools.clone(), setup.node.clone());
+        let (pools, icmp_source) = (setup.pools.clone(), setup.icmp_source);
+        let config = setup.node.clone();
         let done = self.asker.ask(move |control, now| {
-            control.path.set_pools(&pools)?;
+            control.path.set_pools(&pools, icmp_source)?;
             control.node.handle_config(config, now);
             Ok(())
         });

@@ -233,8 +233,11 @@ fn new_pools_find_the_same_sessions() {
         set(&mut control, u32::from(slot), path(slot, Some(address)));
     }
     let before = control.published.number();
-    control.set_pools(&["10.0.0.0/8".parse().unwrap()]).unwrap();
+    let source = Ipv4Addr::new(10, 0, 0, 200);
+    let pools = ["10.0.0.0/8".parse().unwrap()];
+    control.set_pools(&pools, source).unwrap();
     assert_ne!(control.published.number(), before);
+    assert_eq!(control.published.current().icmp_source(), source);
     for (slot, address) in (1..).zip(addresses) {
         assert_eq!(
             control.published.current().lookup(address.into()),

@@ -29,9 +29,8 @@ pub trait DownstreamSink {
 }
 
 /// One worker's way down.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Downstream {
-    icmp_source: Ipv4Addr,
     errors: AtomicU64,
 }
 
@@ -43,14 +42,6 @@ const ERRORS: Meter = Meter::new(ICMP_PER_SECOND, ICMP_BURST);
 const ERRORS_SESSION: Meter = Meter::new(ICMP_PER_SECOND_SESSION, ICMP_BURST_SESSION);
 
 impl Downstream {
-    /// A way whose ICMP errors come from `icmp_source`; none are sent if it is unspecified.
-    pub const fn new(icmp_source: Ipv4Addr) -> Self {
-        Self {
-            icmp_source,
-            errors: AtomicU64::new(0),
-        }
-    }
-
     /// One IP packet from the core. It is changed in place (MSS).
     ///
     /// # Cost
@@ -81,7 +72,7 @@ impl Downstream {
         } else if view.dont_fragment() {
             found.slot.down.dropped();
             sink.drop(DropReason::FragmentationNeeded);
-            return self.too_large(&view, &found, mtu, now, sink);
+            return self.too_large(addresses.icmp_source(), &view, &found, mtu, now, sink);
         } else if let Some(fragments) = Fragments::new(view, mtu) {
             send_fragments(fragments, &found, &ends, sink);
         } else {
@@ -95,20 +86,21 @@ impl Downstream {
     /// Tells the sender what fits (RFC 1191, 4), within the limits of RFC 1812, 4.3.2.8.
     fn too_large(
         &self,
+        source: Ipv4Addr,
         view: &Ipv4<'_>,
         found: &Found<'_>,
         mtu: u16,
         now: Instant,
         sink: &mut impl DownstreamSink,
     ) {
-        let allowed = !self.icmp_source.is_unspecified()
+        let allowed = !source.is_unspecified()
             && deserves_error(view)
             && ERRORS_SESSION.allows(&found.slot.errors, now)
             && ERRORS.allows(&self.errors, now);
         let mut error = [0; 576];
         let why = Unreachable::FragmentationNeeded { mtu };
         if let Some(length) = allowed
-            .then(|| unreachable(why, self.icmp_source, view, &mut error))
+            .then(|| unreachable(why, source, view, &mut error))
             .flatten()
         {
             sink.answer(error.get(..length).unwrap_or_default());

@@ -20,6 +20,7 @@ pub struct AddressTable {
     /// By first address. Prefixes may overlap; an address belongs to the last that begins before it.
     pools: Box<[Pool]>,
     others: Others,
+    icmp_source: Ipv4Addr,
 }
 
 #[derive(Debug)]
@@ -52,7 +53,23 @@ impl AddressTable {
         Ok(Self {
             pools: direct.into_boxed_slice(),
             others: Others::new(capacity)?,
+            icmp_source: Ipv4Addr::UNSPECIFIED,
         })
+    }
+
+    /// The same table, and ICMP errors to the core come from `icmp_source`; none are sent if it is
+    /// unspecified.
+    #[must_use]
+    pub fn answering_from(self, icmp_source: Ipv4Addr) -> Self {
+        Self {
+            icmp_source,
+            ..self
+        }
+    }
+
+    /// From where ICMP errors to the core come.
+    pub const fn icmp_source(&self) -> Ipv4Addr {
+        self.icmp_source
     }
 
     /// The slot of the session with that address. It may be stale.

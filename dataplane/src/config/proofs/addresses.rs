@@ -71,6 +71,8 @@ fn local_address(stage: &mut Stage) {
     let (old, new) = old_and_new(stage, edit, told);
     assert_eq!(old, Some(vec![100, 64, 0, 1]));
     assert_eq!(new, Some(vec![100, 64, 0, 200]));
+    // What the workers answer with is the first pool's, and changes with the pools.
+    assert_eq!(stage.setup.icmp_source.octets(), [100, 64, 0, 200]);
 }
 
 const FIRST_PREFIX: &str =

@@ -137,13 +137,15 @@ impl Bed {
         };
         change(&mut path);
         tables.session_slot(SLOT).unwrap().write(Some(&path));
-        let addresses = AddressTable::new(&["100.64.0.0/24".parse().unwrap()], 10).unwrap();
+        let addresses = AddressTable::new(&["100.64.0.0/24".parse().unwrap()], 10)
+            .unwrap()
+            .answering_from(Ipv4Addr::new(100, 64, 0, 1));
         addresses.insert(SUBSCRIBER, SLOT);
         Self {
             tables,
             addresses,
             reorder: Reorder::new().unwrap(),
-            downstream: Downstream::new(Ipv4Addr::new(100, 64, 0, 1)),
+            downstream: Downstream::default(),
             tunnel,
             session,
             index: writer,
