@@ -133,21 +133,26 @@ impl<'a> Lnsd<'a> {
                 let page = answer.as_object_mut().context("an answer without keys")?;
                 page.insert("next".to_owned(), Value::Null);
             }
-            self.hold_to_document(path, 200, &answer)?;
+            self.hold_to_document(("GET", path), 200, &answer)?;
         }
         Ok(answer)
     }
 
-    /// Fails if the answer to `GET path` is not as the process's own document says.
-    fn hold_to_document(&self, path: &str, status: u16, answer: &Value) -> Result<()> {
+    /// Fails if the answer to `method path` is not as the process's own document says.
+    pub(crate) fn hold_to_document(
+        &self,
+        (method, path): (&str, &str),
+        status: u16,
+        answer: &Value,
+    ) -> Result<()> {
         if self.document.get().is_none() {
             let admin = SocketAddr::from(ADMIN);
             let text = self.namespace.enter(|| http::get(admin, DOCUMENT))??.1;
             self.document.set(serde_json::from_str(&text)?).ok();
         }
         let document = self.document.get().unwrap_or(&Value::Null);
-        contract::check(document, ("GET", path), status, answer)
-            .map_err(|problems| anyhow!("GET {path} is not as {DOCUMENT} says: {problems}"))
+        contract::check(document, (method, path), status, answer)
+            .map_err(|problems| anyhow!("{method} {path} is not as {DOCUMENT} says: {problems}"))
     }
 
     /// The rows of a command's JSON answer, below `key`.
@@ -220,7 +225,7 @@ impl<'a> Lnsd<'a> {
         if path != DOCUMENT
             && let Ok(answer) = serde_json::from_str(&text)
         {
-            self.hold_to_document(path, status, &answer)?;
+            self.hold_to_document(("GET", path), status, &answer)?;
         }
         Ok((status, text))
     }

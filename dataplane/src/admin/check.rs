@@ -57,14 +57,19 @@ pub(super) fn route() -> ApiMethodRouter<Admin> {
     ))
 }
 
-/// Lets the body of one request in at a time: each may be large.
+/// Lets the body of one request in at a time: each may be large. Others are told so, and hold up
+/// nobody.
 async fn one_at_a_time(
     State(slot): State<Arc<Semaphore>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Ok(_slot) = slot.acquire().await else {
-        return Refusal::gone().into_response();
+    let Ok(_slot) = slot.try_acquire() else {
+        return Refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "another manifest is being compared: try again".to_owned(),
+        )
+        .into_response();
     };
     next.run(request).await
 }

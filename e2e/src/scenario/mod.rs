@@ -12,6 +12,7 @@ mod lifecycle;
 mod login;
 mod peer;
 mod proxy;
+mod reload;
 mod scale;
 mod session;
 
@@ -51,6 +52,7 @@ fn all() -> Vec<Scenario> {
         isolation::SCENARIOS,
         session::SCENARIOS,
         lifecycle::SCENARIOS,
+        reload::SCENARIOS,
         command::SCENARIOS,
         explain::SCENARIOS,
         admin::SCENARIOS,
