@@ -25,8 +25,6 @@ const FOLDER: &str = "e2e/differential";
 /// The table.
 const TABLE: &str = include_str!("../../differential/differences.md");
 
-/// What one server did, script by script.
-type Played = Result<Vec<Vec<Observation>>>;
 /// What both servers did, script by script.
 type Courses = Vec<(Vec<Observation>, Vec<Observation>)>;
 
@@ -37,7 +35,7 @@ pub(crate) fn run(names: &[String], show: bool) -> Result<bool> {
         Path::new(FOLDER).is_dir(),
         "there is no {FOLDER} here: run this at the top of the tree"
     );
-    let scripts = scripts()?;
+    let scripts = scripts(Path::new(FOLDER))?;
     let rows = table::parse(TABLE)?;
     let chosen: Vec<_> = scripts
         .iter()
@@ -77,23 +75,12 @@ pub(crate) fn run(names: &[String], show: bool) -> Result<bool> {
     Ok(failed == 0)
 }
 
-/// Plays all scripts on both servers at once; those that want servers of their own afterwards.
+/// Plays all scripts on both servers at once.
 fn play_both(chosen: &[&Script]) -> Result<Courses> {
     let root = server::unpack()?;
-    let groups = groups(chosen);
-    let on = |play: &dyn Fn(&[&Script]) -> Played| -> Played {
-        let mut all = Vec::new();
-        for group in &groups {
-            let scripts = group.iter().filter_map(|place| chosen.get(*place));
-            let scripts: Vec<&Script> = scripts.copied().collect();
-            all.extend(group.iter().copied().zip(play(&scripts)?));
-        }
-        all.sort_by_key(|(place, _)| *place);
-        Ok(all.into_iter().map(|(_, played)| played).collect())
-    };
     let (theirs, ours) = std::thread::scope(|scope| {
-        let theirs = scope.spawn(|| on(&|scripts| server::on_l2tpns(&root, scripts)));
-        let ours = on(&server::on_lnsd);
+        let theirs = scope.spawn(|| server::on_l2tpns(&root, chosen));
+        let ours = server::on_lnsd(chosen);
         let theirs = theirs.join();
         let theirs = theirs.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (theirs, ours)
@@ -101,24 +88,9 @@ fn play_both(chosen: &[&Script]) -> Result<Courses> {
     Ok(theirs?.into_iter().zip(ours?).collect())
 }
 
-/// The places of scripts that share servers.
-fn groups(chosen: &[&Script]) -> Vec<Vec<usize>> {
-    let places = |alone: bool| {
-        let all = chosen.iter().enumerate();
-        all.filter(move |(_, script)| script.alone == alone)
-            .map(|(place, _)| place)
-    };
-    let together: Vec<_> = places(false).collect();
-    let mut groups: Vec<_> = places(true).map(|place| vec![place]).collect();
-    if !together.is_empty() {
-        groups.insert(0, together);
-    }
-    groups
-}
-
-fn scripts() -> Result<Vec<Script>> {
+fn scripts(folder: &Path) -> Result<Vec<Script>> {
     let mut scripts = Vec::new();
-    for entry in std::fs::read_dir(Path::new(FOLDER).join("scripts"))? {
+    for entry in std::fs::read_dir(folder.join("scripts"))? {
         let path = entry?.path();
         let name = path.file_stem().and_then(|name| name.to_str());
         let name = name.context("a script's name is no text")?;
@@ -149,26 +121,11 @@ mod tests {
 
     #[test]
     fn every_script_is_read_and_every_row_has_one() {
-        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        std::env::set_current_dir(top).unwrap();
-        let scripts = scripts().unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("differential");
+        let scripts = scripts(&folder).unwrap();
         assert!(scripts.len() >= 40, "{}", scripts.len());
         for row in table::parse(TABLE).unwrap() {
             assert!(scripts.iter().any(|script| script.name == row.script));
         }
-    }
-
-    #[test]
-    fn scripts_that_may_hurt_a_server_get_one_of_their_own() {
-        let script = |name: &str, alone| Script {
-            name: name.into(),
-            says: String::new(),
-            secret: false,
-            alone,
-            steps: Vec::new(),
-        };
-        let all = [script("a", false), script("b", true), script("c", false)];
-        let all: Vec<_> = all.iter().collect();
-        assert_eq!(groups(&all), [vec![0, 2], vec![1]]);
     }
 }

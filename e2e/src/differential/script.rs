@@ -3,7 +3,6 @@
 //! ```text
 //! # What it shows: the first line.
 //! secret                       from the LAC that has a secret; otherwise from the one without
-//! alone                        on servers of its own: one of them may not survive it
 //! tunnel | call | lcp | ipcp   the whole exchange as it should be
 //! authentication pap|chap      what the subscriber insists on in LCP
 //! login [NAME PASSWORD]        answers whatever authentication was agreed
@@ -34,8 +33,6 @@ pub(super) struct Script {
     pub(super) says: String,
     /// It comes from the LAC that shares a secret with the LNS.
     pub(super) secret: bool,
-    /// It gets servers of its own.
-    pub(super) alone: bool,
     /// What is done, in order.
     pub(super) steps: Vec<Step>,
 }
@@ -102,14 +99,12 @@ impl Script {
             name: name.into(),
             says: says.trim_end_matches('.').into(),
             secret: false,
-            alone: false,
             steps: Vec::new(),
         };
         for line in lines.map(str::trim) {
             match line {
                 "" => {}
                 "secret" => script.secret = true,
-                "alone" => script.alone = true,
                 _ if line.starts_with('#') => {}
                 _ => script
                     .steps
@@ -269,7 +264,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(script.says, "A LAC says hello");
-        assert!(script.secret && !script.alone);
+        assert!(script.secret);
         assert_eq!(script.steps.len(), 3);
         assert_eq!(script.steps[2].act, Act::Await("StopCCN 2".into()));
         assert_eq!(script.steps[1].text, "says hello");
