@@ -179,6 +179,11 @@ fn a_command_without_a_running_lnsd_says_what_to_do() {
             "{arguments:?}"
         );
     }
+    let nowhere = format!("{state}/nowhere");
+    assert_eq!(
+        stderr(lnsd(&["status"]).args(["--state", &nowhere]), 1),
+        expected.replace(state, &nowhere)
+    );
     // A process that was killed leaves its socket.
     drop(UnixListener::bind(Path::new(state).join("admin.sock")).unwrap());
     assert_eq!(
@@ -189,18 +194,32 @@ fn a_command_without_a_running_lnsd_says_what_to_do() {
 
 /// Serves one question at the admin socket of `state` with this answer.
 fn answer_once(state: &Path, status: &str, body: &str) -> JoinHandle<String> {
+    answer(state, &[(status, body)])
+}
+
+/// Serves a question for each of these answers, and gives the questions.
+fn answer(state: &Path, answers: &[(&str, &str)]) -> JoinHandle<String> {
     let listener = UnixListener::bind(state.join("admin.sock")).unwrap();
-    let answer = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
+    let answers: Vec<String> = answers
+        .iter()
+        .map(|(status, body)| {
+            let length = body.len();
+            format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+        })
+        .collect();
     thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut question = vec![0; 4_096];
-        let length = stream.read(&mut question).unwrap();
-        stream.write_all(answer.as_bytes()).unwrap();
-        question.truncate(length);
-        String::from_utf8(question).unwrap()
+        let mut questions = String::new();
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut question = vec![0; 4_096];
+            let length = stream.read(&mut question).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+            question.truncate(length);
+            questions += &String::from_utf8(question).unwrap();
+        }
+        questions
     })
 }
 
@@ -218,6 +237,31 @@ fn a_closed_tunnel_is_said_to_be_closed_whatever_sessions_it_had() {
             .stderr("");
         let asked = asked.join().unwrap();
         assert!(asked.starts_with("POST /v1/disconnect "), "{asked}");
+    }
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_told_with_those_that_are_alike() {
+    for (arguments, list, empty) in [
+        (["sessions", "--pool"], "pools", "sessions"),
+        (["sessions", "--lac"], "lacs", "sessions"),
+        (["tunnels", "--lac"], "lacs", "tunnels"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let nothing = format!(r#"{{"{empty}":[],"next":null}}"#);
+        let names = format!(r#"{{"{list}":[{{"name":"wholesale-a"}}]}}"#);
+        let asked = answer(folder.path(), &[("200 OK", &nothing), ("200 OK", &names)]);
+        let said = stderr(
+            lnsd(&arguments).args(["wholesale-b", "--state", folder.path().to_str().unwrap()]),
+            2,
+        );
+        let kind = if list == "lacs" { "LAC" } else { "pool" };
+        assert_eq!(
+            said,
+            format!("there is no {kind} \"wholesale-b\": is it wholesale-a?\n")
+        );
+        let asked = asked.join().unwrap();
+        assert!(asked.starts_with(&format!("GET /v1/{empty}?")), "{asked}");
     }
 }
 

@@ -80,6 +80,11 @@ impl<'a> Lnsd<'a> {
         self.folder.path().join("cluster.yaml")
     }
 
+    /// Its admin socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("state/admin.sock")
+    }
+
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
@@ -357,7 +362,8 @@ pub(crate) fn program() -> Result<PathBuf> {
     Ok(path)
 }
 
-const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9171);
+/// Where the admin interface is in the namespace of the LNS.
+pub(crate) const ADMIN: ([u8; 4], u16) = ([127, 0, 0, 1], 9171);
 
 /// What programs are told of the admin interface.
 const DOCUMENT: &str = "/v1/openapi.json";

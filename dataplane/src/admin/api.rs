@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tracing::field::display;
 use tracing::info;
 
+use super::audit::Who;
 use super::document::{Asked, Order};
 use super::server::Peer;
 use super::{Admin, Refusal};
@@ -416,8 +417,9 @@ pub(super) async fn disconnect(
     Order(order): Order<DisconnectOrder>,
 ) -> Result<Json<Disconnected>, Refusal> {
     let target = Target::from(&order);
+    let who = Who::of(peer).await;
     let done = carry_out(&admin, order).await?;
-    target.log(peer, &done);
+    target.log(&who, &done);
     Ok(Json(done))
 }
 
@@ -446,16 +448,18 @@ impl From<&DisconnectOrder> for Target {
 impl Target {
     /// Writes who asked for what. Of the many orders of a slow disconnect, those that ended nothing
     /// have no line; a tunnel is closed even when it had no session.
-    fn log(&self, peer: Option<Peer>, done: &Disconnected) {
+    fn log(&self, who: &Who, done: &Disconnected) {
         if done.disconnected == 0 && self.tunnel.is_none() {
             return;
         }
-        let (uid, pid) = (peer.map(|peer| peer.uid), peer.and_then(|peer| peer.pid));
-        let [user, session, pool] =
-            [&self.user, &self.session, &self.pool].map(|name| name.as_ref().map(display));
+        let [user, session, pool, by, process] =
+            [&self.user, &self.session, &self.pool, &who.by, &who.process]
+                .map(|name| name.as_ref().map(display));
         info!(
-            uid,
-            pid,
+            uid = who.uid,
+            by,
+            pid = who.pid,
+            process,
             user,
             session,
             tunnel = self.tunnel,
@@ -602,7 +606,10 @@ fn page(limit: Option<usize>) -> Result<usize, Refusal> {
 }
 
 fn no_session(name: SessionName) -> Refusal {
-    Refusal(StatusCode::NOT_FOUND, format!("there is no session {name}"))
+    Refusal(
+        StatusCode::NOT_FOUND,
+        format!("there is no session {name}: `lnsd sessions` lists those that there are"),
+    )
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! handler takes and gives says the rest: fields, their comments, which are there always. So the
 //! document cannot differ from what is served, and a test holds the committed copy to it.
 
+use core::time::Duration;
 use std::sync::LazyLock;
 
 use aide::axum::ApiRouter;
@@ -14,15 +15,19 @@ use aide::transform::TransformOpenApi;
 use aide::{OperationInput, OperationOutput};
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::{Admin, Refusal};
+
+/// How long a client may take to send a request's body: it holds a place of those that are worked on.
+const BODY: Duration = Duration::from_secs(10);
 
 /// The document as it is served.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -94,9 +99,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Order<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        match Json::from_request(request, state).await {
-            Ok(Json(order)) => Ok(Self(order)),
-            Err(wrong) => Err(Refusal::bad(wrong.body_text())),
+        match timeout(BODY, Json::from_request(request, state)).await {
+            Ok(Ok(Json(order))) => Ok(Self(order)),
+            Ok(Err(wrong)) => Err(Refusal::bad(wrong.body_text())),
+            Err(_) => Err(Refusal(
+                StatusCode::REQUEST_TIMEOUT,
+                "the request came to no end".to_owned(),
+            )),
         }
     }
 }

@@ -5,7 +5,9 @@
 //! programs, made from the types of the handlers.
 
 pub(crate) mod api;
+mod audit;
 pub(crate) mod check;
+mod connections;
 #[cfg(test)]
 mod contract;
 pub(crate) mod document;
@@ -18,14 +20,16 @@ use std::sync::Arc;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
+use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use self::connections::Connection;
 use self::document::{Document, OpenMetrics, Problem, Yaml};
 use crate::log::Ring;
 use crate::run::control::Asker;
@@ -214,12 +218,18 @@ fn guarded(routes: ApiRouter<Admin>, admin: Admin) -> Router {
         .layer(middleware::from_fn_with_state(slots, guard))
 }
 
-/// Bounds how many requests are worked on, and for how long.
-async fn guard(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+/// Bounds how many requests are worked on, and for how long; and what is not read of their answers.
+async fn guard(
+    State(slots): State<Arc<Semaphore>>,
+    Extension(connection): Extension<Arc<Connection>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let answer = async {
         let Ok(_slot) = slots.acquire().await else {
             return Refusal::gone().into_response();
         };
+        connection.of().room().await;
         next.run(request).await
     };
     let late = || {
@@ -229,7 +239,11 @@ async fn guard(State(slots): State<Arc<Semaphore>>, request: Request, next: Next
         )
         .into_response()
     };
-    timeout(PATIENCE, answer).await.unwrap_or_else(|_| late())
+    connection.working();
+    let answer = timeout(PATIENCE, answer).await.unwrap_or_else(|_| late());
+    let octets = answer.body().size_hint().exact();
+    connection.answered(octets.and_then(|octets| usize::try_from(octets).ok()));
+    answer
 }
 
 async fn openapi() -> Document {

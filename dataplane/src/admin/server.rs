@@ -1,4 +1,5 @@
-//! Sockets of the admin interface: bound in number of connections and in patience.
+//! Sockets of the admin interface. A connection is for one question: so a client holds nothing once it
+//! has its answer, and [`connections`](super::connections) sees to it that it holds little before.
 
 use core::future::Future;
 use core::net::SocketAddr;
@@ -15,15 +16,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::connections::{Connection, Connections};
 use crate::failure::Failure;
 
-/// Connections per listener. Scrapers and engineers, not the public.
-const CONNECTIONS: usize = 64;
-
-/// How long a client may take to send a request's head, also between two requests.
+/// How long a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(10);
+
+/// Octets of a request's head, and of what is read ahead of its body.
+const BUFFER: usize = 16 * 1024;
 
 /// How long to wait when the process has no descriptor left.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
@@ -127,15 +128,13 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     F: Future<Output = io::Result<S>>,
 {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let connections = Arc::new(Connections::default());
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
         match next().await {
             Ok(stream) => {
-                let router = router(&stream);
-                tokio::spawn(connection(stream, router, slot));
+                let place = Arc::new(connections.enter().await);
+                let router = router(&stream).layer(Extension(Arc::clone(&place)));
+                tokio::spawn(connection(stream, router, place));
             }
             // The client went away, or descriptors have run out: neither is for ever.
             Err(_) => tokio::time::sleep(OUT_OF_DESCRIPTORS).await,
@@ -146,14 +145,19 @@ where
 async fn connection<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
     router: Router,
-    _slot: OwnedSemaphorePermit,
+    place: Arc<Connection>,
 ) {
-    // A connection that breaks concerns only its client.
-    let _broken = http1::Builder::new()
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await;
+        .keep_alive(false)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::select! {
+        // A connection that breaks concerns only its client.
+        _broken = serving => {}
+        () = place.over() => {}
+    }
 }
 
 #[cfg(test)]

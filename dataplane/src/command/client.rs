@@ -16,13 +16,16 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::cli::State;
 use crate::failure::Failure;
 
 /// Longer than the server's own patience.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How soon to try again where too many wait already.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// Octets of an answer: the largest page, generously.
 const ANSWER: usize = 64 << 20;
@@ -74,8 +77,8 @@ impl Client {
     /// The process that answers here.
     pub(super) fn process(&self) -> Result<u32, Failure> {
         let credentials = self.runtime.block_on(async {
-            let stream = UnixStream::connect(&self.socket).await;
-            stream.and_then(|stream| stream.peer_cred())
+            let stream = timeout(PATIENCE, connect(&self.socket)).await;
+            stream?.and_then(|stream| stream.peer_cred())
         });
         let credentials = credentials.map_err(|error| cannot_reach(&self.socket, &error))?;
         credentials
@@ -155,7 +158,7 @@ async fn send(
     target: &str,
     body: Bytes,
 ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Failure> {
-    let stream = UnixStream::connect(socket)
+    let stream = connect(socket)
         .await
         .map_err(|error| cannot_reach(socket, &error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
@@ -228,6 +231,16 @@ fn refused(status: StatusCode, answer: &Value) -> Failure {
         Failure::bad_input(line)
     } else {
         Failure::Failed(line)
+    }
+}
+
+/// Connects, as soon as those who wait already leave room. Somebody looks at the time.
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(socket).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(AGAIN).await,
+            done => return done,
+        }
     }
 }
 

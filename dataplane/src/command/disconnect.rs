@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::Instant;
 
 use super::client::Client;
+use super::filter;
 use crate::admin::api::{DisconnectOrder, Disconnected};
 use crate::cli::{DisconnectArguments, Rate};
 use crate::failure::Failure;
@@ -48,6 +49,9 @@ pub(crate) fn disconnect(arguments: &DisconnectArguments) -> Result<(), Failure>
         return Ok(());
     }
     if ended == 0 {
+        if let Some(pool) = &target.pool {
+            filter::known(&client, ("pool", "pools"), pool)?;
+        }
         return Err(Failure::Failed(
             "no session matches: `lnsd sessions` shows who is there".to_owned(),
         ));

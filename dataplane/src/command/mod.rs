@@ -5,6 +5,7 @@ pub(crate) mod check;
 mod client;
 pub(crate) mod disconnect;
 pub(crate) mod failures;
+mod filter;
 pub(crate) mod read;
 pub(crate) mod report;
 mod table;

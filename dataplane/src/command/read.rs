@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::failures::messages;
+use super::filter;
 use super::table::{age, at, count, facts, number, octets, render, since, text, thousands};
 use crate::admin::document;
 use crate::cli::{Output, ReadArguments, SessionsArguments, ShowArguments, TunnelsArguments};
@@ -172,6 +173,13 @@ pub(crate) fn tunnels(arguments: &TunnelsArguments) -> Result<(), Failure> {
     let query = [("lac", arguments.lac.clone())];
     let client = Client::new(&arguments.read.state)?;
     let found = pages(&client, "tunnels", &query, arguments.limit.rows(output))?;
+    if found.rows.is_empty()
+        && let Some(none) = filter::nothing(&client, "tunnel", &query)?
+        && output != Output::Json
+    {
+        eprintln!("{none}");
+        return Ok(());
+    }
     print(&match output {
         Output::Json => pretty(&json!({ "tunnels": found.rows })),
         Output::Table | Output::Wide => render(&columns, &found.rows, output == Output::Wide),
@@ -214,6 +222,13 @@ pub(crate) fn sessions(arguments: &SessionsArguments) -> Result<(), Failure> {
     ];
     let client = Client::new(&arguments.read.state)?;
     let found = pages(&client, "sessions", &query, arguments.limit.rows(output))?;
+    if found.rows.is_empty()
+        && let Some(none) = filter::nothing(&client, "session", &query)?
+        && output != Output::Json
+    {
+        eprintln!("{none}");
+        return Ok(());
+    }
     print(&match output {
         Output::Json => pretty(&json!({ "sessions": found.rows })),
         Output::Table | Output::Wide => render(&columns, &found.rows, output == Output::Wide),

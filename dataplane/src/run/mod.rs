@@ -96,11 +96,11 @@ struct Ends {
 }
 
 impl Ends {
-    /// Waits for one of them.
-    async fn wait(&mut self) {
+    /// Waits for one of them, and says which it was.
+    async fn wait(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }
@@ -181,8 +181,12 @@ impl Process {
     /// Serves until a signal, or until a part that must not end has ended.
     async fn serve(mut self, ends: &mut Ends) -> Result<(), Failure> {
         let [unix, tcp] = &mut self.admin;
+        let mut cause = "";
         let failed = tokio::select! {
-            () = ends.wait() => None,
+            signal = ends.wait() => {
+                cause = signal;
+                None
+            }
             _ = &mut self.control => Some("the control task has ended"),
             _ = &mut self.reloader => Some("the reload task has ended"),
             _ = unix => Some("the admin socket has ended"),
@@ -196,11 +200,14 @@ impl Process {
             )));
         }
         self.situation.enter(Phase::Draining);
-        info!("ending: telling the LACs; a second signal ends at once");
+        info!(
+            cause,
+            "ending: telling the LACs; a second signal ends at once"
+        );
         tokio::select! {
             () = self.drain() => {}
-            () = ends.wait() => {
-                warn!("ended at once: not every LAC was told, and rules stay until the next start");
+            cause = ends.wait() => {
+                warn!(cause, "ended at once: not every LAC was told, and rules stay until the next start");
                 process::exit(1);
             }
         }

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use flate2::read::GzDecoder;
 use nix::sys::signal::Signal;
 
@@ -27,6 +30,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "report-canary",
         says: "no secret is in any file of the bundle, any answer, log, metric or error",
         run: canary,
+    },
+    Scenario {
+        name: "admin-audit",
+        says: "each change is logged with who and what: disconnect, reload, end",
+        run: audit,
+    },
+    Scenario {
+        name: "admin-bad-input",
+        says: "what matches nothing or does not exist, and who may not ask: one line, the right exit code",
+        run: bad_input,
     },
 ];
 
@@ -119,23 +132,25 @@ fn bundle() -> Result<String> {
 /// What every secret of the canary scenario has in it.
 const CANARY: &str = "c4nary";
 
-fn canary() -> Result<String> {
-    let topology = topology()?;
+fn with_secrets(secret: &'static str, password: &str) -> Manifest {
     let mut manifest = Manifest::default();
     for lac in &mut manifest.lacs {
-        lac.secret = Some("c4nary-of-the-tunnel");
+        lac.secret = Some(secret);
     }
-    manifest.users = vec![("user@isp".into(), "c4nary-of-the-user".into())];
+    manifest.users = vec![("user@isp".into(), password.into())];
+    manifest
+}
+
+fn canary() -> Result<String> {
+    let topology = topology()?;
+    let manifest = with_secrets("c4nary-of-the-tunnel", "c4nary-of-the-user");
     expect(
         traces(&manifest.yaml()).is_some(),
         "the canary is not found where it is",
     )?;
     let lnsd = start(&topology, &manifest)?;
     logins(&topology, "c4nary-of-the-tunnel", "c4nary-of-the-user")?;
-    for lac in &mut manifest.lacs {
-        lac.secret = Some("c4nary-of-the-next-tunnel");
-    }
-    manifest.users = vec![("user@isp".into(), "c4nary-of-the-next-user".into())];
+    let mut manifest = with_secrets("c4nary-of-the-next-tunnel", "c4nary-of-the-next-user");
     let reloads = || lnsd.metric("lns_reloads_total", &[]);
     lnsd.write_manifest(&manifest)?;
     lnsd.signal(Signal::SIGHUP)?;
@@ -261,6 +276,160 @@ fn errors(manifest: &Manifest) -> Result<Vec<(String, String)>> {
         said.push(("lnsd check".to_owned(), text));
     }
     Ok(said)
+}
+
+/// The line of the log that has all these words.
+fn logged(lnsd: &Lnsd<'_>, words: &[&str]) -> Result<()> {
+    let log = lnsd.log();
+    let found = log
+        .lines()
+        .any(|line| words.iter().all(|word| line.contains(word)));
+    expect(found, format!("no line with {words:?} in\n{log}"))
+}
+
+fn audit() -> Result<String> {
+    let topology = topology()?;
+    let mut manifest = Manifest::default();
+    let mut lnsd = start(&topology, &manifest)?;
+    let who = ["uid=0", "by=root", "pid=", "process=lnsd"];
+    let many = Options {
+        sessions: 5,
+        ..options()
+    };
+    for (option, value, what, count) in [
+        ("--user", "user@isp", "user=user@isp", "disconnected=5"),
+        ("--pool", "default", "pool=default", "disconnected=5"),
+    ] {
+        let lac = Lac::up(&topology.lac, many.clone())?;
+        lnsd.table(&["disconnect", option, value])?;
+        logged(&lnsd, &[&who[..], &[what, count]].concat())?;
+        lac.close()?;
+    }
+    let lac = Lac::up(&topology.lac, options())?;
+    let [session] = &lnsd.rows("sessions", &["sessions"])?[..] else {
+        bail!("not one session");
+    };
+    let id = session["id"].as_str().unwrap_or_default().to_owned();
+    let tunnel = session["tunnel"].to_string();
+    lnsd.table(&["disconnect", "--session", &id])?;
+    let what = format!("session={id}");
+    logged(&lnsd, &[&who[..], &[&what, "disconnected=1"]].concat())?;
+    lnsd.table(&["disconnect", "--tunnel", &tunnel])?;
+    let what = format!("tunnel={tunnel}");
+    logged(&lnsd, &[&who[..], &[&what, "disconnected=0"]].concat())?;
+    lac.abandon()?;
+
+    for cause in ["SIGHUP", "file"] {
+        manifest
+            .users
+            .push((format!("{cause}@isp"), "a-long-password".into()));
+        lnsd.write_manifest(&manifest)?;
+        if cause == "SIGHUP" {
+            lnsd.signal(Signal::SIGHUP)?;
+        }
+        let count = manifest.users.len() as u64 - 1;
+        lnsd.wait(Duration::from_secs(10), "a reload", |lnsd| {
+            Ok(lnsd.metric("lns_reloads_total", &[])? == count)
+        })?;
+    }
+    logged(&lnsd, &["cause=", "the changed manifest is in force"])?;
+    lnsd.signal(Signal::SIGTERM)?;
+    lnsd.wait_exit(Duration::from_secs(20))?;
+    logged(&lnsd, &["ending: ", "cause=\"SIGTERM\""])?;
+    Ok(String::new())
+}
+
+fn bad_input() -> Result<String> {
+    let topology = topology()?;
+    let lnsd = start(&topology, &Manifest::default())?;
+    let cases: [(&[&str], i32, &str); 9] = [
+        (
+            &["sessions", "--user", "nobody"],
+            0,
+            "no session matches --user nobody",
+        ),
+        (
+            &["sessions", "--calling-number", "5", "--address", "10.0.0.1"],
+            0,
+            "no session matches --address 10.0.0.1 --calling-number 5",
+        ),
+        (
+            &["tunnels", "--lac", "wholesale-a"],
+            0,
+            "no tunnel matches --lac wholesale-a",
+        ),
+        (
+            &["tunnels", "--lac", "wholesale"],
+            2,
+            "there is no LAC \"wholesale\": is it wholesale-a?",
+        ),
+        (
+            &["sessions", "--pool", "defualt"],
+            2,
+            "there is no pool \"defualt\": is it default?",
+        ),
+        (
+            &["disconnect", "--pool", "other"],
+            2,
+            "there is no pool \"other\": there are default",
+        ),
+        (
+            &["disconnect", "--user", "nobody"],
+            1,
+            "lnsd: no session matches: `lnsd sessions` shows who is there",
+        ),
+        (
+            &["session", "show", "1.2"],
+            1,
+            "lnsd: there is no session 1.2: `lnsd sessions` lists those that there are",
+        ),
+        (
+            &["disconnect", "--tunnel", "7"],
+            1,
+            "lnsd: there is no tunnel 7",
+        ),
+    ];
+    for (arguments, code, line) in cases {
+        let output = lnsd.command(arguments)?;
+        told(&output, code, line).with_context(|| arguments.join(" "))?;
+    }
+    let none = lnsd.rows("sessions", &["sessions", "--user", "nobody"])?;
+    expect(none.is_empty(), "sessions of nobody")?;
+    not_allowed(&lnsd)?;
+    Ok(String::new())
+}
+
+/// Nothing on standard output, one line on standard error.
+fn told(output: &std::process::Output, code: i32, line: &str) -> Result<()> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    expect(output.stdout.is_empty(), "something on standard output")?;
+    expect(
+        output.status.code() == Some(code) && said == format!("{line}\n"),
+        format!("{}: {said}", output.status),
+    )
+}
+
+/// Asks as a user who may not.
+fn not_allowed(lnsd: &Lnsd<'_>) -> Result<()> {
+    // The build's folder may be closed to others.
+    let folder = tempfile::tempdir()?;
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(folder.path(), open)?;
+    let program = folder.path().join("lnsd");
+    std::fs::copy(lnsd::program()?, &program)?;
+    let socket = lnsd.socket();
+    let state = socket.parent().context("the socket's folder")?;
+    let output = Command::new(&program)
+        .args(["status", "--state"])
+        .arg(state)
+        .uid(65_534)
+        .gid(65_534)
+        .output()?;
+    let line = format!(
+        "lnsd: not allowed to ask at {}: run as the user of lnsd",
+        socket.display()
+    );
+    told(&output, 1, &line)
 }
 
 /// The canary in `text`, as it is or as digits.

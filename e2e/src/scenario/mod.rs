@@ -7,6 +7,7 @@ mod admin;
 mod command;
 mod datapath;
 mod explain;
+mod flood;
 mod isolation;
 mod lifecycle;
 mod login;
@@ -56,6 +57,7 @@ fn all() -> Vec<Scenario> {
         command::SCENARIOS,
         explain::SCENARIOS,
         admin::SCENARIOS,
+        flood::SCENARIOS,
         scale::SCENARIOS,
     ]
     .concat()

@@ -259,15 +259,17 @@ fn logged(order: &DisconnectOrder, disconnected: u64) -> String {
         .with_target(false)
         .without_time()
         .finish();
-    let peer = Some(Peer {
-        uid: 1000,
-        pid: None,
-    });
+    let who = Who {
+        uid: Some(1000),
+        by: Some("alice".to_owned()),
+        pid: Some(77),
+        process: Some("lnsd".to_owned()),
+    };
     let done = Disconnected {
         disconnected,
         next: None,
     };
-    tracing::subscriber::with_default(subscriber, || Target::from(order).log(peer, &done));
+    tracing::subscriber::with_default(subscriber, || Target::from(order).log(&who, &done));
     String::from_utf8(collected.0.lock().unwrap().clone()).unwrap()
 }
 
@@ -281,7 +283,7 @@ fn the_log_says_in_plain_fields_who_disconnected_whom() {
     };
     assert_eq!(
         logged(&pool, 3).trim(),
-        "INFO disconnect asked for over the admin socket uid=1000 pool=default disconnected=3"
+        "INFO disconnect asked for over the admin socket uid=1000 by=alice pid=77 process=lnsd pool=default disconnected=3"
     );
     assert_eq!(logged(&pool, 0), "", "nothing was ended");
     let user = DisconnectOrder {
