@@ -20,7 +20,8 @@ pub(crate) fn status(arguments: &ReadArguments) -> Result<(), Failure> {
     let status = Client::new(&arguments.state)?.read("/v1/status", &[])?;
     print(&match arguments.output {
         Output::Json => pretty(&status),
-        Output::Table | Output::Wide => facts(&status_facts(&status)),
+        Output::Table => facts(&status_facts(&status)),
+        Output::Wide => facts(&[status_facts(&status), more_of_status(&status)].concat()),
     })
 }
 
@@ -84,6 +85,32 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
     shown
 }
 
+/// What `-o wide` shows besides.
+fn more_of_status(status: &Value) -> Vec<(&'static str, String)> {
+    let manifest = &status["manifest"];
+    vec![
+        ("Reloads", thousands(count(manifest, &["reloads"]))),
+        ("Refused reloads", thousands(count(manifest, &["refusals"]))),
+        (
+            "Tunnels opening",
+            thousands(count(status, &["tunnelsOpening"])),
+        ),
+        (
+            "Sessions opening",
+            thousands(count(status, &["sessionsOpening"])),
+        ),
+        ("Draining", at(status, &["draining"])),
+        (
+            "Octets from subscribers",
+            thousands(count(status, &["traffic", "upOctets"])),
+        ),
+        (
+            "Octets to subscribers",
+            thousands(count(status, &["traffic", "downOctets"])),
+        ),
+    ]
+}
+
 fn manifest_facts(status: &Value) -> Vec<(&'static str, String)> {
     let mut shown = vec![
         (
@@ -114,6 +141,12 @@ pub(crate) fn lacs(arguments: &ReadArguments) -> Result<(), Failure> {
         number("SESSIONS", |lac| thousands(count(lac, &["sessions"]))),
         number("SETUPS", |lac| thousands(count(lac, &["setups"]))),
         number("REFUSALS", |lac| thousands(count(lac, &["refusals"]))),
+        text("REFUSED FOR", reasons),
+        text("FROM", |lac| at(lac, &["from"])).wide(),
+        text("HOST NAME", |lac| at(lac, &["hostName"])).wide(),
+        number("MAX TUNNELS", |lac| at(lac, &["maxTunnels"])).wide(),
+        number("MAX SESSIONS", |lac| at(lac, &["maxSessions"])).wide(),
+        number("MAX SETUPS/S", |lac| at(lac, &["maxSetupsPerSecond"])).wide(),
     ];
     let refused_columns = [
         text("REFUSED LAC", |lac| at(lac, &["remote"])),
@@ -137,6 +170,14 @@ pub(crate) fn lacs(arguments: &ReadArguments) -> Result<(), Failure> {
     print(&out)
 }
 
+/// How often it was refused for which reason.
+fn reasons(lac: &Value) -> String {
+    let by_reason = lac.get("refusalsByReason").and_then(Value::as_object);
+    let each = by_reason.into_iter().flatten();
+    let each = each.map(|(reason, count)| format!("{reason} {}", at(count, &[])));
+    each.collect::<Vec<_>>().join(", ")
+}
+
 /// `lnsd pools`
 pub(crate) fn pools(arguments: &ReadArguments) -> Result<(), Failure> {
     let columns = [
@@ -146,13 +187,28 @@ pub(crate) fn pools(arguments: &ReadArguments) -> Result<(), Failure> {
         number("FREE", |pool| thousands(count(pool, &["free"]))),
         number("RESTING", |pool| thousands(count(pool, &["resting"]))),
         number("EXCLUDED", |pool| thousands(count(pool, &["excluded"]))),
+        number("REST", |pool| age(count(pool, &["reuseDelaySeconds"]))).wide(),
+        number("IN USE", share).wide(),
         text("PREFIXES", |pool| at(pool, &["prefixes"])),
     ];
     let answer = Client::new(&arguments.state)?.read("/v1/pools", &[])?;
     print(&match arguments.output {
         Output::Json => pretty(&answer),
-        Output::Table | Output::Wide => render(&columns, rows(&answer, "pools"), true),
+        Output::Table | Output::Wide => render(
+            &columns,
+            rows(&answer, "pools"),
+            arguments.output == Output::Wide,
+        ),
     })
+}
+
+/// How many of the addresses that can be given out somebody has, in percent.
+fn share(pool: &Value) -> String {
+    let [used, free, resting] = ["used", "free", "resting"].map(|state| count(pool, &[state]));
+    let all = used + free + resting;
+    (used * 100)
+        .checked_div(all)
+        .map_or_else(String::new, |percent| format!("{percent} %"))
 }
 
 /// `lnsd tunnels`
@@ -250,8 +306,40 @@ pub(crate) fn session(arguments: &ShowArguments) -> Result<(), Failure> {
     }
     print(&match arguments.read.output {
         Output::Json => pretty(&session),
-        Output::Table | Output::Wide => facts(&session_facts(&session)) + &messages(&session),
+        Output::Table => facts(&session_facts(&session)) + &messages(&session),
+        Output::Wide => {
+            let all = [session_facts(&session), more_of_session(&session)].concat();
+            facts(&all) + &messages(&session)
+        }
     })
+}
+
+/// What `-o wide` shows besides.
+fn more_of_session(session: &Value) -> Vec<(&'static str, String)> {
+    let family = |direction, packets, sum| {
+        let counters = &session[direction];
+        let [packets, sum] = [packets, sum].map(|key| thousands(count(counters, &[key])));
+        format!("{packets} packets, {sum} octets")
+    };
+    vec![
+        ("Tunnel", at(session, &["tunnel"])),
+        (
+            "IPv4 from subscriber",
+            family("up", "ipv4Packets", "ipv4Octets"),
+        ),
+        (
+            "IPv4 to subscriber",
+            family("down", "ipv4Packets", "ipv4Octets"),
+        ),
+        (
+            "IPv6 from subscriber",
+            family("up", "ipv6Packets", "ipv6Octets"),
+        ),
+        (
+            "IPv6 to subscriber",
+            family("down", "ipv6Packets", "ipv6Octets"),
+        ),
+    ]
 }
 
 fn session_facts(session: &Value) -> Vec<(&'static str, String)> {
@@ -408,6 +496,20 @@ mod tests {
         assert_eq!(rows, warnings, "{shown}");
         let shown = facts(&status_facts(&json!({ "manifest": { "warnings": [] } })));
         assert!(!shown.contains("Warning"), "{shown}");
+    }
+
+    #[test]
+    fn a_lac_shows_for_which_reasons_it_was_refused() {
+        let lac = json!({ "refusalsByReason": { "draining": 3, "max_sessions": 12 } });
+        assert_eq!(reasons(&lac), "draining 3, max_sessions 12");
+        assert_eq!(reasons(&json!({ "refusalsByReason": {} })), "");
+    }
+
+    #[test]
+    fn a_share_of_a_pool_is_of_what_can_be_given_out() {
+        let pool = json!({ "used": 30, "free": 60, "resting": 10, "excluded": 900 });
+        assert_eq!(share(&pool), "30 %");
+        assert_eq!(share(&json!({ "excluded": 5 })), "");
     }
 
     #[test]

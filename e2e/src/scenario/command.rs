@@ -133,6 +133,7 @@ fn tables() -> Result<String> {
             expect(!table.contains('\u{1b}'), "colours in a pipe")?;
         }
     }
+    wide_is_wider(&lnsd)?;
     let limited = lnsd.rows("sessions", &["sessions", "--limit", "3"])?;
     expect(
         limited.len() == 3,
@@ -152,6 +153,35 @@ fn tables() -> Result<String> {
     )?;
     lac.close()?;
     Ok(String::new())
+}
+
+/// `-o wide` has more columns, or more rows where there is one thing only.
+fn wide_is_wider(lnsd: &lnsd::Lnsd<'_>) -> Result<()> {
+    let sessions = lnsd.rows("sessions", &["sessions", "--limit", "1"])?;
+    let id = sessions
+        .first()
+        .and_then(|session| session.get("id")?.as_str());
+    let id = id.context("no session")?;
+    let show = ["session", "show", id];
+    for command in [
+        &["lacs"][..],
+        &["pools"],
+        &["tunnels"],
+        &["sessions"],
+        &["status"],
+        &show,
+    ] {
+        let table = lnsd.table(command)?;
+        let wide = lnsd.table(&[command, &["-o", "wide"]].concat())?;
+        let heading = |text: &str| text.lines().next().map_or(0, str::len);
+        let wider = heading(&wide) > heading(&table);
+        let longer = wide.lines().count() > table.lines().count();
+        expect(
+            wider || longer,
+            format!("{} -o wide shows no more:\n{wide}", command.join(" ")),
+        )?;
+    }
+    Ok(())
 }
 
 fn not_running() -> Result<String> {

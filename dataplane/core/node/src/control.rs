@@ -489,7 +489,7 @@ impl Node {
         *count = count.saturating_sub(1);
         if let Some((reason, remote, host_name)) = refused {
             if let Some(entry) = self.lacs.entry(&key.0) {
-                entry.note_refusal();
+                entry.note_refusal(reason);
             }
             self.lacs.note_refused(remote, &host_name, reason, now);
             self.event(Event::LacRefused {

@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     /// Calls in any state.
     pub(crate) sessions: u32,
     setups: u64,
-    refusals: u64,
+    refusals: BTreeMap<&'static str, u64>,
     bucket: Bucket,
 }
 
@@ -257,7 +257,7 @@ impl Entry {
             tunnels: 0,
             sessions: 0,
             setups: 0,
-            refusals: 0,
+            refusals: BTreeMap::new(),
             bucket: Bucket::full(now),
         }
     }
@@ -316,20 +316,26 @@ impl Entry {
     }
 
     fn note<T>(&mut self, admitted: &Result<T, Denial>) {
-        if admitted.is_err() {
-            self.note_refusal();
+        if let Err(denial) = admitted {
+            self.note_refusal(denial.label());
         }
     }
 
-    /// Something of this entry was turned away.
-    pub(crate) const fn note_refusal(&mut self) {
-        self.refusals = self.refusals.saturating_add(1);
+    /// Something of this entry was turned away, for a reason of a fixed list.
+    pub(crate) fn note_refusal(&mut self, reason: &'static str) {
+        let count = self.refusals.entry(reason).or_default();
+        *count = count.saturating_add(1);
     }
 
     fn view(&self) -> view::Lac {
+        let lac = self.profile.as_ref().map(|profile| &profile.lac);
+        let from = lac.map(|lac| lac.from.iter().map(ToString::to_string).collect());
+        let limits = lac.map(|lac| lac.limits);
         view::Lac {
             name: self.name.to_string(),
-            admission: match self.profile.as_ref().map(|profile| profile.lac.admission) {
+            from: from.unwrap_or_default(),
+            host_name: lac.map(|lac| lac.host_name.clone()).unwrap_or_default(),
+            admission: match lac.map(|lac| lac.admission) {
                 None => "Removed",
                 Some(Admission::Accept) => "Accept",
                 Some(Admission::Drain) => "Drain",
@@ -338,7 +344,11 @@ impl Entry {
             tunnels: self.tunnels,
             sessions: self.sessions,
             setups: self.setups,
-            refusals: self.refusals,
+            refusals: self.refusals.values().copied().fold(0, u64::saturating_add),
+            refusals_by_reason: self.refusals.clone(),
+            max_tunnels: limits.map(|limits| limits.max_tunnels),
+            max_sessions: limits.map(|limits| limits.max_sessions),
+            max_setups_per_second: limits.map(|limits| limits.max_setups_per_second),
         }
     }
 }

@@ -157,6 +157,7 @@ impl Named {
             name: self.config.name.to_string(),
             local_address: self.config.local_address,
             prefixes: prefixes.collect(),
+            reuse_delay_seconds: self.config.addresses.reuse_delay.as_secs(),
             free: counts.free,
             used: counts.used,
             resting: counts.resting,

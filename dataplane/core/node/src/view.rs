@@ -4,6 +4,7 @@
 //! Lists come in pages, so that a question about a million sessions is many short ones.
 
 use core::net::{Ipv4Addr, SocketAddr};
+use std::collections::BTreeMap;
 
 use lns_tables::path::SlotIndex;
 use schemars::JsonSchema;
@@ -39,6 +40,10 @@ pub struct Status {
 pub struct Lac {
     /// Its name in the manifest.
     pub name: String,
+    /// From where its LACs come: prefixes. Empty for one that is removed.
+    pub from: Vec<String>,
+    /// The pattern of their Host Name AVPs.
+    pub host_name: String,
     /// `Accept`, `Drain`, `Refuse`, or `Removed`: gone from the manifest, tunnels still live.
     pub admission: &'static str,
     /// Its tunnels, half-open ones included.
@@ -49,6 +54,14 @@ pub struct Lac {
     pub setups: u64,
     /// Calls and tunnels refused since the start, for whatever reason.
     pub refusals: u64,
+    /// The same by reason.
+    pub refusals_by_reason: BTreeMap<&'static str, u64>,
+    /// The most tunnels; null for one that is removed.
+    pub max_tunnels: Option<u32>,
+    /// The most calls.
+    pub max_sessions: Option<u32>,
+    /// The most calls accepted in a second.
+    pub max_setups_per_second: Option<u32>,
 }
 
 /// A LAC that was turned away.
@@ -178,6 +191,8 @@ pub struct Pool {
     pub local_address: Ipv4Addr,
     /// Its prefixes.
     pub prefixes: Vec<String>,
+    /// How long an address rests that was given back, seconds.
+    pub reuse_delay_seconds: u64,
     /// Addresses that nobody holds and that may be given out, now or after their rest.
     pub free: u64,
     /// Addresses given out.

@@ -96,11 +96,17 @@ fn each_answer_that_is_a_list_fits_the_document() {
     let address = "192.0.2.1:1701".parse().unwrap();
     let lac = view::Lac {
         name: String::new(),
+        from: vec!["198.51.100.0/24".to_owned()],
+        host_name: "*".to_owned(),
         admission: "Accept",
         tunnels: 0,
         sessions: 0,
         setups: 0,
-        refusals: 0,
+        refusals: 2,
+        refusals_by_reason: [("draining", 2)].into(),
+        max_tunnels: Some(1),
+        max_sessions: None,
+        max_setups_per_second: Some(1),
     };
     let refused = view::RefusedLac {
         remote: address,
@@ -139,6 +145,7 @@ fn each_answer_that_is_a_list_fits_the_document() {
         name: String::new(),
         local_address: [100, 64, 0, 1].into(),
         prefixes: vec!["100.64.0.0/16".to_owned()],
+        reuse_delay_seconds: 60,
         free: 0,
         used: 0,
         resting: 0,

@@ -145,6 +145,8 @@ fn a_wrong_tunnel_secret_is_refused_with_result_4_and_costs_nothing() {
         assert_eq!((lac.tunnels, lac.refusals), (0, 1));
         let refused = world.node.refused_lacs(world.now);
         let reasons: Vec<_> = refused.iter().map(|lac| lac.reason).collect();
+        let by_reason: Vec<_> = lac.refusals_by_reason.keys().copied().collect();
+        assert_eq!(by_reason, reasons);
         assert!(matches!(
             reasons[..],
             ["wrong_secret" | "secret_refused_by_lac"]
