@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::info;
 
+use super::audit::Who;
 use super::document::Asked;
 use super::server::Peer;
 use super::{Admin, Refusal};
@@ -439,9 +440,12 @@ pub(super) async fn trace(
     Asked(query): Asked<TraceQuery>,
 ) -> Result<TraceStream, Refusal> {
     let peer = peer.and_then(|Extension(peer)| peer);
+    let who = Who::of(peer).await;
     info!(
-        uid = peer.map(|peer| peer.uid),
-        pid = peer.and_then(|peer| peer.pid),
+        uid = who.uid,
+        by = who.by.as_ref().map(display),
+        pid = who.pid,
+        process = who.process.as_ref().map(display),
         of = ?query,
         "trace begins"
     );

@@ -137,7 +137,7 @@ impl Throttle {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
@@ -160,7 +160,7 @@ pub(super) mod tests {
     }
 
     /// The JSON lines that `what` logs.
-    pub(in super::super) fn logged(what: impl FnOnce()) -> Vec<String> {
+    pub(crate) fn logged(what: impl FnOnce()) -> Vec<String> {
         let collected = Collected::default();
         let writer = collected.clone();
         let subscriber = tracing_subscriber::fmt()

@@ -6,7 +6,7 @@
 
 pub(crate) mod comparison;
 pub(crate) mod control;
-mod journal;
+pub(crate) mod journal;
 pub(crate) mod reload;
 pub(crate) mod situation;
 

@@ -15,21 +15,15 @@ use flate2::read::GzDecoder;
 use nix::sys::signal::Signal;
 
 use super::{Scenario, expect, options, start, topology};
-use crate::lac::{Authentication, Lac, Options};
+use crate::lac::{Lac, Options};
 use crate::lnsd::{self, Lnsd};
 use crate::manifest::Manifest;
-use crate::net::Topology;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "report-bundle",
         says: "lnsd report collects tables, log, manifest and machine, and overwrites nothing",
         run: bundle,
-    },
-    Scenario {
-        name: "report-canary",
-        says: "no secret is in any file of the bundle, any answer, log, metric or error",
-        run: canary,
     },
     Scenario {
         name: "admin-audit",
@@ -59,7 +53,7 @@ fn unpacked(path: &Path) -> Result<BTreeMap<String, String>> {
 }
 
 /// Runs `lnsd report` and unpacks what it wrote.
-fn report(lnsd: &Lnsd<'_>) -> Result<(BTreeMap<String, String>, String)> {
+pub(super) fn report(lnsd: &Lnsd<'_>) -> Result<(BTreeMap<String, String>, String)> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("report.tar.gz");
     let output = lnsd.command(&["report", "-w", &path.display().to_string()])?;
@@ -127,155 +121,6 @@ fn bundle() -> Result<String> {
     }
     lac.close()?;
     Ok(format!("{} files", files.len()))
-}
-
-/// What every secret of the canary scenario has in it.
-const CANARY: &str = "c4nary";
-
-fn with_secrets(secret: &'static str, password: &str) -> Manifest {
-    let mut manifest = Manifest::default();
-    for lac in &mut manifest.lacs {
-        lac.secret = Some(secret);
-    }
-    manifest.users = vec![("user@isp".into(), password.into())];
-    manifest
-}
-
-fn canary() -> Result<String> {
-    let topology = topology()?;
-    let manifest = with_secrets("c4nary-of-the-tunnel", "c4nary-of-the-user");
-    expect(
-        traces(&manifest.yaml()).is_some(),
-        "the canary is not found where it is",
-    )?;
-    let lnsd = start(&topology, &manifest)?;
-    logins(&topology, "c4nary-of-the-tunnel", "c4nary-of-the-user")?;
-    let mut manifest = with_secrets("c4nary-of-the-next-tunnel", "c4nary-of-the-next-user");
-    let reloads = || lnsd.metric("lns_reloads_total", &[]);
-    lnsd.write_manifest(&manifest)?;
-    lnsd.signal(Signal::SIGHUP)?;
-    lnsd.wait(Duration::from_secs(10), "a reload", |_| Ok(reloads()? == 1))?;
-    let lac = logins(
-        &topology,
-        "c4nary-of-the-next-tunnel",
-        "c4nary-of-the-next-user",
-    )?;
-    let mut said = errors(&manifest)?;
-    manifest.users = vec![("user@isp".into(), "c4nary-of-tomorrow".into())];
-    lnsd.write_manifest(&manifest)?;
-    let path = lnsd.manifest_path().display().to_string();
-    let output = lnsd.command(&["check", "--manifest", &path, "--against", "running"])?;
-    let compared = [output.stdout, output.stderr].concat();
-    said.push((
-        "lnsd check --against running".to_owned(),
-        String::from_utf8_lossy(&compared).into_owned(),
-    ));
-    for wrong in broken(&manifest) {
-        std::fs::write(lnsd.manifest_path(), &wrong)?;
-        let before = reloads()?;
-        lnsd.signal(Signal::SIGHUP)?;
-        lnsd.wait(Duration::from_secs(10), "a refusal", |_| {
-            Ok(reloads()? > before)
-        })?;
-    }
-    for path in [
-        "/metrics",
-        "/v1/status",
-        "/v1/lacs",
-        "/v1/tunnels",
-        "/v1/sessions",
-        "/v1/pools",
-    ] {
-        said.push((path.to_owned(), lnsd.get(path)?.1));
-    }
-    let (files, shown) = report(&lnsd)?;
-    expect(
-        files.contains_key("manifest.yaml"),
-        "no manifest in the bundle",
-    )?;
-    said.extend(files);
-    said.push(("lnsd report".to_owned(), shown));
-    said.push(("log".to_owned(), lnsd.log()));
-    let places = said.len();
-    for (place, text) in said {
-        let found = traces(&text);
-        expect(
-            found.is_none(),
-            format!("{place} has {found:?} in it:\n{text}"),
-        )?;
-    }
-    lac.close()?;
-    Ok(format!("{places} texts"))
-}
-
-/// A login of each kind, and each kind of failure. The LAC of the last login stays.
-fn logins(topology: &Topology, secret: &str, password: &str) -> Result<Lac> {
-    let right = Options {
-        secret: Some(secret.into()),
-        password: password.into(),
-        ..options()
-    };
-    for (proxy, authentication) in [
-        (false, Authentication::Pap),
-        (false, Authentication::Chap),
-        (false, Authentication::Mschapv2),
-        (true, Authentication::Pap),
-        (true, Authentication::Chap),
-    ] {
-        let authentication = vec![authentication];
-        let good = Options {
-            authentication,
-            proxy,
-            ..right.clone()
-        };
-        Lac::up(&topology.lac, good.clone())?.close()?;
-        let wrong = Options {
-            password: "c4nary-that-is-wrong".into(),
-            ..good
-        };
-        let lac = Lac::start(&topology.lac, wrong);
-        lac.settle(Duration::from_secs(20))?;
-        expect(lac.count_up() == 0, "a wrong password logged in")?;
-        lac.close()?;
-    }
-    let stranger = Options {
-        secret: Some("c4nary-of-a-stranger".into()),
-        ..right.clone()
-    };
-    let lac = Lac::start(&topology.lac, stranger);
-    lac.settle(Duration::from_secs(20))?;
-    lac.close()?;
-    Lac::up(&topology.lac, right)
-}
-
-/// Manifests that are wrong just where the secrets are.
-fn broken(manifest: &Manifest) -> Vec<String> {
-    let good = manifest.yaml();
-    [
-        ("{ current: c4nary", "{ former: c4nary"),
-        ("{ current: c4nary", "{ current: [c4nary], previous: c4nary"),
-        ("\"user@isp\": c4nary", "\"user@isp\": c4nary: c4nary"),
-        (
-            "\"user@isp\": c4nary",
-            "\"user@isp\": { pasword: c4nary }\n    \"other\": c4nary",
-        ),
-        ("stringData: { current: c4nary", "data: { current: c4nary"),
-    ]
-    .map(|(right, wrong)| good.replace(right, wrong))
-    .to_vec()
-}
-
-/// What `lnsd check` says of them.
-fn errors(manifest: &Manifest) -> Result<Vec<(String, String)>> {
-    let good = manifest.yaml();
-    let mut said = Vec::new();
-    for wrong in broken(manifest) {
-        expect(wrong != good, "a manifest is not broken")?;
-        let (code, text) = lnsd::check(&wrong)?;
-        expect(code == 2, format!("check ends with {code}: {text}"))?;
-        said.push(("lnsd check".to_owned(), text));
-    }
-    Ok(said)
 }
 
 /// The line of the log that has all these words.
@@ -430,13 +275,4 @@ fn not_allowed(lnsd: &Lnsd<'_>) -> Result<()> {
         socket.display()
     );
     told(&output, 1, &line)
-}
-
-/// The canary in `text`, as it is or as digits.
-fn traces(text: &str) -> Option<String> {
-    let hex: String = CANARY.bytes().map(|octet| format!("{octet:02x}")).collect();
-    let apart: Vec<String> = CANARY.bytes().map(|octet| octet.to_string()).collect();
-    [CANARY.to_owned(), hex.to_uppercase(), hex, apart.join(", ")]
-        .into_iter()
-        .find(|trace| text.contains(trace.as_str()))
 }

@@ -294,13 +294,13 @@ fn refused() -> Result<String> {
 }
 
 /// A `lnsd trace` that runs. Dropping it kills it.
-struct Following {
+pub(super) struct Following {
     child: Child,
 }
 
 impl Following {
     /// Starts it and waits until the process follows.
-    fn start(lnsd: &Lnsd<'_>, arguments: &[&str]) -> Result<Self> {
+    pub(super) fn start(lnsd: &Lnsd<'_>, arguments: &[&str]) -> Result<Self> {
         let begun = |lnsd: &Lnsd<'_>| lnsd.log().matches("trace begins").count();
         let before = begun(lnsd);
         let arguments = [&["trace"], arguments].concat();
@@ -316,7 +316,7 @@ impl Following {
     }
 
     /// Ends it as Ctrl-C does; what it printed.
-    fn end(mut self) -> Result<Vec<String>> {
+    pub(super) fn end(mut self) -> Result<Vec<String>> {
         kill(
             Pid::from_raw(i32::try_from(self.child.id())?),
             Signal::SIGINT,

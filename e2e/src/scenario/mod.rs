@@ -4,6 +4,7 @@
 //! run alone: `lns-e2e scenario NAME...`.
 
 mod admin;
+mod canary;
 mod command;
 mod datapath;
 mod explain;
@@ -57,6 +58,7 @@ fn all() -> Vec<Scenario> {
         command::SCENARIOS,
         explain::SCENARIOS,
         admin::SCENARIOS,
+        canary::SCENARIOS,
         flood::SCENARIOS,
         scale::SCENARIOS,
     ]

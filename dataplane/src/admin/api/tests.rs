@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::{contract, document};
 use super::*;
+use crate::run::journal;
 use crate::run::situation::Situation;
 
 /// What does not fit the document in an answer to `method path`.
@@ -256,6 +257,41 @@ impl io::Write for Collected {
     }
 }
 
+/// Who asks in these tests.
+fn who() -> Who {
+    Who {
+        uid: Some(1000),
+        by: Some("alice".to_owned()),
+        pid: Some(77),
+        process: Some("lnsd".to_owned()),
+    }
+}
+
+#[test]
+fn a_collector_reads_who_disconnected_whom_from_fields_of_their_own() {
+    let order = DisconnectOrder {
+        session: Some("4711.12".to_owned()),
+        ..DisconnectOrder::default()
+    };
+    let done = Disconnected {
+        disconnected: 1,
+        next: None,
+    };
+    let lines = journal::tests::logged(|| Target::from(&order).log(&who(), &done));
+    let line: Value = serde_json::from_str(lines.first().unwrap()).unwrap();
+    for (field, value) in [
+        ("uid", json!(1000)),
+        ("by", json!("alice")),
+        ("pid", json!(77)),
+        ("process", json!("lnsd")),
+        ("session", json!("4711.12")),
+        ("disconnected", json!(1)),
+    ] {
+        assert_eq!(line[field], value, "{field} in {line}");
+    }
+    assert_eq!(line.get("user"), None, "{line}");
+}
+
 /// What the log says of an order that ended so many sessions.
 fn logged(order: &DisconnectOrder, disconnected: u64) -> String {
     let collected = Collected::default();
@@ -266,12 +302,7 @@ fn logged(order: &DisconnectOrder, disconnected: u64) -> String {
         .with_target(false)
         .without_time()
         .finish();
-    let who = Who {
-        uid: Some(1000),
-        by: Some("alice".to_owned()),
-        pid: Some(77),
-        process: Some("lnsd".to_owned()),
-    };
+    let who = who();
     let done = Disconnected {
         disconnected,
         next: None,
