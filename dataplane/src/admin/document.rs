@@ -15,8 +15,8 @@ use aide::transform::TransformOpenApi;
 use aide::{OperationInput, OperationOutput};
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -26,8 +26,8 @@ use tokio::time::timeout;
 
 use super::{Admin, Refusal};
 
-/// How long a client may take to send a request's body: it holds a place of those that are worked on.
-const BODY: Duration = Duration::from_secs(10);
+/// How long a client may take to send a request's body.
+pub(super) const BODY: Duration = Duration::from_secs(10);
 
 /// The document as it is served.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -102,10 +102,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Order<T> {
         match timeout(BODY, Json::from_request(request, state)).await {
             Ok(Ok(Json(order))) => Ok(Self(order)),
             Ok(Err(wrong)) => Err(Refusal::bad(wrong.body_text())),
-            Err(_) => Err(Refusal(
-                StatusCode::REQUEST_TIMEOUT,
-                "the request came to no end".to_owned(),
-            )),
+            Err(_) => Err(Refusal::endless()),
         }
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use aide::axum::ApiRouter;
 use aide::axum::routing::{get_with, post_with};
-use axum::body::HttpBody as _;
+use axum::body::{HttpBody as _, to_bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
@@ -80,6 +80,14 @@ impl Refusal {
     /// The control task has ended: the process is about to.
     pub(crate) fn gone() -> Self {
         Self(StatusCode::SERVICE_UNAVAILABLE, "lnsd is ending".to_owned())
+    }
+
+    /// The client did not send all of its request.
+    pub(crate) fn endless() -> Self {
+        Self(
+            StatusCode::REQUEST_TIMEOUT,
+            "the request came to no end".to_owned(),
+        )
     }
 
     /// The request makes no sense.
@@ -225,6 +233,10 @@ async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
+    let request = match complete(request).await {
+        Ok(request) => request,
+        Err(refusal) => return refusal.into_response(),
+    };
     let answer = async {
         let Ok(_slot) = slots.acquire().await else {
             return Refusal::gone().into_response();
@@ -244,6 +256,23 @@ async fn guard(
     let octets = answer.body().size_hint().exact();
     connection.answered(octets.and_then(|octets| usize::try_from(octets).ok()));
     answer
+}
+
+/// Reads the body of a request before it takes a place among those that are worked on. A large one is
+/// left to the endpoint that takes such, and bounds them itself.
+async fn complete(request: Request) -> Result<Request, Refusal> {
+    let (head, body) = request.into_parts();
+    let large = usize::try_from(body.size_hint().lower()).map_or(true, |octets| octets > BODY);
+    if large || body.is_end_stream() {
+        return Ok(Request::from_parts(head, body));
+    }
+    match timeout(document::BODY, to_bytes(body, BODY)).await {
+        Ok(Ok(octets)) => Ok(Request::from_parts(head, octets.into())),
+        Ok(Err(_)) => Err(Refusal::bad(format!(
+            "the request broke off, or has more than {BODY} octets"
+        ))),
+        Err(_) => Err(Refusal::endless()),
+    }
 }
 
 async fn openapi() -> Document {

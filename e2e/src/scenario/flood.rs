@@ -233,10 +233,12 @@ async fn question(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<u16
 /// Clients that send half a request, and clients that do not read their answers.
 fn misbehave(socket: &Path) -> Result<(Vec<UnixStream>, Vec<TcpStream>)> {
     const HALF: &[u8] = b"GET /v1/stat";
+    const NO_BODY: &[u8] =
+        b"POST /v1/disconnect HTTP/1.1\r\nHost: lnsd\r\nContent-Length: 50\r\n\r\n{";
     const WHOLE: &[u8] = b"GET /v1/sessions?limit=10000 HTTP/1.1\r\nHost: lnsd\r\n\r\n";
     let (mut unix, mut tcp) = (Vec::new(), Vec::new());
     for _ in 0..SLOW {
-        for request in [HALF, WHOLE] {
+        for request in [HALF, NO_BODY, WHOLE] {
             let mut stream = UnixStream::connect(socket)?;
             // One that has been cut off already takes nothing any more.
             stream.write_all(request).ok();
