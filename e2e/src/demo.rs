@@ -57,6 +57,7 @@ pub(crate) fn run() -> Result<()> {
     traffic(screen, &topology, &lac)?;
     packets(screen, &topology, &lnsd, &lac)?;
     disconnect(screen, &lnsd, &lac)?;
+    explain(screen, &topology, &lnsd)?;
     end(screen, &mut lnsd, &lac)?;
     leave(screen, &topology, &before)?;
     drop(lnsd);
@@ -265,6 +266,52 @@ fn disconnect(screen: Screen, lnsd: &Lnsd<'_>, lac: &Lac) -> Result<()> {
         "the LAC saw it after {took:.0} ms: {reason}; {} others stay up",
         SUBSCRIBERS - 1
     ))
+}
+
+/// Somebody calls at night: a customer cannot log in.
+fn explain(screen: Screen, topology: &Topology, lnsd: &Lnsd<'_>) -> Result<()> {
+    /// The end of what was said: the login and what came of it.
+    const LINES: usize = 7;
+    let user = USER.replace("{}", "7");
+    let options = Options {
+        authentication: vec![Authentication::Pap],
+        user: user.clone(),
+        password: "forgotten".into(),
+        secret: Some(SECRET.into()),
+        ..scenario::options()
+    };
+    let lac = Lac::start(&topology.lac, options);
+    lac.settle(Duration::from_secs(30))?;
+    lac.close()?;
+    screen.heading(&format!(
+        "lnsd failures --user {user} --kind failed --messages"
+    ))?;
+    let told = [
+        "failures",
+        "--user",
+        &user,
+        "--kind",
+        "failed",
+        "--messages",
+    ];
+    let told = lnsd.table(&told)?;
+    let (facts, said): (Vec<_>, Vec<_>) = told
+        .lines()
+        .filter(|line| !line.is_empty())
+        .partition(|line| !line.starts_with(' '));
+    ensure!(
+        facts.iter().any(|fact| fact.contains("wrong password")),
+        "the failure is not told: {told}"
+    );
+    for fact in &facts {
+        print(&format!("  {fact}"))?;
+    }
+    let skipped = said.len().saturating_sub(LINES);
+    print(&format!("    ... {skipped} lines before"))?;
+    for line in said.iter().skip(skipped) {
+        print(&format!("  {line}"))?;
+    }
+    Ok(())
 }
 
 fn end(screen: Screen, lnsd: &mut Lnsd<'_>, lac: &Lac) -> Result<()> {
