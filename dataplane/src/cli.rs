@@ -303,9 +303,8 @@ pub(crate) struct FailuresArguments {
     /// Shows the last messages and steps of each
     #[arg(long, short)]
     pub(crate) messages: bool,
-    /// Shows at most this many; 0: all
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) limit: Limit,
 }
 
 /// How far something had come, as [`lns_node::Stage`] has it.

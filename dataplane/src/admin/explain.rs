@@ -13,6 +13,7 @@ use aide::OperationOutput;
 use aide::generate::GenContext;
 use aide::openapi::{Operation, Response as Described, StatusCode as Code};
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -42,12 +43,19 @@ use crate::run::control::Asker;
 /// Failures that one question to the control task looks at: some hundred microseconds.
 const FAILURES_PER_QUESTION: usize = 512;
 
-/// Rows of a page of failures unless asked otherwise, and at most: one may have 10 KiB of messages.
+/// Rows of a page of failures unless asked otherwise, and at most.
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 500;
 
 /// Lines of a trace that one question takes.
 const LINES_PER_QUESTION: usize = 512;
+
+/// What the lines of a page of failures may take, octets, roughly; the page ends with the failure that
+/// goes beyond it.
+const PAGE_OCTETS: usize = 4 * 1024 * 1024;
+
+/// Where the Length field of a control message is (RFC 2661, 3.1).
+const LENGTH: core::ops::Range<usize> = 2..4;
 
 /// Lines of JSON.
 const LINES: &str = "application/x-ndjson";
@@ -110,16 +118,20 @@ impl Line {
 }
 
 fn words(octets: &Octets) -> String {
-    let text = DatagramText::new(&octets.octets);
-    if octets.len > octets.octets.len() {
-        format!(
-            "{text} (the first {} of {} octets)",
-            octets.octets.len(),
-            octets.len
-        )
-    } else {
-        text.to_string()
+    let kept = octets.octets.len();
+    if octets.len == kept {
+        return DatagramText::new(&octets.octets).to_string();
     }
+    // Its header tells the length of the whole; it is to be read as far as it is there.
+    let mut cut = octets.octets.to_vec();
+    let is_control = cut.first().is_some_and(|flags| flags & 0x80 != 0);
+    if let (Ok(length), Some(field)) = (u16::try_from(kept), cut.get_mut(LENGTH))
+        && is_control
+    {
+        field.copy_from_slice(&length.to_be_bytes());
+    }
+    let text = DatagramText::new(&cut);
+    format!("{text} (the first {kept} of {} octets)", octets.len)
 }
 
 fn step_in_words(step: &Step) -> String {
@@ -273,6 +285,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What its lines take in an answer, roughly.
+    fn octets(&self) -> usize {
+        const KEYS: usize = 128;
+        let octets =
+            |line: &Line| line.text.len() + line.octets.as_ref().map_or(0, String::len) + KEYS;
+        self.messages.iter().map(octets).sum()
+    }
+}
+
 fn lines(entries: &[Arc<Entry>], now: Now) -> Vec<Line> {
     entries.iter().map(|entry| Line::new(entry, now)).collect()
 }
@@ -307,18 +329,25 @@ pub(super) async fn failures(
     let with_messages = query.messages.unwrap_or(true);
     let now = Now::read();
     let filter = Arc::new(filter(query, now.node));
-    let mut found = Vec::new();
+    let (mut found, mut octets) = (Vec::new(), 0);
     loop {
         let filter = Arc::clone(&filter);
-        let wanted = (limit - found.len()).min(FAILURES_PER_QUESTION);
+        let bounds = (FAILURES_PER_QUESTION, limit - found.len());
         let question = admin
             .asker
-            .ask(move |control, now| control.node.failures(&filter, after, wanted, now));
+            .ask(move |control, now| control.node.failures(&filter, after, bounds, now));
         let page = question.await.map_err(|_| Refusal::gone())?;
-        let told = page.failures.iter();
-        found.extend(told.map(|one| Failure::new(one, with_messages, now)));
         after = page.next;
-        if after.is_none() || found.len() >= limit {
+        for failure in page.failures {
+            let told = Failure::new(&failure, with_messages, now);
+            octets += told.octets();
+            found.push(told);
+            if octets > PAGE_OCTETS {
+                after = Some(failure.number);
+                break;
+            }
+        }
+        if after.is_none() || found.len() >= limit || octets > PAGE_OCTETS {
             return Ok(Json(Failures {
                 failures: found,
                 next: after.map(|Number(number)| number),
@@ -356,8 +385,9 @@ pub(crate) struct Messages {
 /// `GET /v1/sessions/{id}/messages`
 pub(super) async fn messages(
     State(admin): State<Admin>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Messages>, Refusal> {
+    let Path(id) = id.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
     let SessionName { tunnel, session } = id.parse().map_err(Refusal::bad)?;
     let question = admin.asker.ask(move |control, now| {
         let (tunnel, session) = (TunnelId(tunnel), SessionId(session));
@@ -457,21 +487,21 @@ pub(super) async fn trace(
         tunnel: query.tunnel.map(TunnelId),
         session: query.session.map(SessionId),
     };
-    let begun = admin
-        .asker
-        .ask(move |control, _| control.node.handle_trace(filter));
-    let id = begun.await.map_err(|_| Refusal::gone())?;
-    let id = id.map_err(|TooManyTraces| {
+    let asker = admin.asker.clone();
+    // Made where the trace begins: if nobody waits for the answer any more, it ends there.
+    let begun = admin.asker.ask(move |control, _| {
+        let id = control.node.handle_trace(filter)?;
+        let quiet = 0;
+        Ok(Following { asker, id, quiet })
+    });
+    let begun = begun.await.map_err(|_| Refusal::gone())?;
+    let following = begun.map_err(|TooManyTraces| {
         Refusal(
             StatusCode::TOO_MANY_REQUESTS,
             "as many traces as there may be are going on: end one of them first".to_owned(),
         )
     })?;
-    Ok(TraceStream(Following {
-        asker: admin.asker,
-        id,
-        quiet: 0,
-    }))
+    Ok(TraceStream(following))
 }
 
 /// The answer that goes on.

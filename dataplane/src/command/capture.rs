@@ -5,6 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::fs::File;
 use std::io::BufWriter;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use etherparse::{IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, UdpHeader};
@@ -27,7 +28,7 @@ pub(super) struct Capture {
 }
 
 impl Capture {
-    /// Makes the file.
+    /// Makes the file, for its owner only. One that is there already is not written over.
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
         let cannot = |error: &dyn core::fmt::Display| {
             Failure::Failed(format!(
@@ -35,7 +36,13 @@ impl Capture {
                 path.display()
             ))
         };
-        let file = File::create(path).map_err(|error| cannot(&error))?;
+        // Names and numbers are in it.
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| cannot(&error))?;
         let header = PcapHeader {
             datalink: DataLink::RAW,
             ..PcapHeader::default()
@@ -200,6 +207,18 @@ mod tests {
             ("2001:db8::1".to_owned(), 608)
         );
         assert!(reader.next_packet().is_none());
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_written_over() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let Err(Failure::Failed(line)) = Capture::create(file.path()) else {
+            panic!("it was written over");
+        };
+        assert!(
+            line.contains("exists") && line.ends_with("; choose another file"),
+            "{line}"
+        );
     }
 
     #[test]

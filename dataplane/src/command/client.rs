@@ -15,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::runtime::{self, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -100,6 +101,8 @@ impl Client {
     ) -> Result<(), Failure> {
         let target = with_query(path, query);
         self.runtime.block_on(async {
+            let mut terminate = signal(SignalKind::terminate())
+                .map_err(|error| Failure::failed("cannot take signals", error))?;
             let ended = async {
                 match until {
                     Some(until) => sleep_until(until.into()).await,
@@ -109,6 +112,7 @@ impl Client {
             tokio::select! {
                 followed = follow(&self.socket, &target, &mut take) => followed,
                 _ = tokio::signal::ctrl_c() => Ok(()),
+                _ = terminate.recv() => Ok(()),
                 () = ended => Ok(()),
             }
         })

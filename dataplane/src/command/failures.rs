@@ -32,12 +32,8 @@ pub(crate) fn failures(arguments: &FailuresArguments) -> Result<(), Failure> {
         ),
         ("messages", Some(with_messages.to_string())),
     ];
-    let limit = match arguments.limit {
-        0 => usize::MAX,
-        limit => limit,
-    };
     let client = Client::new(&arguments.read.state)?;
-    let found = pages(&client, "failures", &query, limit)?;
+    let found = pages(&client, "failures", &query, arguments.limit.rows(output))?;
     if found.rows.is_empty() && output != Output::Json {
         eprintln!("no failure matches; without a filter, all of the last 24 hours are shown");
         return Ok(());

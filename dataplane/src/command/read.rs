@@ -1,5 +1,6 @@
 //! `status`, `lacs`, `tunnels`, `sessions`, `session show`, `pools`.
 
+use core::ops::ControlFlow;
 use std::io::{self, Write as _};
 
 use serde_json::{Value, json};
@@ -450,13 +451,17 @@ pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// A reader that closes the pipe has seen enough.
+/// Writes to stdout. A reader that closes the pipe has seen enough.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
+    show(text).map(|_| ())
+}
+
+/// The same, where more would follow: whether anybody reads it still.
+pub(super) fn show(text: &str) -> Result<ControlFlow<()>, Failure> {
     match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed("cannot write", error))
-        }
-        Ok(()) | Err(_) => Ok(()),
+        Ok(()) => Ok(ControlFlow::Continue(())),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+        Err(error) => Err(Failure::failed("cannot write", error)),
     }
 }
 

@@ -1,6 +1,5 @@
 //! `trace`: follows what goes on, message by message.
 
-use core::ops::ControlFlow;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -9,20 +8,22 @@ use serde_json::Value;
 use super::capture::Capture;
 use super::client::Client;
 use super::failures::message;
-use super::read::{print, rows};
+use super::read::{rows, show};
 use super::table::{at, count, thousands};
 use crate::cli::{Followed, TraceArguments, TraceOutput};
 use crate::failure::Failure;
 
 /// `lnsd trace`
 pub(crate) fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
+    let client = Client::new(&arguments.state)?;
+    // Asked first: no file is made for a process that is not there.
+    let introduction = introduction(&client, &arguments.of)?;
     let mut capture = arguments
         .write
         .as_deref()
         .map(Capture::create)
         .transpose()?;
-    let client = Client::new(&arguments.state)?;
-    eprintln!("{}", introduction(&client, &arguments.of)?);
+    eprintln!("{introduction}");
     let until = arguments
         .duration
         .map(|duration| Instant::now() + Duration::from_secs(duration.0));
@@ -32,11 +33,10 @@ pub(crate) fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
         if let Some(capture) = &mut capture {
             capture.write(line)?;
         }
-        print(&match arguments.output {
+        show(&match arguments.output {
             TraceOutput::Json => format!("{line}\n"),
             TraceOutput::Text => in_words(line),
-        })?;
-        Ok(ControlFlow::Continue(()))
+        })
     })?;
     if let Some(capture) = capture {
         eprintln!("{}", capture.finish()?);

@@ -7,9 +7,10 @@ use lns_ppp::{ProxyAuth, ProxyAuthKind, ProxyLcp};
 use lns_tables::path::SlotIndex;
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, SessionId, TunnelId};
-use lns_wire::l2tp::{Cdn, Iccn, Icrq, Message, ParseError, Proxy};
+use lns_wire::l2tp::{Avps, Cdn, Iccn, Icrq, Message, MessageType, ParseError, Proxy, kind};
 
 use crate::control::printable;
+use crate::ends::TUNNEL_CLOSED;
 use crate::event::Stage;
 use crate::explain::transcript::What;
 use crate::lacs::Denial;
@@ -67,10 +68,14 @@ impl Node {
                 self.note_session(slot, came, now);
                 self.end_session_with(slot, error.label(), CdnReason::Invalid(error), now);
             }
-            None if message.session().is_none() => {
-                self.refused_call(tunnel, error.label(), None, came, now);
+            None if is_first(message) => {
+                let number = number(calling_number(message.body()));
+                self.refused_call(tunnel, error.label(), number, came, now);
             }
-            None => self.unknown_session(tunnel, message, now),
+            None => {
+                self.stats.drop("unknown_session");
+                self.note_tunnel(tunnel, came, now);
+            }
         }
     }
 
@@ -160,7 +165,7 @@ impl Node {
             let reason = if link.machine.state().is_open() {
                 "send_queue_full"
             } else {
-                "tunnel_closed"
+                TUNNEL_CLOSED
             };
             self.remove_session(slot, reason, now);
         }
@@ -287,6 +292,20 @@ impl Node {
         }
         self.ready.mark(u32::from(session.tunnel.0));
     }
+}
+
+/// Whether a message asks for a call.
+fn is_first(message: &CallMessage) -> bool {
+    let kind = MessageType::peek(message.body());
+    kind.is_ok_and(|kind| [MessageType::Icrq, MessageType::Ocrq].contains(&kind))
+}
+
+/// The Calling Number of a message that may otherwise be unacceptable.
+fn calling_number(body: &[u8]) -> Option<&[u8]> {
+    Avps::new(body)
+        .map_while(Result::ok)
+        .find(|avp| avp.is_readable() && avp.kind == kind::CALLING_NUMBER)
+        .map(|avp| avp.value)
 }
 
 const fn answer_to(denial: Denial) -> CdnReason {

@@ -18,6 +18,7 @@ use lns_wire::l2tp::{
     assigned_tunnel, kind,
 };
 
+use crate::ends::TUNNEL_CLOSED;
 use crate::event::Event;
 use crate::lacs::{Denial, Profile};
 use crate::limits;
@@ -178,10 +179,13 @@ impl Node {
             host_name: &printable(name),
             lac: Some(&lac),
             reason: error.label(),
+            answer: assigned_tunnel(body)
+                .filter(|_| error.general_error().is_some())
+                .map(|peer| (peer, StopReason::Invalid(error))),
         };
         self.note_turned_away(&who, now);
-        if let Some(peer) = assigned_tunnel(body).filter(|_| error.general_error().is_some()) {
-            self.refuse(local, remote, peer, StopReason::Invalid(error));
+        if let Some((peer, reason)) = who.answer {
+            self.refuse(local, remote, peer, reason);
         }
     }
 
@@ -226,15 +230,21 @@ impl Node {
                     body,
                     sccrq: &sccrq,
                 };
-                self.turn_away(&asking, reason, now);
+                self.turn_away(&asking, reason, None, now);
             }
             // Not even that: nothing that an engineer would want to see in a list of LACs.
             Ok(_) | Err(_) => self.stats.drop(reason),
         }
     }
 
-    /// Notes everywhere that a LAC gets no tunnel.
-    fn turn_away(&mut self, asking: &Asking<'_>, reason: &'static str, now: Instant) {
+    /// Notes everywhere that a LAC gets no tunnel, and tells it so where there is an answer.
+    fn turn_away(
+        &mut self,
+        asking: &Asking<'_>,
+        reason: &'static str,
+        answer: Option<StopReason>,
+        now: Instant,
+    ) {
         let host_name = printable(asking.sccrq.host_name);
         let remote = asking.remote;
         self.stats
@@ -252,8 +262,12 @@ impl Node {
             host_name: &host_name,
             lac: lac.as_ref(),
             reason,
+            answer: answer.map(|answer| (asking.sccrq.assigned_tunnel, answer)),
         };
         self.note_turned_away(&who, now);
+        if let Some((peer, answer)) = who.answer {
+            self.refuse(asking.local, remote, peer, answer);
+        }
         self.event(Event::LacRefused {
             remote,
             host_name: host_name.into(),
@@ -265,11 +279,7 @@ impl Node {
         let profile = match self.admit_lac(asking.remote, asking.sccrq) {
             Ok(profile) => profile,
             Err(denial) => {
-                self.turn_away(asking, denial.label(), now);
-                return match answer_to(denial) {
-                    None => {}
-                    Some(reason) => self.answer_refused(asking, reason),
-                };
+                return self.turn_away(asking, denial.label(), answer_to(denial), now);
             }
         };
         let opened = if self.tunnels.may_open() {
@@ -279,8 +289,8 @@ impl Node {
             None
         };
         let Some(tunnel) = opened else {
-            self.turn_away(asking, "no_tunnel_ids", now);
-            return self.answer_refused(asking, StopReason::Resources);
+            let answer = Some(StopReason::Resources);
+            return self.turn_away(asking, "no_tunnel_ids", answer, now);
         };
         let key = (Arc::clone(&profile.lac.name), asking.remote.ip());
         let choice = self.secret_choices.get(&key).copied().unwrap_or_default();
@@ -295,15 +305,9 @@ impl Node {
             Ok(machine) => self.insert_tunnel(tunnel, asking, profile, machine, now),
             Err(reason) => {
                 self.index.withdraw_tunnel(tunnel);
-                self.turn_away(asking, reason.label(), now);
-                self.answer_refused(asking, reason);
+                self.turn_away(asking, reason.label(), Some(reason), now);
             }
         }
-    }
-
-    fn answer_refused(&mut self, asking: &Asking<'_>, reason: StopReason) {
-        let peer = asking.sccrq.assigned_tunnel;
-        self.refuse(asking.local, asking.remote, peer, reason);
     }
 
     fn insert_tunnel(
@@ -505,7 +509,7 @@ impl Node {
         }
         self.stats.tunnel_ending(reason.label());
         self.event(event);
-        self.teardown.push_back((tunnel, "tunnel_closed"));
+        self.teardown.push_back((tunnel, TUNNEL_CLOSED));
     }
 
     /// The next SCCRQ of this LAC is answered with this secret. Only what differs from the usual is

@@ -13,6 +13,9 @@ use crate::limits;
 use crate::node::Node;
 use crate::session::Session;
 
+/// Why a call ends whose tunnel ends.
+pub(crate) const TUNNEL_CLOSED: &str = "tunnel_closed";
+
 impl Node {
     /// Ends one session as an administrator would: the subscriber is told, then the LAC. `false`:
     /// there is no such session.

@@ -54,9 +54,8 @@ pub const SPARE_BUFFERS: usize = 256;
 /// more is asked with the current secret first, as before.
 pub const SECRET_CHOICES: usize = 4_096;
 
-/// Octets of a datagram that the transcript keeps: a whole ICCN with everything proxied, and any PPP
-/// packet that is not padded.
-pub const KEPT_OF_DATAGRAM: usize = 512;
+/// Octets of a datagram that the transcript keeps: what comes in one frame of Ethernet.
+pub const KEPT_OF_DATAGRAM: usize = 1_500;
 
 /// What the transcript takes at most, octets: the whole setup of some 8,000 calls, one of which has
 /// about 25 messages and steps of 80 octets.
@@ -72,18 +71,53 @@ pub const FAILURE_AGE: Duration = Duration::from_secs(24 * 3600);
 /// How long the messages of a failure are good enough for the next one of the same kind.
 pub const FAILURE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Refused LACs and tunnels that never came up, which are remembered: anybody can cause these.
-pub const FAILURES_REFUSED: usize = 1_024;
+/// What one kind of failure may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ShelfLimit {
+    /// How many are remembered.
+    pub failures: usize,
+    /// What the messages of all of them take at most, octets. Beyond it the oldest keep their reason
+    /// and lose their messages.
+    pub octets: usize,
+}
 
-/// Failed calls that are remembered: more lines than one calls about on a bad day.
-pub const FAILURES_FAILED: usize = 16_384;
+const MIB: usize = 1024 * 1024;
 
-/// Ends of sessions and tunnels that are remembered; the logs have all.
-pub const FAILURES_ENDED: usize = 32_768;
+/// LACs of no entry: anybody can cause these.
+pub const FAILURES_STRANGERS: ShelfLimit = ShelfLimit {
+    failures: 1_024,
+    octets: MIB,
+};
 
-/// What the messages of all failures take at most, octets. Beyond it the oldest failures keep their
-/// reason and lose their messages.
-pub const FAILURE_OCTETS: usize = 32 * 1024 * 1024;
+/// Refused LACs that have an entry, and tunnels that never came up.
+pub const FAILURES_REFUSED: ShelfLimit = ShelfLimit {
+    failures: 1_024,
+    octets: 2 * MIB,
+};
+
+/// Failed calls: more lines than one calls about on a bad day.
+pub const FAILURES_FAILED: ShelfLimit = ShelfLimit {
+    failures: 16_384,
+    octets: 16 * MIB,
+};
+
+/// Tunnels that were up and have ended: each may take thousands of sessions with it.
+pub const FAILURES_TUNNELS: ShelfLimit = ShelfLimit {
+    failures: 4_096,
+    octets: 4 * MIB,
+};
+
+/// Sessions that were up and have ended; the logs have all.
+pub const FAILURES_ENDED: ShelfLimit = ShelfLimit {
+    failures: 32_768,
+    octets: 8 * MIB,
+};
+
+/// Calls that went with their tunnel, which has the messages.
+pub const FAILURES_SWEPT: ShelfLimit = ShelfLimit {
+    failures: 32_768,
+    octets: 0,
+};
 
 /// Traces at once: engineers, not programs.
 pub const TRACES: usize = 8;

@@ -7,7 +7,9 @@
 use core::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use lns_l2tp::{Arrival, CallMessage, CallState, CloseReason, TunnelState};
+use lns_l2tp::{
+    Arrival, CallMessage, CallState, CloseReason, StopReason, TunnelState, emit_refusal,
+};
 use lns_ppp::Phase;
 use lns_ppp::automaton::State;
 use lns_tables::path::SlotIndex;
@@ -16,6 +18,7 @@ use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
 use lns_wire::l2tp::{
     self, ControlHeader, EmitError, MessageType, Packet, assigned_session, emit_control,
 };
+use lns_wire::ppp::{Code, Frame, Packet as PppPacket, Protocol};
 
 use crate::event::Stage;
 use crate::explain::failures::{Kind, Last, Subject as Who};
@@ -40,6 +43,8 @@ pub(crate) struct TurnedAway<'a> {
     /// The LAC's entry, if it has one.
     pub(crate) lac: Option<&'a Arc<str>>,
     pub(crate) reason: &'static str,
+    /// What it was told, if anything.
+    pub(crate) answer: Option<(PeerTunnelId, StopReason)>,
 }
 
 impl Node {
@@ -62,8 +67,7 @@ impl Node {
         };
         let is_told_by_its_call = result == OK
             && before == TunnelState::Established
-            && MessageType::peek(body)
-                .is_ok_and(|kind| kind.is_call() && kind != MessageType::Ocrq);
+            && MessageType::peek(body).is_ok_and(MessageType::is_call);
         if is_told_by_its_call {
             return;
         }
@@ -134,7 +138,8 @@ impl Node {
         }
     }
 
-    /// A message of no call, or the goodbye of one that has ended.
+    /// A message of no call; or the goodbye of one that has ended, which is shown to those who follow it
+    /// and not kept: the tunnel has other things to tell.
     fn note_sent_for(
         &mut self,
         tunnel: TunnelId,
@@ -142,21 +147,21 @@ impl Node {
         what: What,
         now: Instant,
     ) {
-        let departed = ours.and_then(|id| {
-            let is_it = |gone: &Subject| (gone.tunnel, gone.session) == (Some(tunnel), Some(id));
-            let at = self.explain.departed.iter().position(is_it)?;
-            self.explain.departed.remove(at)
-        });
-        match departed {
-            Some(subject) => {
-                let entry = Arc::new(Entry::alone(now, what));
-                self.explain.traces.show(&entry, &subject);
-            }
-            None => self.note_tunnel(tunnel, what, now),
+        let Some(id) = ours else {
+            return self.note_tunnel(tunnel, what, now);
+        };
+        let is_it = |gone: &Subject| (gone.tunnel, gone.session) == (Some(tunnel), Some(id));
+        let departed = self.explain.departed.iter().position(is_it);
+        if let Some(subject) = departed.and_then(|at| self.explain.departed.remove(at)) {
+            let entry = Arc::new(Entry::alone(now, what));
+            self.explain.traces.show(&entry, &subject);
+        } else {
+            self.show_only(tunnel, what, now);
         }
     }
 
-    /// A PPP frame has come for a session.
+    /// A PPP frame has come for a session. LCP's echo is shown to those who follow, and not kept: an
+    /// idle session has nothing else, and its last messages are to be others.
     pub(crate) fn note_frame(
         &mut self,
         slot: SlotIndex,
@@ -176,7 +181,32 @@ impl Node {
             l2tp::emit_data(tunnel, id, None, out);
             out.extend_from_slice(frame);
         });
-        self.note_session(slot, What::Received { octets, result }, now);
+        self.note_ppp(slot, frame, What::Received { octets, result }, now);
+    }
+
+    /// A PPP frame leaves.
+    pub(crate) fn note_frame_sent(
+        &mut self,
+        slot: SlotIndex,
+        (tunnel, session): (PeerTunnelId, PeerSessionId),
+        frame: &[u8],
+        now: Instant,
+    ) {
+        let octets = self.explain.masked(|out| {
+            l2tp::emit_data(tunnel, session, None, out);
+            out.extend_from_slice(frame);
+        });
+        self.note_ppp(slot, frame, What::Sent { octets }, now);
+    }
+
+    fn note_ppp(&mut self, slot: SlotIndex, frame: &[u8], what: What, now: Instant) {
+        if !is_echo(frame) {
+            return self.note_session(slot, what, now);
+        }
+        if let Some(subject) = self.subject_of(slot) {
+            let entry = Arc::new(Entry::alone(now, what));
+            self.explain.traces.show(&entry, &subject);
+        }
     }
 
     // === Steps ===
@@ -241,7 +271,19 @@ impl Node {
             .explain
             .masked(|out| write_control(who.header, who.body, out));
         let result = who.reason;
-        let entry = Arc::new(Entry::alone(now, What::Received { octets, result }));
+        let came = What::Received { octets, result };
+        let answer = who.answer.map(|(peer, reason)| {
+            let octets = self.explain.masked(|out| {
+                // It is a few octets of our own making, and fits.
+                let _: Result<(), EmitError> = emit_refusal(peer, reason, out);
+            });
+            What::Sent { octets }
+        });
+        let entries: Vec<_> = [Some(came), answer]
+            .into_iter()
+            .flatten()
+            .map(|what| Arc::new(Entry::alone(now, what)))
+            .collect();
         let subject = Subject {
             tunnel: None,
             session: None,
@@ -251,7 +293,9 @@ impl Node {
             local: who.local,
             remote: who.remote,
         };
-        self.explain.traces.show(&entry, &subject);
+        for entry in &entries {
+            self.explain.traces.show(entry, &subject);
+        }
         let last = Last {
             host_name: Some(who.host_name.into()),
             ..Last::new(now, who.remote)
@@ -259,7 +303,7 @@ impl Node {
         let failed = Who::of_tunnel(who.reason, who.lac.cloned(), who.remote);
         self.explain
             .failures
-            .note(Kind::Refused, failed, last, || (vec![entry], false));
+            .note(Kind::Refused, failed, last, || (entries, false));
     }
 
     /// A call was refused, and there never was a session.
@@ -337,10 +381,14 @@ impl Node {
             return;
         };
         let went_with_its_tunnel = link.closed;
-        if !went_with_its_tunnel || !self.explain.traces.is_empty() {
+        let ended = What::Step(Step::Ended { reason });
+        let entry = if went_with_its_tunnel {
+            Arc::new(Entry::alone(now, ended))
+        } else {
+            self.explain.transcript.push(&mut session.last, now, ended)
+        };
+        if !self.explain.traces.is_empty() {
             let subject = session.subject(link);
-            let ended = What::Step(Step::Ended { reason });
-            let entry = self.explain.transcript.push(&mut session.last, now, ended);
             self.explain.traces.show(&entry, &subject);
             self.explain.depart(subject);
         }
@@ -517,6 +565,15 @@ impl Session {
             ..link.subject(self.tunnel)
         }
     }
+}
+
+/// Whether a frame is LCP's Echo-Request or Echo-Reply.
+fn is_echo(frame: &[u8]) -> bool {
+    Frame::parse(frame).is_ok_and(|frame| {
+        frame.protocol == Protocol::LCP
+            && PppPacket::parse(frame.information)
+                .is_ok_and(|packet| [Code::ECHO_REQUEST, Code::ECHO_REPLY].contains(&packet.code))
+    })
 }
 
 /// A control message as its receiver read it. One that is too long for its header was never received.

@@ -14,7 +14,7 @@ use lns_wire::l2tp;
 
 use crate::config::User;
 use crate::event::Stage;
-use crate::explain::transcript::{Step, What};
+use crate::explain::transcript::Step;
 use crate::node::Node;
 use crate::session::{Held, Idle};
 use crate::subscribers::{Judgement, Present};
@@ -180,6 +180,7 @@ impl Node {
                     session.open = None;
                     session.closing.get_or_insert(reason.label());
                 });
+                self.forget_subscriber(slot);
                 self.publish(slot);
             }
             Event::Closed(reason) => self.ppp_closed(slot, reason, now),
@@ -288,6 +289,17 @@ impl Node {
                 Some(())
             }
             Judgement::Refuse => None,
+        }
+    }
+
+    /// Who is about to go is not there any more: it may dial in again at once.
+    fn forget_subscriber(&mut self, slot: SlotIndex) {
+        let key = self
+            .sessions
+            .get_mut(slot)
+            .and_then(|session| session.key.take());
+        if let Some(key) = key {
+            self.present.remove(&key, slot);
         }
     }
 
@@ -577,14 +589,11 @@ impl Node {
                 l2tp::emit_data(peer_tunnel, peer_session, ns, octets);
                 octets.extend_from_slice(frame);
             });
-            if !queued {
+            if queued {
+                self.note_frame_sent(slot, (peer_tunnel, peer_session), frame, now);
+            } else {
                 self.stats.drop("transmit_queue_full");
             }
-            let octets = self.explain.masked(|octets| {
-                l2tp::emit_data(peer_tunnel, peer_session, ns, octets);
-                octets.extend_from_slice(frame);
-            });
-            self.note_session(slot, What::Sent { octets }, now);
         }
         out.frames.clear();
     }

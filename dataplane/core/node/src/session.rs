@@ -11,6 +11,7 @@ use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
 
 use crate::event::Stage;
+use crate::explain::same;
 use crate::explain::transcript::Position;
 use crate::lacs::Profile;
 use crate::observe::Shown;
@@ -222,10 +223,6 @@ impl Session {
             && same(filter.tunnel.as_ref(), Some(&self.tunnel.0))
             && same(filter.pool.as_deref(), pool)
     }
-}
-
-fn same<T: PartialEq + ?Sized>(wanted: Option<&T>, actual: Option<&T>) -> bool {
-    wanted.is_none() || wanted == actual
 }
 
 #[cfg(test)]

@@ -101,18 +101,20 @@ impl Node {
         self.pools.view()
     }
 
-    /// The failures that match `filter` among the next `limit` behind `after`, the newest first.
+    /// The failures that match `filter` behind `after`, the newest first: at most `most`, among the next
+    /// `look_at`.
     ///
     /// # Cost
-    /// `limit` failures are looked at, however few match: the caller chooses how long others wait.
+    /// `look_at` failures are looked at, however few match: the caller chooses how long others wait.
     pub fn failures(
         &self,
         filter: &FailureFilter,
         after: Option<Number>,
-        limit: usize,
+        (look_at, most): (usize, usize),
         now: Instant,
     ) -> FailurePage {
-        self.explain.failures.page(filter, after, limit, now)
+        let bounds = (look_at, most);
+        self.explain.failures.page(filter, after, bounds, now)
     }
 
     /// The last messages and steps of a session, oldest first, as far as they are remembered. Whether

@@ -64,8 +64,6 @@ pub enum Action {
     Acknowledge,
     /// A message of a call, for the node.
     Deliver,
-    /// OCRQ: outgoing calls are not made here.
-    RefuseCall,
     /// Not allowed: `StopCCN` with result 7, clean up.
     FsmError,
     /// Too late to matter; acknowledged all the same.
@@ -87,10 +85,9 @@ pub const fn action(state: TunnelState, kind: MessageType) -> Action {
         (S::WaitCtlReply, M::Sccrp) => Action::Connect,
         (S::WaitCtlConn, M::Scccn) => Action::Complete,
         (S::Established, M::Hello) => Action::Acknowledge,
-        (S::Established, M::Ocrq) => Action::RefuseCall,
         (
             S::Established,
-            M::Ocrp | M::Occn | M::Icrq | M::Icrp | M::Iccn | M::Cdn | M::Wen | M::Sli,
+            M::Ocrq | M::Ocrp | M::Occn | M::Icrq | M::Icrp | M::Iccn | M::Cdn | M::Wen | M::Sli,
         ) => Action::Deliver,
         (S::Established, M::Sccrq | M::Sccrp | M::Scccn)
         | (S::WaitCtlReply, M::Sccrq | M::Scccn)

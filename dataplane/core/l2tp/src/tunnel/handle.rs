@@ -155,18 +155,10 @@ impl Tunnel {
                     body: body.into(),
                 }));
             }
-            (Action::RefuseCall, Message::Ocrq(ocrq)) => {
-                self.refuse_call(ocrq.assigned_session, CdnReason::NoFacilitiesEver, rng);
-            }
             (Action::Acknowledge | Action::Ignore, _) => {}
-            (
-                Action::FsmError
-                | Action::Connect
-                | Action::Complete
-                | Action::Stop
-                | Action::RefuseCall,
-                _,
-            ) => self.close(StopReason::Fsm, now),
+            (Action::FsmError | Action::Connect | Action::Complete | Action::Stop, _) => {
+                self.close(StopReason::Fsm, now);
+            }
         }
     }
 

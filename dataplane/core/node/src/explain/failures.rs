@@ -1,9 +1,10 @@
 //! Why logins failed, LACs were refused, and calls and tunnels ended: a day back, in bounded memory.
 //!
 //! What fails again in the same way for the same subscriber, line and LAC is one failure with a count
-//! and a first and a last time; the messages kept are those of the last time. Three shelves with a
-//! bound each, so that strangers cannot crowd out subscribers, nor ordinary ends failed logins. The
-//! failure that was seen longest ago makes room.
+//! and a first and a last time; the messages kept are those of the last time. Shelves with a bound each,
+//! in number and in octets, so that strangers cannot crowd out LACs, nor ordinary ends failed logins,
+//! nor the sessions of a tunnel the reason why it ended. The failure that was seen longest ago makes
+//! room.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::ops::Bound;
@@ -16,9 +17,11 @@ use lns_wire::id::{SessionId, TunnelId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::transcript::{Entry, What};
+use super::same;
+use super::transcript::Entry;
+use crate::ends::TUNNEL_CLOSED;
 use crate::event::Stage;
-use crate::limits;
+use crate::limits::{self, ShelfLimit};
 
 /// What kind of end it is.
 #[derive(
@@ -54,6 +57,8 @@ pub struct Subject {
 /// Something that failed or ended, once or many times.
 #[derive(Clone, Debug)]
 pub struct Failure {
+    /// The last time's number.
+    pub number: Number,
     /// What kind of end it is.
     pub kind: Kind,
     /// Who and how.
@@ -129,9 +134,6 @@ pub struct FailurePage {
 
 impl FailureFilter {
     fn matches(&self, failure: &Failure) -> bool {
-        fn same<T: PartialEq + ?Sized>(wanted: Option<&T>, actual: Option<&T>) -> bool {
-            wanted.is_none() || wanted == actual
-        }
         let subject = &failure.subject;
         same(self.user.as_deref(), subject.user.as_deref())
             && same(self.lac.as_deref(), subject.lac.as_deref())
@@ -148,30 +150,35 @@ impl FailureFilter {
 /// All failures.
 #[derive(Debug)]
 pub(crate) struct Failures {
+    strangers: Shelf,
     refused: Shelf,
     failed: Shelf,
+    tunnels: Shelf,
     ended: Shelf,
-    /// Those that have a transcript, and what all transcripts take, octets.
-    told: BTreeSet<(Number, Kind)>,
-    octets: usize,
+    /// Calls that went with their tunnel.
+    swept: Shelf,
     number: Number,
 }
 
 #[derive(Debug)]
 struct Shelf {
-    most: usize,
+    limit: ShelfLimit,
     by_number: BTreeMap<Number, Failure>,
     numbers: BTreeMap<Subject, Number>,
+    /// Those that have a transcript, and what all transcripts take, octets.
+    told: BTreeSet<Number>,
+    octets: usize,
 }
 
 impl Default for Failures {
     fn default() -> Self {
         Self {
+            strangers: Shelf::new(limits::FAILURES_STRANGERS),
             refused: Shelf::new(limits::FAILURES_REFUSED),
             failed: Shelf::new(limits::FAILURES_FAILED),
+            tunnels: Shelf::new(limits::FAILURES_TUNNELS),
             ended: Shelf::new(limits::FAILURES_ENDED),
-            told: BTreeSet::new(),
-            octets: 0,
+            swept: Shelf::new(limits::FAILURES_SWEPT),
             number: Number(0),
         }
     }
@@ -188,9 +195,10 @@ impl Failures {
         transcript: impl FnOnce() -> (Vec<Arc<Entry>>, bool),
     ) {
         let now = last.at;
-        self.number = Number(self.number.0.saturating_add(1));
-        let number = self.number;
-        let before = self.take(kind, &subject);
+        let number = Number(self.number.0.saturating_add(1));
+        self.number = number;
+        let place = self.shelf(kind, &subject);
+        let before = place.take(&subject);
         let told_at = |before: &Failure| Some(before.last.transcript.last()?.at);
         let is_told = before
             .as_ref()
@@ -203,97 +211,67 @@ impl Failures {
             Some(before) if is_told => (before.last.transcript, before.last.is_cut),
             Some(_) | None => transcript(),
         };
-        let failure = Failure {
+        place.put(Failure {
+            number,
             kind,
             subject,
             count: count.saturating_add(1),
             first,
             last,
-        };
-        self.put(number, failure);
-        self.forget(now);
+        });
+        for shelf in self.shelves_mut() {
+            shelf.forget(now);
+        }
     }
 
-    fn shelf(&mut self, kind: Kind) -> &mut Shelf {
+    fn shelf(&mut self, kind: Kind, subject: &Subject) -> &mut Shelf {
         match kind {
+            _ if subject.reason == TUNNEL_CLOSED => &mut self.swept,
+            Kind::Refused if subject.lac.is_none() => &mut self.strangers,
             Kind::Refused => &mut self.refused,
             Kind::Failed => &mut self.failed,
+            Kind::Ended if subject.stage == Stage::Tunnel => &mut self.tunnels,
             Kind::Ended => &mut self.ended,
         }
     }
 
-    fn put(&mut self, number: Number, failure: Failure) {
-        let kind = failure.kind;
-        let octets = cost(&failure.last.transcript);
-        if octets > 0 {
-            self.told.insert((number, kind));
-            self.octets = self.octets.saturating_add(octets);
-        }
-        let is_full = {
-            let on = self.shelf(kind);
-            on.put(number, failure);
-            on.by_number.len() > on.most
-        };
-        if is_full {
-            self.drop_oldest(kind);
-        }
+    fn shelves_mut(&mut self) -> [&mut Shelf; 6] {
+        let Self {
+            strangers,
+            refused,
+            failed,
+            tunnels,
+            ended,
+            swept,
+            ..
+        } = self;
+        [strangers, refused, failed, tunnels, ended, swept]
     }
 
-    fn take(&mut self, kind: Kind, subject: &Subject) -> Option<Failure> {
-        let (number, failure) = self.shelf(kind).take(subject)?;
-        self.untold(number, &failure);
-        Some(failure)
+    fn shelves(&self) -> [&Shelf; 6] {
+        let Self {
+            strangers,
+            refused,
+            failed,
+            tunnels,
+            ended,
+            swept,
+            ..
+        } = self;
+        [strangers, refused, failed, tunnels, ended, swept]
     }
 
-    fn drop_oldest(&mut self, kind: Kind) {
-        if let Some((number, failure)) = self.shelf(kind).by_number.pop_first() {
-            self.shelf(kind).numbers.remove(&failure.subject);
-            self.untold(number, &failure);
-        }
-    }
-
-    /// A transcript is no longer kept.
-    fn untold(&mut self, number: Number, failure: &Failure) {
-        if self.told.remove(&(number, failure.kind)) {
-            let octets = cost(&failure.last.transcript);
-            self.octets = self.octets.saturating_sub(octets);
-        }
-    }
-
-    /// Forgets what is older than a day, and the oldest transcripts when all take too much.
-    fn forget(&mut self, now: Instant) {
-        for kind in [Kind::Refused, Kind::Failed, Kind::Ended] {
-            while self
-                .shelf(kind)
-                .oldest()
-                .is_some_and(|age| is_old(age, now))
-            {
-                self.drop_oldest(kind);
-            }
-        }
-        while self.octets > limits::FAILURE_OCTETS {
-            let Some((number, kind)) = self.told.pop_first() else {
-                return;
-            };
-            let Some(failure) = self.shelf(kind).by_number.get_mut(&number) else {
-                continue;
-            };
-            let octets = cost(&failure.last.transcript);
-            failure.last.is_cut = true;
-            failure.last.transcript = Vec::new();
-            self.octets = self.octets.saturating_sub(octets);
-        }
-    }
-
-    /// The failures that match `filter` among the next `limit` behind `after`, the newest first.
+    /// The failures that match `filter` behind `after`, the newest first: at most `most`, among the next
+    /// `look_at`.
     pub(crate) fn page(
         &self,
         filter: &FailureFilter,
         after: Option<Number>,
-        limit: usize,
+        (look_at, most): (usize, usize),
         now: Instant,
     ) -> FailurePage {
-        let mut shelves = [&self.refused, &self.failed, &self.ended]
+        let mut shelves = self
+            .shelves()
             .map(|shelf| shelf.newest_before(after).peekable());
         let mut looked_at = 0_usize;
         let mut page = FailurePage {
@@ -305,15 +283,15 @@ impl Failures {
                 .iter_mut()
                 .map(|shelf| (shelf.peek().map(|(number, _)| **number), shelf))
                 .max_by_key(|(number, _)| *number);
-            let Some((number, failure)) = newest.and_then(|(_, shelf)| shelf.next()) else {
+            let newest = newest.and_then(|(_, shelf)| shelf.next());
+            let wanted = |failure: &Failure| {
+                !is_old(failure.last.at, now) && failure.last.at >= filter.since
+            };
+            let Some((number, failure)) = newest.filter(|(_, failure)| wanted(failure)) else {
                 page.next = None;
                 return page;
             };
-            if is_old(failure.last.at, now) || failure.last.at < filter.since {
-                page.next = None;
-                return page;
-            }
-            if looked_at == limit {
+            if looked_at == look_at || page.failures.len() == most {
                 return page;
             }
             looked_at = looked_at.saturating_add(1);
@@ -326,22 +304,64 @@ impl Failures {
 }
 
 impl Shelf {
-    const fn new(most: usize) -> Self {
+    const fn new(limit: ShelfLimit) -> Self {
         Self {
-            most,
+            limit,
             by_number: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            told: BTreeSet::new(),
+            octets: 0,
         }
     }
 
-    fn put(&mut self, number: Number, failure: Failure) {
-        self.numbers.insert(failure.subject.clone(), number);
-        self.by_number.insert(number, failure);
+    fn put(&mut self, failure: Failure) {
+        let octets = cost(&failure.last.transcript);
+        if octets > 0 {
+            self.told.insert(failure.number);
+            self.octets = self.octets.saturating_add(octets);
+        }
+        self.numbers.insert(failure.subject.clone(), failure.number);
+        self.by_number.insert(failure.number, failure);
     }
 
-    fn take(&mut self, subject: &Subject) -> Option<(Number, Failure)> {
+    fn take(&mut self, subject: &Subject) -> Option<Failure> {
         let number = self.numbers.remove(subject)?;
-        Some((number, self.by_number.remove(&number)?))
+        let failure = self.by_number.remove(&number)?;
+        self.untold(&failure);
+        Some(failure)
+    }
+
+    /// A transcript is no longer kept.
+    fn untold(&mut self, failure: &Failure) {
+        if self.told.remove(&failure.number) {
+            let octets = cost(&failure.last.transcript);
+            self.octets = self.octets.saturating_sub(octets);
+        }
+    }
+
+    /// Forgets what is older than a day or too much, and the oldest transcripts when all take too much.
+    fn forget(&mut self, now: Instant) {
+        while self.by_number.len() > self.limit.failures
+            || self.oldest().is_some_and(|at| is_old(at, now))
+        {
+            let Some((_, failure)) = self.by_number.pop_first() else {
+                return;
+            };
+            self.numbers.remove(&failure.subject);
+            self.untold(&failure);
+        }
+        while self.octets > self.limit.octets {
+            let Some(number) = self.told.pop_first() else {
+                return;
+            };
+            let Some(failure) = self.by_number.get_mut(&number) else {
+                continue;
+            };
+            let octets = cost(&failure.last.transcript);
+            failure.last.is_cut = true;
+            failure.last.transcript = Vec::new();
+            self.octets = self.octets.saturating_sub(octets);
+        }
     }
 
     /// When the one that was seen longest ago was seen.
@@ -362,14 +382,7 @@ fn is_old(at: Instant, now: Instant) -> bool {
 
 /// Octets that a transcript takes, as if nobody else had its entries.
 fn cost(transcript: &[Arc<Entry>]) -> usize {
-    let cost = |entry: &Arc<Entry>| {
-        let octets = match &entry.what {
-            What::Received { octets, .. } | What::Sent { octets } => octets.octets.len(),
-            What::Step(_) => 0,
-        };
-        octets.saturating_add(size_of::<Entry>())
-    };
-    transcript.iter().map(cost).sum()
+    transcript.iter().map(|entry| entry.cost()).sum()
 }
 
 #[cfg(test)]
@@ -378,7 +391,7 @@ fn cost(transcript: &[Arc<Entry>]) -> usize {
     reason = "a test may overflow: it then fails"
 )]
 mod tests {
-    use super::super::transcript::Octets;
+    use super::super::transcript::{Octets, What};
     use super::*;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -422,7 +435,9 @@ mod tests {
     }
 
     fn all(failures: &Failures, filter: &FailureFilter, now: Instant) -> Vec<Failure> {
-        failures.page(filter, None, usize::MAX, now).failures
+        failures
+            .page(filter, None, (usize::MAX, usize::MAX), now)
+            .failures
     }
 
     fn users(found: &[Failure]) -> Vec<&str> {
@@ -477,7 +492,7 @@ mod tests {
         assert!(whole.windows(2).all(|two| two[0].last.at >= two[1].last.at));
         let (mut joined, mut after) = (Vec::new(), None);
         loop {
-            let page = failures.page(&FailureFilter::default(), after, 7, now);
+            let page = failures.page(&FailureFilter::default(), after, (7, 5), now);
             joined.extend(page.failures);
             after = page.next;
             if after.is_none() {
@@ -574,23 +589,46 @@ mod tests {
     }
 
     #[test]
-    fn strangers_crowd_out_no_subscriber_and_ends_no_failure() {
+    fn strangers_crowd_out_no_subscriber_ends_no_failure_and_sessions_no_tunnel() {
         let mut failures = Failures::default();
-        fail(&mut failures, Kind::Failed, "a", Instant::ZERO);
-        for n in 0..100_000 {
+        let full = |at| {
+            let one = told(at, 512).0;
+            ((0..32).map(|_| Arc::clone(&one[0])).collect(), false)
+        };
+        let tunnel = Subject {
+            stage: Stage::Tunnel,
+            ..subject("a", "no_answer")
+        };
+        let stranger = |n: u64| Subject {
+            lac: None,
+            ..subject(&format!("stranger{n}"), "unknown_lac")
+        };
+        let user = |n: u64, reason| subject(&format!("user{n}"), reason);
+        let note = |failures: &mut Failures, kind, who, at| {
+            failures.note(kind, who, last(at), || full(at));
+        };
+        let start = Instant::ZERO;
+        note(&mut failures, Kind::Failed, subject("a", "wrong"), start);
+        note(&mut failures, Kind::Refused, subject("a", "refused"), start);
+        note(&mut failures, Kind::Ended, tunnel, start);
+        for n in 0..40_000 {
             let at = Instant::from_millis(n);
-            fail(&mut failures, Kind::Refused, &format!("stranger{n}"), at);
-            fail(&mut failures, Kind::Ended, &format!("user{n}"), at);
+            note(&mut failures, Kind::Refused, stranger(n), at);
+            note(&mut failures, Kind::Ended, user(n, "peer_terminated"), at);
+            note(&mut failures, Kind::Ended, user(n, TUNNEL_CLOSED), at);
         }
-        let now = Instant::from_millis(100_000);
         let filter = FailureFilter {
-            kind: Some(Kind::Failed),
+            user: Some((*b"a").into()),
             ..FailureFilter::default()
         };
-        assert_eq!(users(&all(&failures, &filter, now)), ["a"]);
-        assert_eq!(failures.refused.by_number.len(), limits::FAILURES_REFUSED);
-        assert_eq!(failures.ended.by_number.len(), limits::FAILURES_ENDED);
-        assert_eq!(failures.ended.numbers.len(), limits::FAILURES_ENDED);
+        let kept = all(&failures, &filter, Instant::from_millis(40_000));
+        assert_eq!(kept.len(), 3);
+        assert!(kept.iter().all(|one| one.last.transcript.len() == 32));
+        for shelf in failures.shelves() {
+            assert!(shelf.by_number.len() <= shelf.limit.failures);
+            assert!(shelf.numbers.len() == shelf.by_number.len());
+            assert!(shelf.octets <= shelf.limit.octets);
+        }
     }
 
     #[test]
@@ -604,7 +642,7 @@ mod tests {
             };
             failures.note(Kind::Failed, subject, last(Instant::from_millis(n)), many);
         }
-        assert!(failures.octets <= limits::FAILURE_OCTETS);
+        assert!(failures.failed.octets <= limits::FAILURES_FAILED.octets);
         let found = all(
             &failures,
             &FailureFilter::default(),
@@ -615,7 +653,7 @@ mod tests {
         let oldest = &found.last().unwrap().last;
         assert!(oldest.transcript.is_empty() && oldest.is_cut);
         let sum: usize = found.iter().map(|one| cost(&one.last.transcript)).sum();
-        assert_eq!(sum, failures.octets);
+        assert_eq!(sum, failures.failed.octets);
     }
 
     #[test]

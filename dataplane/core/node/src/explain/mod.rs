@@ -43,9 +43,17 @@ impl Explain {
         if self.traces.is_empty() {
             return self.departed.clear();
         }
+        let ids = (subject.tunnel, subject.session);
+        self.departed
+            .retain(|gone| (gone.tunnel, gone.session) != ids);
         if self.departed.len() >= limits::DEPARTED {
             self.departed.pop_front();
         }
         self.departed.push_back(subject);
     }
+}
+
+/// Whether a filter that wants `wanted` takes `actual`.
+pub(crate) fn same<T: PartialEq + ?Sized>(wanted: Option<&T>, actual: Option<&T>) -> bool {
+    wanted.is_none() || wanted == actual
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use lns_wire::id::{SessionId, TunnelId};
 
+use super::same;
 use super::transcript::Entry;
 use crate::limits;
 
@@ -72,9 +73,6 @@ pub struct Subject {
 impl TraceFilter {
     /// Whether all that it names is this subject's.
     fn matches(&self, subject: &Subject) -> bool {
-        fn same<T: PartialEq + ?Sized>(wanted: Option<&T>, actual: Option<&T>) -> bool {
-            wanted.is_none() || wanted == actual
-        }
         same(self.user.as_deref(), subject.user.as_deref())
             && same(
                 self.calling_number.as_deref(),

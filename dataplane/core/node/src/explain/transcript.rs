@@ -82,7 +82,8 @@ pub enum Step {
 }
 
 /// A datagram with every password and secret masked. Hidden AVPs that the node can read are shown as
-/// it reads them.
+/// it reads them. A data message has the ids and the frame of the one that was on the line, under a
+/// header without Length, Ns and Offset: those are the workers' affair.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Octets {
     /// The datagram, from the L2TP header on; at most [`limits::KEPT_OF_DATAGRAM`] octets.
@@ -115,7 +116,7 @@ impl Entry {
     }
 
     /// Octets that it takes.
-    fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         let octets = match &self.what {
             What::Received { octets, .. } | What::Sent { octets } => octets.octets.len(),
             What::Step(_) => 0,

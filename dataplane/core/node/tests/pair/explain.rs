@@ -7,7 +7,7 @@ use lns_node::Stage;
 use lns_node::explain::failures::{Failure, FailureFilter, Kind};
 use lns_node::explain::trace::{TraceFilter, TraceId, TraceLine};
 use lns_node::explain::transcript::{Entry, Octets, Step, What};
-use lns_wire::id::SessionId;
+use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::l2tp::{Message, MessageType, Packet};
 use lns_wire::ppp::{Frame, Packet as PppPacket, Protocol};
 
@@ -23,7 +23,7 @@ fn failures(world: &World) -> Vec<Failure> {
     let filter = FailureFilter::default();
     world
         .node
-        .failures(&filter, None, usize::MAX, world.now)
+        .failures(&filter, None, (usize::MAX, usize::MAX), world.now)
         .failures
 }
 
@@ -341,6 +341,60 @@ fn a_trace_by_number_begins_with_the_icrq_and_one_by_lac_shows_the_tunnel_too() 
 }
 
 #[test]
+fn an_outgoing_call_is_refused_and_told() {
+    let mut world = World::new(config(), 1);
+    let lac = world.dial_tunnel(1701, Some(SECRET));
+    world.run(SECONDS);
+    let peer = lns_wire::id::PeerSessionId::NONE;
+    let ocrq = Message::Ocrq(lns_wire::l2tp::Ocrq {
+        assigned_session: lns_wire::id::PeerSessionId(4),
+        ..lns_wire::l2tp::Ocrq::default()
+    });
+    let mut rng = lns_crypto::Rng::from_seed([9; 32]);
+    let machine = &mut world.lacs[lac].machine;
+    machine.send_call(peer, &ocrq, &mut rng).expect("room");
+    world.run(SECONDS);
+    let sent = world.sent.iter().filter_map(|(_, octets)| {
+        let Ok(Packet::Control(_, body)) = Packet::parse(octets) else {
+            return None;
+        };
+        match Message::parse(body) {
+            Ok(Message::Cdn(cdn)) => Some(cdn.result.result),
+            _ => None,
+        }
+    });
+    assert_eq!(sent.collect::<Vec<_>>(), [5], "no facilities, ever");
+    let failed = failures(&world);
+    assert_eq!(failed[0].subject.reason, "outgoing_call");
+    assert_eq!(
+        lines(&failed[0].last.transcript),
+        ["< OCRQ", "ended outgoing_call"]
+    );
+    assert_eq!(world.node.status().tunnels, 1);
+}
+
+#[test]
+fn echoes_are_shown_and_do_not_take_the_place_of_other_messages() {
+    let mut quick = config();
+    quick.ppp.echo_interval = Duration::from_secs(1);
+    let mut world = World::new(quick, 1);
+    let trace = world.node.handle_trace(by_user("user1")).unwrap();
+    let lac = world.dial_tunnel(1701, Some(SECRET));
+    world.dial(lac, 1, Client::new("user1", "user1"));
+    world.run(Duration::from_secs(60));
+    let shown = traced(&mut world, trace);
+    let echoes = shown.iter().filter(|line| *line == "> LCP 9").count();
+    assert!(echoes > 20, "{shown:?}");
+    let filter = lns_node::view::SessionFilter::default();
+    let session = &world.node.sessions(&filter, None, 10, world.now).sessions[0];
+    let (tunnel, session) = (TunnelId(session.tunnel), SessionId(session.session));
+    let (kept, _) = world.node.transcript(tunnel, session);
+    let kept = lines(&kept);
+    assert_eq!(kept[0], "< ICRQ");
+    assert!(!kept.contains(&"> LCP 9".to_owned()), "{kept:?}");
+}
+
+#[test]
 fn what_was_said_twice_or_out_of_turn_is_shown_with_what_became_of_it() {
     let mut world = World::new(config(), 1);
     world.faults.duplication = 100;
@@ -375,9 +429,15 @@ fn to_be_followed_changes_nothing() {
             world.dial(lac, id, Client::new(&format!("user{id}"), "user1"));
         }
         world.run(Duration::from_secs(120));
-        world.sent
+        let told: Vec<_> = failures(&world)
+            .iter()
+            .map(|one| (one.subject.clone(), one.count, lines(&one.last.transcript)))
+            .collect();
+        (world.sent, told)
     };
-    assert_eq!(run(false), run(true));
+    let (sent, told) = run(false);
+    assert!(told.len() >= 9, "{told:?}");
+    assert_eq!((sent, told), run(true));
 }
 
 #[test]

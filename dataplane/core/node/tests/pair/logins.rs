@@ -8,6 +8,7 @@ use lns_node::config::{
     Admission, Allocation, Authentication, DuplicateAction, DuplicateKey, LcpRenegotiation,
 };
 use lns_node::{Event, Stage};
+use lns_wire::id::SessionId;
 
 use crate::client::Client;
 use crate::manifest::{DNS, SECRET, config};
@@ -214,6 +215,22 @@ fn a_second_session_of_a_subscriber_is_allowed_refused_or_takes_over_as_configur
 }
 
 #[test]
+fn who_hangs_up_may_dial_in_again_at_once_even_where_duplicates_are_refused() {
+    let mut config = config();
+    config.subscribers.duplicates.action = DuplicateAction::Refuse;
+    let mut world = World::new(config, 4);
+    world.dial_tunnel(1701, Some(SECRET));
+    login(&mut world, 1, Client::new("user1", "user1"));
+    let mut frames = Vec::new();
+    Client::terminate(&mut frames);
+    world.send_frames(0, SessionId(1), frames);
+    world.dial(0, 2, Client::new("user1", "user1"));
+    // Less than the restart time that the old line is left.
+    world.run(Duration::from_secs(2));
+    assert!(!world.caller(0, 1).cleared && world.is_up(0, 2));
+}
+
+#[test]
 fn a_reload_that_changes_the_key_of_duplicates_concerns_who_is_there_already() {
     let mut world = connected();
     login(&mut world, 1, Client::new("user1", "user1"));
@@ -266,7 +283,7 @@ fn renegotiation_in_the_open_session_authenticates_again_and_keeps_the_address()
     let mut frames = Vec::new();
     let now = world.now;
     world.caller(0, 1).client.renegotiate(now, &mut frames);
-    world.send_frames(0, lns_wire::id::SessionId(1), frames);
+    world.send_frames(0, SessionId(1), frames);
     world.run(SECONDS);
     assert_eq!(world.address(0, 1), address);
     assert_eq!(world.client(0, 1).challenges_seen, challenges);
@@ -334,7 +351,7 @@ fn each_session_has_one_beginning_and_one_end() {
 fn hang_up(world: &mut World, id: u16) {
     let mut frames = Vec::new();
     Client::terminate(&mut frames);
-    world.send_frames(0, lns_wire::id::SessionId(id), frames);
+    world.send_frames(0, SessionId(id), frames);
     world.run(SECONDS);
 }
 

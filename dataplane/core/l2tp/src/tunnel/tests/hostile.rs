@@ -2,8 +2,8 @@
 
 use lns_wire::id::{PeerSessionId, SessionId};
 use lns_wire::l2tp::{
-    Cdn, CdnResult, ControlHeader, GeneralError, Icrq, Message, MessageType, Ocrq, ParseError,
-    ResultCode, Seq16, StopCcn, StopCcnResult,
+    ControlHeader, GeneralError, Icrq, Message, MessageType, ParseError, ResultCode, Seq16,
+    StopCcn, StopCcnResult,
 };
 use proptest::prelude::*;
 
@@ -134,26 +134,6 @@ fn a_message_in_the_wrong_state_ends_the_tunnel_with_result_7() {
         (StopCcnResult::FSM_ERROR, Some(GeneralError::NONE))
     );
     assert_eq!(bench.closed().0, CloseReason::Local(StopReason::Fsm));
-}
-
-#[test]
-fn an_outgoing_call_is_refused_and_the_tunnel_stays() {
-    let mut bench = Bench::established();
-    bench
-        .receive(&Message::Ocrq(Ocrq {
-            assigned_session: PeerSessionId(4),
-            ..Ocrq::default()
-        }))
-        .unwrap();
-    let (header, body) = bench.answer();
-    let Ok(Message::Cdn(Cdn { result, .. })) = Message::parse(&body) else {
-        panic!("{body:?}")
-    };
-    assert_eq!(
-        (header.session, CdnResult(result.result)),
-        (SessionId(4), CdnResult::NO_FACILITIES_EVER)
-    );
-    assert_eq!(bench.tunnel.poll_event(), None);
 }
 
 /// A good message with some octets changed, and whether it is for a session.
