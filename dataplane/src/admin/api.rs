@@ -418,9 +418,13 @@ pub(super) async fn disconnect(
 ) -> Result<Json<Disconnected>, Refusal> {
     let target = Target::from(&order);
     let who = Who::of(peer).await;
-    let done = carry_out(&admin, order).await?;
-    target.log(&who, &done);
-    Ok(Json(done))
+    // What has begun is finished and told, though its client may leave meanwhile.
+    let done = tokio::spawn(async move {
+        let done = carry_out(&admin, order).await?;
+        target.log(&who, &done);
+        Ok(Json(done))
+    });
+    done.await.map_err(|_| Refusal::gone())?
 }
 
 /// Whom an order named, kept for the log.

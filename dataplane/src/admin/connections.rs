@@ -157,12 +157,13 @@ impl Connection {
     /// Returns when the client has had its time.
     pub(super) async fn over(&self) {
         loop {
-            tokio::select! {
-                () = self.cut.notified() => return,
-                () = sleep(LIFETIME) => {}
-            }
-            let following = |open: &Open| open.doing == Doing::Following;
-            if !self.of.lock().open.get(&self.id).is_some_and(following) {
+            // What it does by now counts: its request may have become whole in between.
+            let spared = tokio::select! {
+                () = self.cut.notified() => Doing::Working,
+                () = sleep(LIFETIME) => Doing::Following,
+            };
+            let is_spared = |open: &Open| open.doing == spared;
+            if !self.of.lock().open.get(&self.id).is_some_and(is_spared) {
                 return;
             }
         }
@@ -201,6 +202,19 @@ mod tests {
             .iter()
             .filter(|open| open.cut.notified().now_or_never().is_some());
         cut.map(|open| open.id).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_request_became_whole_before_it_was_cut_is_spared() {
+        let (connections, open) = full();
+        sleep(GRACE).await;
+        connections.cut(|doing| doing == Doing::Asking);
+        open[0].working();
+        assert!(timeout(INTERVAL, open[0].over()).await.is_err());
+        open[0].answered(Some(1));
+        sleep(GRACE).await;
+        connections.cut(|doing| matches!(doing, Doing::Reading(_)));
+        assert!(timeout(INTERVAL, open[0].over()).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
