@@ -20,6 +20,7 @@ use super::document::{Asked, Order};
 use super::server::Peer;
 use super::{Admin, Refusal};
 use crate::cli::{SessionName, VERSION};
+use crate::run::control::Control;
 use crate::run::situation::{ManifestState, Phase};
 
 /// Rows of a page unless asked otherwise.
@@ -33,6 +34,9 @@ const SLOTS_PER_QUESTION: u32 = 1_024;
 
 /// Tunnels that one question to the control task looks at.
 const TUNNELS_PER_QUESTION: usize = 256;
+
+/// Resting addresses of a pool that one question to the control task looks at.
+const ADDRESSES_PER_QUESTION: usize = 4_096;
 
 /// Sessions that one request ends at most.
 const LARGEST_DISCONNECT: usize = 1_000;
@@ -130,6 +134,7 @@ pub(crate) struct Pools {
 
 /// `GET /v1/pools`
 pub(super) async fn pools(State(admin): State<Admin>) -> Result<Json<Pools>, Refusal> {
+    settle_pools(&admin).await?;
     let answer = admin.asker.ask(|control, _| Pools {
         pools: control.node.pools(),
     });
@@ -150,6 +155,19 @@ pub(crate) struct Logs {
 pub(super) async fn logs(State(admin): State<Admin>) -> Json<Logs> {
     let (lines, left_out) = admin.logs.lines();
     Json(Logs { lines, left_out })
+}
+
+/// Lets the node look at all addresses that may have rested, in many short questions.
+pub(super) async fn settle_pools(admin: &Admin) -> Result<(), Refusal> {
+    let question =
+        |control: &mut Control, now| control.node.settle_pools(now, ADDRESSES_PER_QUESTION);
+    while !admin
+        .asker
+        .ask(question)
+        .await
+        .map_err(|_| Refusal::gone())?
+    {}
+    Ok(())
 }
 
 /// What `/v1/tunnels` can be asked.

@@ -304,6 +304,7 @@ async fn manifest(State(admin): State<Admin>) -> Yaml {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Result<OpenMetrics, Refusal> {
+    api::settle_pools(&admin).await?;
     let snapshot = admin
         .asker
         .ask(|control, _| metrics::Snapshot::take(control))

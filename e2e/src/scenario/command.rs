@@ -1,5 +1,7 @@
 //! What people type and programs read: manifests with errors, the commands, the admin address.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
@@ -152,6 +154,16 @@ fn tables() -> Result<String> {
         "a secret was printed",
     )?;
     lac.close()?;
+    lnsd.wait(
+        Duration::from_secs(20),
+        "every address has rested",
+        |lnsd| {
+            let pools = lnsd.rows("pools", &["pools"])?;
+            Ok(pools
+                .iter()
+                .all(|pool| pool["used"] == 0 && pool["resting"] == 0))
+        },
+    )?;
     Ok(String::new())
 }
 

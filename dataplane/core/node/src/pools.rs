@@ -133,6 +133,12 @@ impl Pools {
             .any(|named| named.config.local_address == address)
     }
 
+    /// Looks at `limit` addresses of each pool more that may have rested; whether that was all.
+    pub(crate) fn settle(&mut self, now: Instant, limit: usize) -> bool {
+        let pools = self.pools.iter_mut();
+        pools.fold(true, |all, named| named.addresses.settle(now, limit) && all)
+    }
+
     pub(crate) fn view(&self) -> Vec<view::Pool> {
         self.pools.iter().map(Named::view).collect()
     }

@@ -96,7 +96,14 @@ impl Node {
         Some(self.sessions.get(slot)?.view(slot, now))
     }
 
-    /// The address pools, in the order of the manifest.
+    /// Finds addresses that have rested and are free now, so that [`pools`](Self::pools) shows them as
+    /// such: `limit` in each pool at most. `true`: there are no more.
+    pub fn settle_pools(&mut self, now: Instant, limit: usize) -> bool {
+        self.pools.settle(now, limit)
+    }
+
+    /// The address pools, in the order of the manifest, as of the last
+    /// [`settle_pools`](Self::settle_pools).
     pub fn pools(&self) -> Vec<view::Pool> {
         self.pools.view()
     }

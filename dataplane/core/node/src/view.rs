@@ -193,11 +193,11 @@ pub struct Pool {
     pub prefixes: Vec<String>,
     /// How long an address rests that was given back, seconds.
     pub reuse_delay_seconds: u64,
-    /// Addresses that nobody holds and that may be given out, now or after their rest.
+    /// Addresses that may be given out now.
     pub free: u64,
     /// Addresses given out.
     pub used: u64,
-    /// Addresses that a session has given back and that nobody has had since.
+    /// Addresses that a session has given back and that rest before somebody else gets them.
     pub resting: u64,
     /// Addresses never given out: excluded, or of a prefix that drains.
     pub excluded: u64,

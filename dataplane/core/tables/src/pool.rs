@@ -95,7 +95,7 @@ pub struct PoolCounts {
     pub free: u64,
     /// Held by subscribers, wherever they lie.
     pub used: u64,
-    /// Were held. They are given out again when the delay is over and no other is free.
+    /// Were held, and have not rested for the delay yet.
     pub resting: u64,
     /// In a prefix, but not to be given out.
     pub excluded: u64,
@@ -147,10 +147,11 @@ impl AddressPool {
     pub fn reconfigure(&mut self, config: &PoolConfig, now: Instant) -> Result<(), PoolError> {
         self.plan = Plan::new(config)?;
         self.reuse_delay = config.reuse_delay;
+        self.leases.unsettle();
         let mut gone = Vec::new();
         let (plan, delay) = (&mut self.plan, self.reuse_delay);
         self.leases.for_each(|address, state| match state {
-            State::Resting { since } if !plan.is_usable(address) && since.add(delay) <= now => {
+            State::Resting { since, .. } if !plan.is_usable(address) && since.add(delay) <= now => {
                 gone.push(address);
             }
             State::Free | State::Held | State::Resting { .. } => {
@@ -189,7 +190,7 @@ impl AddressPool {
         let is_rested = match self.leases.state(address) {
             State::Free => true,
             State::Held => false,
-            State::Resting { since } => since.add(self.reuse_delay) <= now,
+            State::Resting { since, .. } => since.add(self.reuse_delay) <= now,
         };
         let granted = is_rested && self.plan.is_allocatable(address);
         if granted {
@@ -224,7 +225,10 @@ impl AddressPool {
             self.change(
                 address,
                 if rests {
-                    State::Resting { since: now }
+                    State::Resting {
+                        since: now,
+                        over: false,
+                    }
                 } else {
                     State::Free
                 },
@@ -243,7 +247,24 @@ impl AddressPool {
         self.plan.contains(u32::from(address))
     }
 
-    /// Addresses by state.
+    /// Looks at `limit` addresses more that may have rested long enough, and says whether that was all.
+    /// They are counted as free then. Nothing else changes: whether one is given out is decided when it
+    /// is wanted.
+    pub fn settle(&mut self, now: Instant, limit: usize) -> bool {
+        for _ in 0..limit {
+            match self.leases.unsettled() {
+                Some((address, since)) if since.add(self.reuse_delay) <= now => {
+                    if let Some((from, to)) = self.leases.settle() {
+                        self.plan.note(address, from, to);
+                    }
+                }
+                Some(_) | None => return true,
+            }
+        }
+        false
+    }
+
+    /// Addresses by state, as of the last [`settle`](Self::settle).
     ///
     /// # Cost
     /// One step for each prefix.

@@ -22,6 +22,8 @@ pub(super) enum State {
     Resting {
         /// When it was released.
         since: Instant,
+        /// It was seen to have rested long enough.
+        over: bool,
     },
 }
 
@@ -32,9 +34,13 @@ pub(super) struct Leases {
     pages: Chunks<Page>,
     held: u64,
     resting: u64,
+    /// Those of the resting ones that have been seen to have rested long enough: the first of the list.
+    over: u64,
     /// The ends of the list of resting addresses.
     longest: u32,
     latest: u32,
+    /// The first of the list that has not been seen to have rested long enough.
+    unsettled: u32,
 }
 
 #[derive(Debug, Default)]
@@ -66,8 +72,10 @@ impl Leases {
             pages: Chunks::new(PAGES),
             held: 0,
             resting: 0,
+            over: 0,
             longest: NONE,
             latest: NONE,
+            unsettled: NONE,
         }
     }
 
@@ -77,8 +85,12 @@ impl Leases {
         match from {
             State::Free => {}
             State::Held => self.held = self.held.saturating_sub(1),
-            State::Resting { .. } => {
+            State::Resting { over, .. } => {
                 self.resting = self.resting.saturating_sub(1);
+                self.over = self.over.saturating_sub(u64::from(over));
+                if self.unsettled == address {
+                    self.unsettled = self.after(address);
+                }
                 self.unlink(address);
             }
         }
@@ -110,6 +122,9 @@ impl Leases {
                 );
                 self.link_after(self.latest, address);
                 self.latest = address;
+                if self.unsettled == NONE {
+                    self.unsettled = address;
+                }
             }
         }
         from
@@ -122,7 +137,7 @@ impl Leases {
     /// The address that has rested longest, and since when.
     pub(super) fn longest_resting(&self) -> Option<(u32, Instant)> {
         match self.lease(self.longest)?.state {
-            State::Resting { since } => Some((self.longest, since)),
+            State::Resting { since, .. } => Some((self.longest, since)),
             State::Free | State::Held => None,
         }
     }
@@ -132,9 +147,48 @@ impl Leases {
         self.held
     }
 
-    /// How many are resting.
+    /// How many are resting, as far as it has been looked.
     pub(super) fn resting(&self) -> u64 {
-        self.resting
+        self.resting.saturating_sub(self.over)
+    }
+
+    /// The address that has rested longest of those not seen to be over it, and since when.
+    pub(super) fn unsettled(&self) -> Option<(u32, Instant)> {
+        match self.lease(self.unsettled)?.state {
+            State::Resting { since, .. } => Some((self.unsettled, since)),
+            State::Free | State::Held => None,
+        }
+    }
+
+    /// That address has rested long enough. Says what it was and what it is.
+    pub(super) fn settle(&mut self) -> Option<(State, State)> {
+        let (address, since) = self.unsettled()?;
+        let lease = self.lease_mut(address)?;
+        let from = core::mem::replace(&mut lease.state, State::Resting { since, over: true });
+        let (next, to) = (lease.next, lease.state);
+        self.unsettled = next;
+        self.over = self.over.saturating_add(1);
+        Some((from, to))
+    }
+
+    /// Forgets who has rested long enough: how long that is has changed.
+    pub(super) fn unsettle(&mut self) {
+        let mut address = self.longest;
+        while address != NONE && address != self.unsettled {
+            if let Some(Lease {
+                state: State::Resting { over, .. },
+                ..
+            }) = self.lease_mut(address)
+            {
+                *over = false;
+            }
+            address = self.after(address);
+        }
+        (self.unsettled, self.over) = (self.longest, 0);
+    }
+
+    fn after(&self, address: u32) -> u32 {
+        self.lease(address).map_or(NONE, |lease| lease.next)
     }
 
     /// Visits all addresses that are not free, in order.
@@ -273,6 +327,7 @@ mod tests {
             0x0a00_0101,
             State::Resting {
                 since: Instant::ZERO,
+                over: false,
             },
         );
         assert_eq!(leases.pages.get(0x0a00).unwrap().used, 2);

@@ -121,7 +121,7 @@ impl Plan {
             let count =
                 |count: &mut u64| *count = count.saturating_sub(before).saturating_add(after);
             match state {
-                State::Resting { .. } if !is_excluded => count(&mut prefix.resting),
+                State::Resting { over: false, .. } if !is_excluded => count(&mut prefix.resting),
                 State::Free | State::Resting { .. } => {}
                 State::Held => {
                     count(&mut prefix.used);

@@ -170,6 +170,33 @@ fn a_prefix_drains_and_what_is_used_outside_vanishes_on_release() {
 }
 
 #[test]
+fn an_address_that_has_rested_counts_as_free_without_being_given_out() {
+    let mut pool = pool(&[enabled("10.0.0.0/30")], &[]);
+    assert_eq!(drain(&mut pool, at(0)).len(), 4);
+    for (address, second) in [("10.0.0.1", 0), ("10.0.0.2", 5), ("10.0.0.3", 10)] {
+        pool.release(ip(address), at(second));
+    }
+    let free_and_resting = |pool: &AddressPool| (pool.counts().free, pool.counts().resting);
+    assert!(pool.settle(at(59), 10));
+    assert_eq!(free_and_resting(&pool), (0, 3));
+    assert!(!pool.settle(at(66), 2), "there may be more");
+    assert!(pool.settle(at(66), 2));
+    assert_eq!(free_and_resting(&pool), (2, 1));
+    assert_eq!(pool.allocate(at(66)), Some(ip("10.0.0.1")));
+    assert_eq!(free_and_resting(&pool), (1, 1));
+    // A longer delay brings back what was over.
+    let longer = PoolConfig {
+        reuse_delay: DELAY * 2,
+        ..config(&[enabled("10.0.0.0/30")], &[])
+    };
+    pool.reconfigure(&longer, at(66)).unwrap();
+    assert!(pool.settle(at(66), 10));
+    assert_eq!(free_and_resting(&pool), (0, 2));
+    assert!(pool.settle(at(130), 10));
+    assert_eq!(free_and_resting(&pool), (2, 0));
+}
+
+#[test]
 fn an_address_rests_on_through_a_reconfiguration() {
     let mut pool = pool(&[enabled("10.0.0.0/32")], &[]);
     let address = pool.allocate(at(0)).unwrap();
@@ -222,6 +249,7 @@ enum Step {
     Release(u8),
     Wait(u64),
     Reconfigure(Vec<(u8, bool)>, Vec<u8>),
+    Settle(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -233,6 +261,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u64..50).prop_map(Step::Wait),
         1 => (prop::collection::vec((0_u8..32, any::<bool>()), 0..6), prop::collection::vec(any::<u8>(), 0..5))
             .prop_map(|(prefixes, excluded)| Step::Reconfigure(prefixes, excluded)),
+        2 => (1_usize..5).prop_map(Step::Settle),
     ]
 }
 
@@ -344,6 +373,11 @@ proptest! {
                 Step::Wait(secs) => now = now.add(Duration::from_secs(secs)),
                 Step::Reconfigure(prefixes, excluded) => {
                     pool.reconfigure(&model.reconfigure(&prefixes, &excluded), now).unwrap();
+                }
+                Step::Settle(limit) => {
+                    while !pool.settle(now, limit) {}
+                    let free = (0..=255).filter(|last| model.allocatable(host(*last), now));
+                    prop_assert_eq!(pool.counts().free, u64::try_from(free.count()).unwrap());
                 }
             }
             model.check(&pool);
