@@ -133,10 +133,10 @@ impl Pools {
             .any(|named| named.config.local_address == address)
     }
 
-    /// Looks at `limit` addresses of each pool more that may have rested; whether that was all.
+    /// Looks at `limit` addresses more that may have rested, pool by pool; whether that was all.
     pub(crate) fn settle(&mut self, now: Instant, limit: usize) -> bool {
-        let pools = self.pools.iter_mut();
-        pools.fold(true, |all, named| named.addresses.settle(now, limit) && all)
+        let mut pools = self.pools.iter_mut();
+        pools.all(|named| named.addresses.settle(now, limit))
     }
 
     pub(crate) fn view(&self) -> Vec<view::Pool> {

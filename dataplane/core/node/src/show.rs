@@ -97,7 +97,7 @@ impl Node {
     }
 
     /// Finds addresses that have rested and are free now, so that [`pools`](Self::pools) shows them as
-    /// such: `limit` in each pool at most. `true`: there are no more.
+    /// such: some `limit` at a time. `true`: there are no more.
     pub fn settle_pools(&mut self, now: Instant, limit: usize) -> bool {
         self.pools.settle(now, limit)
     }
