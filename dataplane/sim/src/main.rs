@@ -8,6 +8,7 @@
 )]
 
 mod report;
+mod scale;
 mod seeds;
 
 use core::ops::Range;
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use scale::Shape;
 
 /// The node with many LACs and subscribers in virtual time, from one seed.
 #[derive(Debug, Parser)]
@@ -28,6 +31,16 @@ struct Arguments {
 enum Command {
     /// Runs seeds, or replays one.
     Run(RunArguments),
+    /// Fills the tables of a node and empties them again, with time and memory for each session.
+    /// Without numbers: 1,000,000 sessions over 20 tunnels, then 65,535 tunnels of one session.
+    Scale {
+        /// Sessions.
+        #[arg(long, requires = "tunnels")]
+        sessions: Option<usize>,
+        /// Tunnels that they are in.
+        #[arg(long, requires = "sessions", value_parser = clap::value_parser!(u16).range(1..))]
+        tunnels: Option<u16>,
+    },
     /// Takes away from the plan of a failing seed what it does not need to fail.
     Shrink {
         /// The seed.
@@ -61,12 +74,25 @@ fn main() -> ExitCode {
             Some(seed) => seeds::replay(seed, arguments.write.as_deref()),
             None => seeds::run(arguments.seeds, arguments.threads, arguments.stop),
         },
+        Command::Scale { sessions, tunnels } => scale::run(&shapes(sessions, tunnels)),
         Command::Shrink { seed } => seeds::shrink(seed),
     };
     if passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+fn shapes(sessions: Option<usize>, tunnels: Option<u16>) -> Vec<Shape> {
+    match sessions.zip(tunnels) {
+        Some((sessions, tunnels)) => vec![Shape {
+            sessions,
+            tunnels: tunnels.into(),
+        }],
+        None => [(1_000_000, 20), (65_535, 65_535)]
+            .map(|(sessions, tunnels)| Shape { sessions, tunnels })
+            .to_vec(),
     }
 }
 

@@ -8,13 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use lns_node::{Event, Node, Stage, view};
 use lns_tables::path::{PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
-use lns_wire::id::TunnelId;
+use lns_wire::id::{SessionId, TunnelId};
+use lns_wire::l2tp::{ControlHeader, MessageType, assigned_session};
 use lns_wire::ppp::{Frame, Protocol};
 
 use super::{Finding, Invariant, Key, Rules};
 
 /// How long an id rests (RFC 2661, 5.7: a LAC's full cycle of repeats).
 const QUARANTINE: Duration = Duration::from_secs(31);
+
+/// A LAC is told of the end of a call in this time, or its tunnel is given up.
+const TELLING: Duration = Duration::from_secs(40);
 
 /// The book of tunnels and calls.
 #[derive(Debug)]
@@ -23,8 +27,8 @@ pub(super) struct Calls {
     owned: Vec<Ipv4Addr>,
     live: BTreeMap<Key, Life>,
     by_slot: BTreeMap<SlotIndex, Key>,
-    /// Cleared, and their end not told yet: whether they were up.
-    cleared: BTreeMap<Key, bool>,
+    /// Cleared, and their end not told yet: whether they were up, and where their LAC is.
+    cleared: BTreeMap<Key, (bool, Option<Peer>)>,
     ended: BTreeMap<Key, Instant>,
     holders: BTreeMap<Ipv4Addr, Key>,
     released: BTreeMap<Ipv4Addr, (Instant, Key)>,
@@ -32,12 +36,23 @@ pub(super) struct Calls {
     tunnels_up: BTreeSet<TunnelId>,
     tunnels_ended: BTreeMap<TunnelId, Instant>,
     /// The node's ids by where it sends.
-    by_peer: BTreeMap<(SocketAddr, u16, u16), Vec<Key>>,
+    by_peer: BTreeMap<Peer, Vec<Key>>,
+    /// Sessions that the node has ended, and since when their LAC is to be told.
+    untold: BTreeMap<Peer, (Key, Instant)>,
+    /// When the node last said something in a tunnel that may have had to wait.
+    last_said: BTreeMap<(SocketAddr, u16), Instant>,
+    /// Sessions that their LAC has ended: it is told nothing.
+    ended_by_lac: BTreeSet<Key>,
+    /// The same by the LAC's own id; `None`: it was hidden.
+    named_by_lac: BTreeSet<(TunnelId, Option<u16>)>,
     up: u32,
     set_up: u64,
     accepted: u64,
     changed: bool,
 }
+
+/// A call as its LAC has it: where that is, its id of the tunnel, its id of the session.
+type Peer = (SocketAddr, u16, u16);
 
 /// One call.
 #[derive(Debug)]
@@ -46,7 +61,7 @@ struct Life {
     path: SessionPath,
     up: bool,
     octets: u64,
-    peer: Option<(SocketAddr, u16, u16)>,
+    peer: Option<Peer>,
     is_mixed: bool,
 }
 
@@ -65,6 +80,10 @@ impl Calls {
             tunnels_up: BTreeSet::new(),
             tunnels_ended: BTreeMap::new(),
             by_peer: BTreeMap::new(),
+            untold: BTreeMap::new(),
+            last_said: BTreeMap::new(),
+            ended_by_lac: BTreeSet::new(),
+            named_by_lac: BTreeSet::new(),
             up: 0,
             set_up: 0,
             accepted: 0,
@@ -148,8 +167,7 @@ impl Calls {
             PathUpdate::ClearTunnel { tunnel } => {
                 self.tunnels.remove(&tunnel);
                 self.tunnels_ended.insert(tunnel, now);
-                let range = (tunnel, lns_wire::id::SessionId(0))
-                    ..=(tunnel, lns_wire::id::SessionId(u16::MAX));
+                let range = (tunnel, SessionId(0))..=(tunnel, SessionId(u16::MAX));
                 match self.live.range(range).next() {
                     Some((key, _)) => ending(format!(
                         "tunnel {tunnel} is cleared before its session {key:?}"
@@ -247,7 +265,15 @@ impl Calls {
         if self.ended.len() > 100_000 {
             self.ended.retain(|_, at| now.since(*at) < QUARANTINE);
         }
-        self.cleared.insert(key, life.up);
+        let named = Some(life.path.peer_session.0);
+        let is_told = self.ended_by_lac.remove(&key)
+            || self.named_by_lac.remove(&(key.0, named))
+            || self.named_by_lac.contains(&(key.0, None))
+            || !self.tunnels_up.contains(&key.0);
+        if let Some(peer) = life.peer.filter(|_| !is_told) {
+            self.untold.insert(peer, (key, now));
+        }
+        self.cleared.insert(key, (life.up, life.peer));
         Ok(())
     }
 
@@ -276,6 +302,48 @@ impl Calls {
         }
     }
 
+    /// A LAC said something of a call: if that is its end, it knows of it.
+    pub(super) fn heard(&mut self, header: ControlHeader, body: &[u8]) {
+        if MessageType::peek(body) != Ok(MessageType::Cdn) {
+            return;
+        }
+        let tunnel = header.tunnel;
+        if !header.session.is_none() {
+            self.ended_by_lac.insert((tunnel, header.session));
+            return;
+        }
+        // The id that the LAC gave it names it too, also before the call is there: its request may still
+        // wait for its turn. Where ids are hidden, any call of the tunnel may be meant.
+        let named = assigned_session(body).map(|peer| peer.0);
+        self.named_by_lac.insert((tunnel, named));
+    }
+
+    /// The node said something of a call.
+    pub(super) fn said(
+        &mut self,
+        to: SocketAddr,
+        header: ControlHeader,
+        body: &[u8],
+        now: Instant,
+    ) {
+        let kind = MessageType::peek(body);
+        if kind == Ok(MessageType::Cdn) {
+            self.untold.remove(&(to, header.tunnel.0, header.session.0));
+        }
+        // What is said goes out in order, and a HELLO only when nothing else waits.
+        if !body.is_empty() && kind != Ok(MessageType::Hello) {
+            self.last_said.insert((to, header.tunnel.0), now);
+        }
+    }
+
+    /// A LAC that hears of the end of its tunnel hears of all its calls.
+    fn tunnel_ended(&mut self, tunnel: TunnelId) {
+        self.tunnels_up.remove(&tunnel);
+        self.untold.retain(|_, (key, _)| key.0 != tunnel);
+        self.ended_by_lac.retain(|key| key.0 != tunnel);
+        self.named_by_lac.retain(|(of, _)| *of != tunnel);
+    }
+
     pub(super) fn event(&mut self, event: &Event) -> Finding {
         self.changed = true;
         match event {
@@ -284,7 +352,12 @@ impl Calls {
             } => self.came_up((*tunnel, *session)),
             Event::SessionDown(end) => {
                 let key = (end.tunnel, end.session);
-                match self.cleared.remove(&key) {
+                let cleared = self.cleared.remove(&key);
+                let peer = cleared.and_then(|(_, peer)| peer);
+                if let Some(peer) = peer.filter(|_| end.reason == "tunnel_closed") {
+                    self.untold.remove(&peer);
+                }
+                match cleared.map(|(up, _)| up) {
                     None => ending(format!("an end of {key:?} is told that was none")),
                     Some(up) if up != end.up.is_some() => ending(format!(
                         "{key:?} was up: {up}; its end says {}",
@@ -305,7 +378,7 @@ impl Calls {
                 }
             }
             Event::TunnelDown { tunnel, .. } => {
-                self.tunnels_up.remove(tunnel);
+                self.tunnel_ended(*tunnel);
                 Ok(())
             }
             Event::LacRefused { .. } => Ok(()),
@@ -316,7 +389,7 @@ impl Calls {
         let up = match self.live.get_mut(&key) {
             Some(life) => &mut life.up,
             None => match self.cleared.get_mut(&key) {
-                Some(up) => up,
+                Some((up, _)) => up,
                 None => return ending(format!("{key:?} comes up, and is not there")),
             },
         };
@@ -349,17 +422,23 @@ impl Calls {
         Ok(())
     }
 
-    /// What the node shows is what is there.
-    pub(super) fn audit(&self, node: &Node, now: Instant) -> Finding {
+    /// What the node shows is what is there. Nothing was said by it before `awake`.
+    pub(super) fn audit(&self, node: &Node, now: Instant, awake: Instant) -> Finding {
+        let late = |(peer, (_, since)): &(&Peer, &(Key, Instant))| {
+            let last = self.last_said.get(&(peer.0, peer.1)).copied();
+            now.since((*since).max(awake).max(last.unwrap_or_default())) > TELLING
+        };
+        if let Some((_, (key, since))) = self.untold.iter().find(late) {
+            return ending(format!(
+                "{key:?} ended at {since:?}, and its LAC is not told"
+            ));
+        }
         let filter = view::SessionFilter::default();
         let shown = node.sessions(&filter, None, u32::MAX, now).sessions;
         let mut held = BTreeSet::new();
         let mut of_pools = 0_u64;
         for session in &shown {
-            let key = (
-                TunnelId(session.tunnel),
-                lns_wire::id::SessionId(session.session),
-            );
+            let key = (TunnelId(session.tunnel), SessionId(session.session));
             let Some(life) = self.live.get(&key) else {
                 return ending(format!("the node shows {key:?}, which is not there"));
             };

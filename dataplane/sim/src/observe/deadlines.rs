@@ -95,6 +95,11 @@ impl Deadlines {
         self.excused = self.excused.max(until);
     }
 
+    /// When the node last woke.
+    pub(super) const fn excused(&self) -> Instant {
+        self.excused
+    }
+
     fn watch(&mut self, at: Instant, what: Watched) {
         self.queue.push(Reverse((at, what)));
     }

@@ -198,7 +198,7 @@ impl Observer {
     pub fn audit(&mut self, node: &Node, now: Instant) {
         let found = self
             .calls
-            .audit(node, now)
+            .audit(node, now, self.deadlines.excused())
             .and_then(|()| self.bounds.audit(node, now));
         self.note(found, now);
     }
@@ -244,6 +244,7 @@ impl Watch for Observer {
         match Packet::parse(octets) {
             Ok(Packet::Control(header, body)) => {
                 self.deliveries.receives(from, header, body);
+                self.calls.heard(header, body);
                 for tunnel in self.deliveries.addressed() {
                     self.deadlines.heard_tunnel(*tunnel, now);
                 }
@@ -268,6 +269,7 @@ impl Watch for Observer {
         self.bounds.sends();
         let found = match Packet::parse(octets) {
             Ok(Packet::Control(header, body)) => {
+                self.calls.said(to, header, body, now);
                 let found = self.deliveries.sends(to, header, body, now);
                 if let Some(tunnel) = self.deliveries.take_opened() {
                     let reused = self.calls.tunnel_opened(tunnel, now);

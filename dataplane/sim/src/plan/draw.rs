@@ -80,7 +80,7 @@ impl Plan {
             0..62 => Profile::Storm,
             62..74 => Profile::Quiet,
             74..94 => Profile::Churn,
-            94..98 => Profile::Crowd,
+            94..99 => Profile::Crowd,
             _ => Profile::Wrap,
         };
         let (span, lines) = match profile {
@@ -121,10 +121,15 @@ impl Plan {
             Profile::Wrap => 6,
         };
         let millis = u32::try_from(self.span.as_millis()).expect("an hour");
+        // One kind of talk, so that one side's numbers come all the way around.
+        let talk = match self.profile {
+            Profile::Wrap => 10 + dice.below(2),
+            _ => 10,
+        };
         for _ in 0..count {
             let at = Duration::from_millis(u64::from(dice.below(millis)));
             let kind = match self.profile {
-                Profile::Wrap => 10 + dice.below(2),
+                Profile::Wrap => talk,
                 Profile::Churn if dice.percent(90) => 6,
                 _ if kinds.is_empty() => break,
                 _ => dice.pick(&kinds),
@@ -156,8 +161,8 @@ impl Plan {
                 u16::try_from(dice.between(20, 1_492)).expect("an MTU"),
             ),
             9 => Act::Slow(lac, dice.millis(1, 2_500)),
-            10 => Act::Talk(lac, dice.between(10_000, 30_000)),
-            _ => Act::Refused(lac, dice.between(10_000, 30_000)),
+            10 => Act::Talk(lac, dice.between(12_000, 16_000)),
+            _ => Act::Refused(lac, dice.between(12_000, 16_000)),
         }
     }
 

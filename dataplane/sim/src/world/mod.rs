@@ -95,6 +95,8 @@ pub struct World<W = Blind> {
     seed: u64,
     steps: u64,
     out: Vec<u8>,
+    /// What the node sends: of its own making, and given back to it.
+    sent: Vec<u8>,
     watch: W,
 }
 
@@ -126,6 +128,7 @@ impl<W: Watch> World<W> {
             seed,
             steps: 0,
             out: Vec::new(),
+            sent: Vec::new(),
             watch,
         };
         this.settle_node();
@@ -398,7 +401,7 @@ impl<W: Watch> World<W> {
     }
 
     fn transmit(&mut self) {
-        let mut out = core::mem::take(&mut self.out);
+        let mut out = core::mem::take(&mut self.sent);
         let (node, now) = (&mut self.node, self.now);
         while let Some(transmit) = self.watch.call(|| node.poll_transmit(now, &mut out)) {
             if let Some(slot) = transmit.sequence {
@@ -409,7 +412,7 @@ impl<W: Watch> World<W> {
                 self.network.carry_to_lac(*lac, &out, now, &mut self.queue);
             }
         }
-        self.out = out;
+        self.sent = out;
     }
 
     fn settle_lac(&mut self, number: usize) {
