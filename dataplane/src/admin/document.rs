@@ -36,6 +36,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let _not_served = router.finish_api_with(&mut document, |document| {
         TransformOpenApi::title(document, "lnsd admin")
             .version("v1")
+            .default_response_with::<Json<Problem>, _>(|answer| answer.description("What is wrong"))
             .description(
                 "Reads are served over TCP and over the Unix socket; what is marked so, and every \
                  change, over the Unix socket only.",
