@@ -375,10 +375,13 @@ impl FromStr for Since {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        const DAY: u64 = 24 * 3600;
+        let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
         let time = text.parse::<jiff::SignedDuration>().ok();
         let seconds = time.and_then(|time| u64::try_from(time.as_secs()).ok());
+        let seconds = seconds.or_else(|| DAY.checked_mul(days?));
         seconds.map(Self).ok_or_else(|| {
-            "a length of time is a number with a unit, for instance 90s, 15m, 1h".to_owned()
+            "a length of time is a number with a unit, for instance 90s, 15m, 1h, 1d".to_owned()
         })
     }
 }
@@ -593,7 +596,13 @@ mod tests {
 
     #[test]
     fn a_length_of_time_has_a_unit() {
-        for (text, seconds) in [("90s", 90), ("15m", 900), ("1h", 3600), ("1h30m", 5400)] {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("15m", 900),
+            ("1h", 3600),
+            ("1h30m", 5400),
+            ("1d", 86_400),
+        ] {
             assert_eq!(text.parse(), Ok(Since(seconds)));
         }
         for wrong in ["", "5", "-1h", "soon", "1x"] {

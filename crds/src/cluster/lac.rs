@@ -38,8 +38,8 @@ pub struct Lac {
     /// How LNS and LAC prove to each other who they are. A change takes effect for new tunnels.
     pub tunnel_authentication: TunnelAuthentication,
 
-    /// Accept: tunnels and calls are taken. Drain: new calls are refused and may be tried elsewhere,
-    /// live ones stay. Refuse: new tunnels are refused as well. A change takes effect at once.
+    /// Accept: tunnels and calls are taken. Drain: new tunnels and calls are refused and may be tried
+    /// elsewhere, live ones stay. Refuse: the same without the hint. A change takes effect at once.
     #[serde(default)]
     pub admission: Admission,
 

@@ -74,7 +74,10 @@ pub struct Core {
     #[schemars(length(min = 1, max = 15))]
     #[x_kube(validation = Rule::new("self.matches('^[^/:[:space:]]+$') && self != '.' && self != '..'")
         .message(Message::Expression(
-            "'\"' + self + '\" is no name of a network interface: no blanks, slashes or colons'".into())))]
+            "'\"' + self + '\" is no name of a network interface: no blanks, slashes or colons'".into())),
+        validation = Rule::new("!(self in ['lo', 'lns0'])")
+        .message(Message::Expression(
+            "'\"' + self + '\" leads to no core network: lns0 is the subscribers, lo this machine'".into())))]
     pub interface: Option<String>,
 }
 

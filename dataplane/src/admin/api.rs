@@ -71,12 +71,13 @@ struct Traffic {
     down_packets: u64,
     /// Their octets.
     down_octets: u64,
-    /// Packets dropped, whatever the reason.
+    /// Packets dropped, whatever the reason: the sum of `lns_drops_total`.
     dropped: u64,
 }
 
-impl From<&lns_datapath::Stats> for Traffic {
-    fn from(stats: &lns_datapath::Stats) -> Self {
+impl Traffic {
+    /// `by_control` is what the control has dropped, beside the workers.
+    fn new(stats: &lns_datapath::Stats, by_control: u64) -> Self {
         Self {
             up_packets: stats.up_packets,
             up_octets: stats.up_octets,
@@ -85,25 +86,25 @@ impl From<&lns_datapath::Stats> for Traffic {
             dropped: stats
                 .reasons()
                 .map(|(_, packets)| packets)
-                .fold(0, u64::wrapping_add),
+                .fold(by_control, u64::wrapping_add),
         }
     }
 }
 
 /// `GET /v1/status`
 pub(super) async fn status(State(admin): State<Admin>) -> Result<Json<Status>, Refusal> {
-    let node = admin
-        .asker
-        .ask(|control, _| control.node.status())
-        .await
-        .map_err(|_| Refusal::gone())?;
+    let question = admin.asker.ask(|control, _| {
+        let drops = control.node.stats().drops.values();
+        (control.node.status(), drops.copied().sum())
+    });
+    let (node, dropped) = question.await.map_err(|_| Refusal::gone())?;
     Ok(Json(Status {
         version: VERSION,
         phase: admin.situation.phase(),
         uptime_seconds: admin.situation.uptime_seconds(),
         manifest: admin.situation.manifest(),
         node,
-        traffic: Traffic::from(&(admin.stats)()),
+        traffic: Traffic::new(&(admin.stats)(), dropped),
     }))
 }
 
@@ -372,7 +373,7 @@ async fn look(
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct SessionPath {
     /// TUNNEL.SESSION, our ids.
-    id: String,
+    pub(super) id: String,
 }
 
 /// `GET /v1/sessions/{id}`

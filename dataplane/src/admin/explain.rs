@@ -33,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use tracing::info;
 
+use super::api::SessionPath;
 use super::audit::Who;
 use super::document::Asked;
 use super::server::Peer;
@@ -141,6 +142,9 @@ fn step_in_words(step: &Step) -> String {
         Step::Login { method, verdict } => format!("login by {method}: {}", plain(verdict)),
         Step::Address { address, source } => format!("address {address}, chosen by {source}"),
         Step::NoAddress { reason } => format!("no address: {}", plain(reason)),
+        Step::Told { message, result } => {
+            format!("the LAC is told with a {message}: {}", plain(result))
+        }
         Step::Ended { reason } => format!("ended: {}", plain(reason)),
     }
 }
@@ -268,7 +272,7 @@ impl Failure {
             lac: who.lac.as_deref().map(str::to_owned),
             remote: last.remote,
             host_name: last.host_name.as_deref().map(str::to_owned),
-            calling_number: who.calling_number.as_deref().map(str::to_owned),
+            calling_number: failure.calling_number().map(str::to_owned),
             called_number: last.called_number.as_deref().map(str::to_owned),
             tunnel: last.tunnel.map(|id| id.0),
             session: last.session.map(|id| id.0),
@@ -385,9 +389,9 @@ pub(crate) struct Messages {
 /// `GET /v1/sessions/{id}/messages`
 pub(super) async fn messages(
     State(admin): State<Admin>,
-    id: Result<Path<String>, PathRejection>,
+    path: Result<Path<SessionPath>, PathRejection>,
 ) -> Result<Json<Messages>, Refusal> {
-    let Path(id) = id.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
+    let Path(SessionPath { id }) = path.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
     let SessionName { tunnel, session } = id.parse().map_err(Refusal::bad)?;
     let question = admin.asker.ask(move |control, now| {
         let (tunnel, session) = (TunnelId(tunnel), SessionId(session));
@@ -498,7 +502,10 @@ pub(super) async fn trace(
     let following = begun.map_err(|TooManyTraces| {
         Refusal(
             StatusCode::TOO_MANY_REQUESTS,
-            "as many traces as there may be are going on: end one of them first".to_owned(),
+            format!(
+                "{} traces are going on, which is the most there may be: end one of them first",
+                lns_node::limits::TRACES
+            ),
         )
     })?;
     Ok(TraceStream(following))

@@ -4,14 +4,13 @@
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::fs::File;
-use std::io::BufWriter;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use etherparse::{IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, UdpHeader};
 use jiff::Timestamp;
-use pcap_file::DataLink;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
+use pcap_file::{DataLink, PcapError};
 use serde_json::Value;
 
 use super::table::{at, count, thousands};
@@ -23,7 +22,8 @@ const HOP_LIMIT: u8 = 64;
 /// A file that is being written.
 pub(super) struct Capture {
     path: PathBuf,
-    writer: PcapWriter<BufWriter<File>>,
+    /// Written at once: whoever reads along sees it, and nothing is lost.
+    writer: PcapWriter<File>,
     packets: u64,
 }
 
@@ -47,7 +47,7 @@ impl Capture {
             datalink: DataLink::RAW,
             ..PcapHeader::default()
         };
-        let writer = PcapWriter::with_header(BufWriter::new(file), header);
+        let writer = PcapWriter::with_header(file, header);
         Ok(Self {
             path: path.to_owned(),
             writer: writer.map_err(|error| cannot(&error))?,
@@ -67,24 +67,23 @@ impl Capture {
         self.writer
             .write_packet(&packet)
             .map(|_| ())
-            .map_err(|error| self.cannot(&error))
+            .map_err(|error| {
+                // Its own words are about reading.
+                if let PcapError::IoError(error) = error {
+                    self.cannot(&error)
+                } else {
+                    self.cannot(&error)
+                }
+            })
     }
 
-    /// Ends the file and says what is in it.
-    pub(super) fn finish(self) -> Result<String, Failure> {
-        let said = format!(
+    /// What is in the file now.
+    pub(super) fn summary(&self) -> String {
+        format!(
             "{} packets in {}",
             thousands(self.packets),
             self.path.display()
-        );
-        let path = self.path;
-        self.writer.into_writer().into_inner().map_err(|error| {
-            Failure::failed(
-                format_args!("cannot write {}", path.display()),
-                error.error(),
-            )
-        })?;
-        Ok(said)
+        )
     }
 
     fn cannot(&self, error: &dyn core::fmt::Display) -> Failure {
@@ -180,7 +179,7 @@ mod tests {
             .write(&json!({ "octets": null, "text": "a step" }))
             .unwrap();
         assert_eq!(
-            capture.finish().unwrap(),
+            capture.summary(),
             format!("2 packets in {}", path.display())
         );
 

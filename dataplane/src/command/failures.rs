@@ -7,6 +7,7 @@ use jiff::{Timestamp, Zoned};
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::filter::nothing;
 use super::read::{pages, pretty, print, rows};
 use super::table::{age, at, count, facts, number, render, text, thousands};
 use crate::cli::{FailuresArguments, Output};
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 pub(crate) fn failures(arguments: &FailuresArguments) -> Result<(), Failure> {
     let output = arguments.read.output;
     let with_messages = arguments.messages || output == Output::Json;
-    let query = [
+    let filters = [
         ("user", arguments.user.clone()),
         ("lac", arguments.lac.clone()),
         ("callingNumber", arguments.calling_number.clone()),
@@ -30,13 +31,21 @@ pub(crate) fn failures(arguments: &FailuresArguments) -> Result<(), Failure> {
             "sinceSeconds",
             arguments.since.map(|since| since.0.to_string()),
         ),
-        ("messages", Some(with_messages.to_string())),
     ];
+    let query = [
+        &filters[..],
+        &[("messages", Some(with_messages.to_string()))],
+    ]
+    .concat();
     let client = Client::new(&arguments.read.state)?;
     let found = pages(&client, "failures", &query, arguments.limit.rows(output))?;
-    if found.rows.is_empty() && output != Output::Json {
-        eprintln!("no failure matches; without a filter, all of the last 24 hours are shown");
-        return Ok(());
+    if found.rows.is_empty() {
+        let line = nothing(&client, "failure", &filters)?;
+        if output != Output::Json {
+            let line = line.unwrap_or_else(|| "nothing failed and nothing ended".to_owned());
+            eprintln!("{line} in the last 24 hours");
+            return Ok(());
+        }
     }
     print(&match output {
         Output::Json => pretty(&json!({ "failures": found.rows })),
@@ -77,7 +86,7 @@ fn block(one: &Value) -> String {
     let times = match count(one, &["count"]) {
         1 => clock(&at(one, &["last"])),
         times => format!(
-            "{}, for the {}th time since {}",
+            "{}, {} times since {}",
             clock(&at(one, &["last"])),
             thousands(times),
             clock(&at(one, &["first"]))
@@ -155,6 +164,11 @@ fn zoned(time: &str) -> Option<Zoned> {
 fn reason(one: &Value) -> String {
     let reason = at(one, &["reason"]).replace('_', " ");
     let detail = at(one, &["detail"]).replace('_', " ");
+    let detail = if detail == reason {
+        String::new()
+    } else {
+        detail
+    };
     let took = match count(one, &["sessions"]) {
         0 => String::new(),
         sessions => format!(", with {} sessions", thousands(sessions)),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::capture::Capture;
 use super::client::Client;
 use super::failures::message;
+use super::filter::known;
 use super::read::{rows, show};
 use super::table::{at, count, thousands};
 use crate::cli::{Followed, TraceArguments, TraceOutput};
@@ -39,7 +40,7 @@ pub(crate) fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
         })
     })?;
     if let Some(capture) = capture {
-        eprintln!("{}", capture.finish()?);
+        eprintln!("{}", capture.summary());
     }
     eprintln!("{} lines", thousands(shown));
     Ok(())
@@ -61,6 +62,9 @@ fn query(of: &Followed) -> Vec<(&'static str, Option<String>)> {
 /// What is there already that will be followed.
 fn introduction(client: &Client, of: &Followed) -> Result<String, Failure> {
     let end = "Ctrl-C ends";
+    if let Some(lac) = &of.lac {
+        known(client, ("LAC", "lacs"), lac)?;
+    }
     if of.remote.is_some() {
         return Ok(format!("following what comes from there; {end}"));
     }

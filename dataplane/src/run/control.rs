@@ -238,7 +238,7 @@ impl Control {
                 *self.refused.entry(reason).or_default() += 1;
                 None
             }
-            Event::TunnelUp { .. } | Event::TunnelDown { .. } => None,
+            Event::TunnelUp { .. } | Event::TunnelDown { .. } | Event::CallRefused { .. } => None,
         };
         self.journal.write(event, counters, now);
     }

@@ -21,6 +21,7 @@ const LINES_PER_SECOND: u32 = 10;
 pub(super) struct Journal {
     refused: Throttle,
     tunnels: Throttle,
+    calls: Throttle,
     failures: Throttle,
 }
 
@@ -63,6 +64,17 @@ impl Journal {
                     warn!(%remote, host_name = %host_name.escape_debug(), reason, suppressed = left_out(suppressed), "LAC refused");
                 }
             }
+            Event::CallRefused {
+                tunnel,
+                lac,
+                calling_number,
+                reason,
+            } => {
+                if let Some(suppressed) = self.calls.admit(now) {
+                    let calling_number = calling_number.as_deref().unwrap_or_default();
+                    warn!(%tunnel, lac = %lac, calling_number = %calling_number.escape_debug(), reason, suppressed = left_out(suppressed), "call refused");
+                }
+            }
             Event::SessionUp {
                 tunnel,
                 session,
@@ -99,7 +111,7 @@ impl Journal {
                 dropped = from.dropped + to.dropped, "session down"
             );
         } else if let Some(suppressed) = self.failures.admit(now) {
-            warn!(%id, lac, %user, %calling_number, stage = end.stage.label(), reason, suppressed = left_out(suppressed), "call failed");
+            warn!(%id, lac, %user, %calling_number, stage = end.stage.label(), reason, detail = end.detail, suppressed = left_out(suppressed), "call failed");
         }
     }
 }

@@ -77,10 +77,10 @@ fn check() -> Result<String> {
         )?;
     }
     let port = now.replace("port: 1701", "port: 1702");
-    let (code, table, _) = ask(&lnsd, &port, &[])?;
+    let (code, table, error) = ask(&lnsd, &port, &[])?;
     let restart = "This needs a restart: all 20 sessions end (spec.service.port).\n";
     expect(
-        code == 0 && table.ends_with(restart),
+        code == 1 && table.ends_with(restart) && error.contains("a reload refuses this"),
         format!("another port: exit {code}\n{table}"),
     )?;
     let taken = now.replace("100.64.0.0/16", "203.0.113.0/24");

@@ -253,6 +253,13 @@ const NAMES_THAT_ARE_WRONG_OR_THERE_TWICE: &[Row<'_>] = &[
     ),
     (
         SPEC,
+        "spec:\n  core: { interface: lns0 }\n",
+        &[
+            r#"LnsCluster/edge: spec.core.interface: "lns0" leads to no core network: lns0 is the subscribers, lo this machine"#,
+        ],
+    ),
+    (
+        SPEC,
         "spec:\n  core: { interface: eth/0 }\n",
         &[
             r#"LnsCluster/edge: spec.core.interface: "eth/0" is no name of a network interface: no blanks, slashes or colons"#,

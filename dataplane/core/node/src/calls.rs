@@ -11,7 +11,7 @@ use lns_wire::l2tp::{Avps, Cdn, Iccn, Icrq, Message, MessageType, ParseError, Pr
 
 use crate::control::printable;
 use crate::ends::TUNNEL_CLOSED;
-use crate::event::Stage;
+use crate::event::{Event, Stage};
 use crate::explain::transcript::What;
 use crate::lacs::Denial;
 use crate::limits;
@@ -29,8 +29,9 @@ impl Node {
         match &parsed {
             Message::Icrq(icrq) => self.handle_icrq(tunnel, icrq, asked, now),
             Message::Ocrq(ocrq) => {
-                self.refused_call(tunnel, "outgoing_call", None, asked, now);
-                self.refuse_call(tunnel, ocrq.assigned_session, CdnReason::NoFacilitiesEver);
+                let answer = CdnReason::NoFacilitiesEver;
+                self.refused_call(tunnel, ("outgoing_call", answer), None, asked, now);
+                self.refuse_call(tunnel, ocrq.assigned_session, answer);
             }
             Message::Cdn(cdn) => self.handle_cdn(tunnel, message.session(), cdn, asked, now),
             Message::Icrp(_)
@@ -70,7 +71,8 @@ impl Node {
             }
             None if is_first(message) => {
                 let number = number(calling_number(message.body()));
-                self.refused_call(tunnel, error.label(), number, came, now);
+                let why = (error.label(), CdnReason::Invalid(error));
+                self.refused_call(tunnel, why, number, came, now);
             }
             None => {
                 self.stats.drop("unknown_session");
@@ -93,7 +95,8 @@ impl Node {
                 self.answer_call(slot, now);
             }
             Err((label, reason)) => {
-                self.refused_call(tunnel, label, number(icrq.calling_number), asked, now);
+                let number = number(icrq.calling_number);
+                self.refused_call(tunnel, (label, reason), number, asked, now);
                 self.refuse_call(tunnel, icrq.assigned_session, reason);
             }
         }
@@ -103,13 +106,23 @@ impl Node {
     fn refused_call(
         &mut self,
         tunnel: TunnelId,
-        reason: &'static str,
+        why: (&'static str, CdnReason),
         calling_number: Option<Box<str>>,
         asked: What,
         now: Instant,
     ) {
+        let (reason, _) = why;
         self.stats.failure(Stage::Call, reason);
-        self.note_refused_call(tunnel, reason, calling_number, asked, now);
+        if let Some(link) = self.tunnels.get(tunnel) {
+            let event = Event::CallRefused {
+                tunnel,
+                lac: Arc::clone(&link.profile.lac.name),
+                calling_number: calling_number.clone(),
+                reason,
+            };
+            self.event(event);
+        }
+        self.note_refused_call(tunnel, why, calling_number, asked, now);
     }
 
     fn open_call(

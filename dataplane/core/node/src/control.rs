@@ -330,6 +330,7 @@ impl Node {
             opened_at: now,
             up_at: None,
             closed: false,
+            why: None,
             clearing: false,
             report_asked: false,
             replaces,
@@ -470,6 +471,7 @@ impl Node {
             return;
         }
         link.clearing = true;
+        link.why = Some(reason.label());
         self.note_tunnel_end(tunnel, reason, now);
         let Some(link) = self.tunnels.get_mut(tunnel) else {
             return;

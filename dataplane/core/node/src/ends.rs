@@ -9,6 +9,7 @@ use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 
 use crate::event::{Event, SessionEnd};
+use crate::explain::transcript::Step;
 use crate::limits;
 use crate::node::Node;
 use crate::session::Session;
@@ -65,6 +66,11 @@ impl Node {
         answer: CdnReason,
         now: Instant,
     ) {
+        let told = Step::Told {
+            message: "CDN",
+            result: answer.label(),
+        };
+        self.note_step(slot, told, now);
         if let Some(session) = self.remove_session(slot, reason, now) {
             self.send_cdn(&session, answer);
         }

@@ -45,6 +45,17 @@ pub enum Event {
         /// Why: a label from a fixed list.
         reason: &'static str,
     },
+    /// A call was refused before it was one.
+    CallRefused {
+        /// Our id of its tunnel.
+        tunnel: TunnelId,
+        /// The LAC's entry.
+        lac: Arc<str>,
+        /// The Calling Number AVP.
+        calling_number: Option<Box<str>>,
+        /// Why: a label from a fixed list.
+        reason: &'static str,
+    },
     /// A subscriber can send and receive.
     SessionUp {
         /// Its slot.

@@ -235,7 +235,7 @@ impl Node {
     pub(crate) fn event(&mut self, event: Event) {
         // Strangers may fill half of the queue: what happened to subscribers is not lost for them.
         let room = match event {
-            Event::LacRefused { .. } => limits::EVENT_QUEUE / 2,
+            Event::LacRefused { .. } | Event::CallRefused { .. } => limits::EVENT_QUEUE / 2,
             Event::TunnelUp { .. }
             | Event::TunnelDown { .. }
             | Event::SessionUp { .. }

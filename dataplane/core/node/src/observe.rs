@@ -8,7 +8,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use lns_l2tp::{
-    Arrival, CallMessage, CallState, CloseReason, StopReason, TunnelState, emit_refusal,
+    Arrival, CallMessage, CallState, CdnReason, CloseReason, StopReason, TunnelState, emit_refusal,
 };
 use lns_ppp::Phase;
 use lns_ppp::automaton::State;
@@ -310,7 +310,7 @@ impl Node {
     pub(crate) fn note_refused_call(
         &mut self,
         tunnel: TunnelId,
-        reason: &'static str,
+        (reason, answer): (&'static str, CdnReason),
         calling_number: Option<Box<str>>,
         asked: What,
         now: Instant,
@@ -321,16 +321,22 @@ impl Node {
         let mut subject = link.subject(tunnel);
         subject.calling_number.clone_from(&calling_number);
         let mut chain = None;
-        for what in [asked, What::Step(Step::Ended { reason })] {
+        let told = Step::Told {
+            message: "CDN",
+            result: answer.label(),
+        };
+        let ended = Step::Ended { reason };
+        for what in [asked, What::Step(told), What::Step(ended)] {
             let entry = self.explain.transcript.push(&mut chain, now, what);
             self.explain.traces.show(&entry, &subject);
         }
+        // A LAC at its limit is one failure, whoever calls.
         let who = Who {
             stage: Stage::Call,
-            calling_number,
             ..Who::of_tunnel(reason, subject.lac, subject.remote)
         };
         let last = Last {
+            calling_number,
             tunnel: Some(tunnel),
             ..Last::new(now, subject.remote)
         };
@@ -397,7 +403,7 @@ impl Node {
             None => Kind::Failed,
         };
         let last = Last {
-            detail: session.detail.map(Into::into),
+            detail: session.detail.or(link.why).map(Into::into),
             tunnel: Some(session.tunnel),
             session: Some(session.call.local()),
             called_number: session.about.called_number.clone(),
@@ -530,6 +536,7 @@ impl Last {
             detail: None,
             tunnel: None,
             session: None,
+            calling_number: None,
             called_number: None,
             address: None,
             up: None,

@@ -24,6 +24,8 @@ pub(crate) struct Link {
     pub(crate) up_at: Option<Instant>,
     /// It has ended; what is left is to acknowledge and to clear its calls.
     pub(crate) closed: bool,
+    /// Why it has ended.
+    pub(crate) why: Option<&'static str>,
     /// It waits in the line of those whose calls are being cleared.
     pub(crate) clearing: bool,
     /// The workers were asked when they last heard from the LAC.

@@ -381,7 +381,7 @@ impl Calls {
                 self.tunnel_ended(*tunnel);
                 Ok(())
             }
-            Event::LacRefused { .. } => Ok(()),
+            Event::CallRefused { .. } | Event::LacRefused { .. } => Ok(()),
         }
     }
 

@@ -223,7 +223,10 @@ impl Deadlines {
                 }
                 self.watch(now + CYCLE + SLACK, Watched::Over(*tunnel));
             }
-            Event::TunnelUp { .. } | Event::SessionDown(_) | Event::LacRefused { .. } => {}
+            Event::TunnelUp { .. }
+            | Event::SessionDown(_)
+            | Event::CallRefused { .. }
+            | Event::LacRefused { .. } => {}
         }
     }
 

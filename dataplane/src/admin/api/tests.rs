@@ -64,7 +64,7 @@ fn status() -> Status {
             draining: false,
             overdue: 0,
         },
-        traffic: Traffic::from(&lns_datapath::Stats::default()),
+        traffic: Traffic::new(&lns_datapath::Stats::default(), 0),
     }
 }
 

@@ -26,12 +26,28 @@ pub(super) fn compare(
         Output::Json => print(&format!("{answer:#}\n"))?,
         Output::Table | Output::Wide => print(&page(&answer))?,
     }
-    match answer.get("refusal").and_then(Value::as_str) {
-        None => Ok(()),
-        Some(why) => Err(Failure::Failed(format!(
+    if let Some(why) = answer.get("refusal").and_then(Value::as_str) {
+        return Err(Failure::Failed(format!(
             "this manifest would be refused: {why}"
-        ))),
+        )));
     }
+    if restarting(&answer).is_empty() {
+        return Ok(());
+    }
+    // Who reloads only after a check that went well must not be told that it did.
+    Err(Failure::Failed(
+        "a reload refuses this manifest whole: it takes a restart of lnsd".to_owned(),
+    ))
+}
+
+/// The fields that only a restart changes.
+fn restarting(answer: &Value) -> Vec<&str> {
+    let fields = answer.get("needsRestart").and_then(Value::as_array);
+    fields
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn page(answer: &Value) -> String {
@@ -63,12 +79,7 @@ fn page(answer: &Value) -> String {
 /// The answer in one sentence.
 fn conclusion(answer: &Value, is_same: bool) -> String {
     let sessions = count(answer, &["sessions"]);
-    let fields = answer.get("needsRestart").and_then(Value::as_array);
-    let fields: Vec<_> = fields
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let fields = restarting(answer);
     if !fields.is_empty() {
         let end = match sessions {
             0 => "no session is up".to_owned(),

@@ -67,7 +67,7 @@ pub struct Failure {
     pub count: u64,
     /// When for the first time.
     pub first: Instant,
-    /// The last time: the rest is of that.
+    /// The last time: the rest is of that, or of one less than [`limits::FAILURE_INTERVAL`] before.
     pub last: Last,
 }
 
@@ -86,6 +86,8 @@ pub struct Last {
     pub tunnel: Option<TunnelId>,
     /// Our session id.
     pub session: Option<SessionId>,
+    /// The Calling Number AVP, where failures of all callers are counted together.
+    pub calling_number: Option<Box<str>>,
     /// The Called Number AVP.
     pub called_number: Option<Box<str>>,
     /// The address that the subscriber had.
@@ -132,15 +134,20 @@ pub struct FailurePage {
     pub next: Option<Number>,
 }
 
+impl Failure {
+    /// The Calling Number, of the last time where it is not what is counted.
+    pub fn calling_number(&self) -> Option<&str> {
+        let counted = self.subject.calling_number.as_deref();
+        counted.or(self.last.calling_number.as_deref())
+    }
+}
+
 impl FailureFilter {
     fn matches(&self, failure: &Failure) -> bool {
         let subject = &failure.subject;
         same(self.user.as_deref(), subject.user.as_deref())
             && same(self.lac.as_deref(), subject.lac.as_deref())
-            && same(
-                self.calling_number.as_deref(),
-                subject.calling_number.as_deref(),
-            )
+            && same(self.calling_number.as_deref(), failure.calling_number())
             && same(self.remote.as_ref(), Some(&subject.remote))
             && same(self.stage.as_ref(), Some(&subject.stage))
             && same(self.kind.as_ref(), Some(&failure.kind))
@@ -207,10 +214,16 @@ impl Failures {
         let (first, count) = before
             .as_ref()
             .map_or((now, 0), |before| (before.first, before.count));
-        (last.transcript, last.is_cut) = match before {
-            Some(before) if is_told => (before.last.transcript, before.last.is_cut),
-            Some(_) | None => transcript(),
-        };
+        match before {
+            // Ids and messages stay those of one call.
+            Some(before) if is_told => {
+                last = Last {
+                    at: now,
+                    ..before.last
+                }
+            }
+            Some(_) | None => (last.transcript, last.is_cut) = transcript(),
+        }
         place.put(Failure {
             number,
             kind,
@@ -415,6 +428,7 @@ mod tests {
             detail: None,
             tunnel: Some(TunnelId(1)),
             session: Some(SessionId(2)),
+            calling_number: None,
             called_number: None,
             address: None,
             up: None,
@@ -661,14 +675,22 @@ mod tests {
         let mut failures = Failures::default();
         let mut asked = 0;
         for at in 0..3_000 {
-            let at = Instant::from_millis(at);
-            failures.note(Kind::Failed, subject("a", "wrong"), last(at), || {
+            let now = Instant::from_millis(at);
+            let last = Last {
+                session: Some(SessionId(u16::try_from(at).unwrap())),
+                ..last(now)
+            };
+            failures.note(Kind::Failed, subject("a", "wrong"), last, || {
                 asked += 1;
-                told(at, 10)
+                told(now, 10)
             });
         }
         let now = Instant::from_millis(3_000);
         let found = all(&failures, &FailureFilter::default(), now);
         assert_eq!((found[0].count, asked), (3_000, 3));
+        // The ids are those of the call whose messages they are.
+        assert_eq!(found[0].last.session, Some(SessionId(2_000)));
+        assert_eq!(found[0].last.transcript[0].at, Instant::from_millis(2_000));
+        assert_eq!(found[0].last.at, Instant::from_millis(2_999));
     }
 }

@@ -74,6 +74,13 @@ pub enum Step {
         /// Why.
         reason: &'static str,
     },
+    /// The LAC is told of the end of a call.
+    Told {
+        /// With which message.
+        message: &'static str,
+        /// The reason in it.
+        result: &'static str,
+    },
     /// A tunnel or call was refused, or has ended.
     Ended {
         /// Why.

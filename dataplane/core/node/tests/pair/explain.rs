@@ -37,6 +37,7 @@ fn line(entry: &Entry) -> String {
         What::Step(Step::Login { method, verdict }) => format!("login {method} {verdict}"),
         What::Step(Step::Address { source, .. }) => format!("address of {source}"),
         What::Step(Step::NoAddress { reason }) => format!("no address {reason}"),
+        What::Step(Step::Told { message, result }) => format!("told {message} {result}"),
         What::Step(Step::Ended { reason }) => format!("ended {reason}"),
     }
 }
@@ -227,9 +228,33 @@ fn refused_lacs_and_calls_are_failures_too() {
         .unwrap();
     assert_eq!(
         lines(&call.last.transcript),
-        ["< ICRQ", "ended max_sessions"]
+        ["< ICRQ", "told CDN no_facilities_now", "ended max_sessions"]
     );
-    assert_eq!(call.subject.calling_number.as_deref(), Some("0301234567"));
+    assert_eq!(call.calling_number(), Some("0301234567"));
+}
+
+#[test]
+fn a_lac_at_its_limit_is_one_failure_whoever_calls() {
+    let mut full = config();
+    full.lacs[0].limits.max_sessions = 0;
+    let mut world = World::new(full, 1);
+    let lac = world.dial_tunnel(1701, Some(SECRET));
+    for id in 1..=20 {
+        world.dial(lac, id, Client::new("user1", "user1"));
+    }
+    world.run(SECONDS);
+    let failed = failures(&world);
+    assert_eq!((failed.len(), failed[0].count), (1, 20));
+    let told = world.events.iter().filter(|event| {
+        matches!(
+            event,
+            lns_node::Event::CallRefused {
+                reason: "max_sessions",
+                ..
+            }
+        )
+    });
+    assert_eq!(told.count(), 20);
 }
 
 #[test]
@@ -262,7 +287,8 @@ fn a_tunnel_that_ends_says_why_and_how_many_it_took_and_so_does_each_session() {
     let sessions = ended
         .iter()
         .filter(|one| one.subject.reason == "tunnel_closed");
-    assert_eq!(sessions.count(), 3);
+    let why: Vec<_> = sessions.map(|one| one.last.detail.as_deref()).collect();
+    assert_eq!(why, [Some("no_answer"); 3]);
 }
 
 #[test]
@@ -368,7 +394,11 @@ fn an_outgoing_call_is_refused_and_told() {
     assert_eq!(failed[0].subject.reason, "outgoing_call");
     assert_eq!(
         lines(&failed[0].last.transcript),
-        ["< OCRQ", "ended outgoing_call"]
+        [
+            "< OCRQ",
+            "told CDN no_facilities_ever",
+            "ended outgoing_call"
+        ]
     );
     assert_eq!(world.node.status().tunnels, 1);
 }
