@@ -7,6 +7,9 @@ use tabled::builder::Builder;
 use tabled::settings::object::{Columns, Object as _, Rows};
 use tabled::settings::{Alignment, Padding, Style};
 
+/// Characters of a cell, without `-o wide`: more than any name that people chose.
+const WIDEST: usize = 64;
+
 /// One column: its heading, and what a row shows there.
 pub(super) struct Column {
     heading: &'static str,
@@ -57,8 +60,10 @@ pub(super) fn render(columns: &[Column], rows: &[Value], wide: bool) -> String {
             let cell = (column.cell)(row);
             if cell.is_empty() {
                 "-".to_owned()
-            } else {
+            } else if wide {
                 cell
+            } else {
+                cut(cell)
             }
         }));
     }
@@ -84,6 +89,15 @@ pub(super) fn render(columns: &[Column], rows: &[Value], wide: bool) -> String {
             ]
         })
         .collect()
+}
+
+/// One long name is not to push the columns of all rows apart; `-o wide` shows it whole.
+fn cut(cell: String) -> String {
+    if cell.chars().count() <= WIDEST {
+        return cell;
+    }
+    let kept: String = cell.chars().take(WIDEST - 3).collect();
+    kept + "..."
 }
 
 /// Names and values below one another.
@@ -194,6 +208,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_in_a_table_and_whole_in_a_wide_one() {
+        let columns = [text("USER", |row| at(row, &["user"]))];
+        let long = "x".repeat(200);
+        let rows = [serde_json::json!({ "user": long })];
+        let shown = render(&columns, &rows, false);
+        assert_eq!(shown, format!("USER\n{}...\n", "x".repeat(WIDEST - 3)));
+        assert!(render(&columns, &rows, true).contains(&long));
+    }
 
     #[test]
     fn columns_are_aligned_and_no_line_has_blanks_at_its_end() {
