@@ -2,7 +2,8 @@
 //!
 //! Each new message of the node has the next Ns and is inside the window that the LAC offered; a repeat
 //! has the octets of the first time but for Nr; Nr never goes back and never beyond what good messages
-//! have come; each request for a call is answered once, and in the order in which they came.
+//! have come; each request for a call is answered once, and in the order in which they came. That what
+//! nobody acknowledges is sent again is in [`super::repeats`].
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -13,6 +14,7 @@ use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
 use lns_wire::l2tp::{Avps, ControlHeader, Message, ParseError, Sccrp, hidden, kind, reveal};
 
+use super::repeats::{Repeats, Rota};
 use super::{Finding, Invariant};
 use crate::config::SECRETS;
 use crate::peers::hiding::Revealer;
@@ -42,6 +44,7 @@ pub(super) struct Deliveries {
     over: VecDeque<TunnelId>,
     addressed: Vec<TunnelId>,
     opened: Option<TunnelId>,
+    rota: Rota,
 }
 
 /// What somebody who has overheard a tunnel knows.
@@ -80,6 +83,7 @@ struct Connection {
     hides: bool,
     has_secret: bool,
     over: Option<Instant>,
+    repeats: Repeats,
     /// What the node says in it cannot be told from what it says in another.
     is_mixed: bool,
 }
@@ -92,7 +96,13 @@ struct Sent {
 
 impl Deliveries {
     /// A control message is about to be given to the node.
-    pub(super) fn receives(&mut self, from: SocketAddr, header: ControlHeader, body: &[u8]) {
+    pub(super) fn receives(
+        &mut self,
+        from: SocketAddr,
+        header: ControlHeader,
+        body: &[u8],
+        now: Instant,
+    ) {
         self.addressed.clear();
         if let Some(window) = avp(body, kind::RECEIVE_WINDOW_SIZE) {
             self.offered = window;
@@ -113,11 +123,42 @@ impl Deliveries {
         } else {
             self.addressed.push(header.tunnel);
         }
-        let tunnels = &mut self.tunnels;
+        let (tunnels, rota) = (&mut self.tunnels, &mut self.rota);
         self.addressed.retain(|tunnel| {
             let connection = tunnels.get_mut(tunnel).filter(|it| it.peer.0 == from);
-            connection.is_some_and(|it| it.receives(header, body))
+            connection.is_some_and(|it| {
+                let is_good = it.receives(header, body, now);
+                rota.arm(*tunnel, &mut it.repeats);
+                is_good
+            })
         });
+    }
+
+    /// Timers are late until `until`, for the node does nothing before.
+    pub(super) fn excuse(&mut self, until: Instant) {
+        self.rota.excuse(until);
+    }
+
+    /// The node has said that a tunnel is over.
+    pub(super) fn ended(&mut self, tunnel: TunnelId, now: Instant) {
+        if let Some(connection) = self.tunnels.get_mut(&tunnel) {
+            connection.repeats.ended(now);
+        }
+    }
+
+    /// What must have been sent again by now was.
+    pub(super) fn judge(&mut self, now: Instant) -> Finding {
+        while let Some(tunnel) = self.rota.next(now) {
+            let Some(connection) = self.tunnels.get_mut(&tunnel) else {
+                continue;
+            };
+            if connection.is_watched() {
+                let judged = self.rota.judge(&mut connection.repeats, now);
+                judged.map_err(|what| of(tunnel, &what))?;
+                self.rota.arm(tunnel, &mut connection.repeats);
+            }
+        }
+        Ok(())
     }
 
     /// The tunnels that the last message was for, if it was a good one: more than one where a LAC has
@@ -194,9 +235,13 @@ impl Deliveries {
         if header.ns.0 == 0 && avp(body, kind::ASSIGNED_TUNNEL_ID) == Some(0) {
             return Ok(());
         }
-        connection
-            .sends(header, body)
-            .map_err(|what| (Invariant::Delivery, format!("tunnel {tunnel}: {what}")))
+        if connection.is_watched() && Some(header.ns.0) == connection.oldest() {
+            let judged = self.rota.judge(&mut connection.repeats, now);
+            judged.map_err(|what| of(tunnel, &what))?;
+        }
+        let found = connection.sends(header, body, now);
+        self.rota.arm(tunnel, &mut connection.repeats);
+        found.map_err(|what| of(tunnel, &what))
     }
 
     fn open(&mut self, peer: (SocketAddr, u16), sccrp: &Sccrp<'_>, body: &[u8], now: Instant) {
@@ -244,6 +289,7 @@ impl Connection {
             hides: false,
             has_secret: false,
             over: None,
+            repeats: Repeats::default(),
             is_mixed: false,
         }
     }
@@ -254,12 +300,23 @@ impl Connection {
         *self.sccrp == *body && !is_late && (self.is_mixed || self.first() == 0)
     }
 
+    /// Whether it can be seen what the node must say again: a LAC that has not shown where it is has to
+    /// ask again itself.
+    fn is_watched(&self) -> bool {
+        !self.is_mixed && self.expected != 1
+    }
+
+    /// The number of the oldest that is not acknowledged.
+    fn oldest(&self) -> Option<u16> {
+        (!self.unacknowledged.is_empty()).then(|| self.first())
+    }
+
     fn first(&self) -> u16 {
         after(self.next, 0x1_0000 - self.unacknowledged.len())
     }
 
     /// Whether the message is good: it can be read, and acknowledges nothing that was not sent.
-    fn receives(&mut self, header: ControlHeader, body: &[u8]) -> bool {
+    fn receives(&mut self, header: ControlHeader, body: &[u8], now: Instant) -> bool {
         if self.is_mixed {
             return true;
         }
@@ -283,13 +340,23 @@ impl Connection {
         if is_new {
             self.unacknowledged.drain(..acknowledged);
         }
+        if acknowledged > 0 && is_new {
+            self.repeats.begins(!self.unacknowledged.is_empty(), now);
+        }
         if body.is_empty() || is_old {
             return true;
         }
+        if is_stop(body) {
+            self.repeats.stopped();
+        }
+        let was_doubtful = self.expected == 1;
         self.note_request(ns, body);
         self.early.insert(ns);
         while self.early.remove(&self.expected) {
             self.expected = after(self.expected, 1);
+        }
+        if was_doubtful && self.expected != 1 {
+            self.repeats.proven(now);
         }
         if steps(self.answered, self.expected) > FAR {
             // Much else has been said since: the numbers have gone on.
@@ -329,7 +396,7 @@ impl Connection {
         asked.insert(place.unwrap_or(asked.len()), ns);
     }
 
-    fn sends(&mut self, header: ControlHeader, body: &[u8]) -> Result<(), String> {
+    fn sends(&mut self, header: ControlHeader, body: &[u8], now: Instant) -> Result<(), String> {
         let (ns, nr) = (header.ns.0, header.nr.0);
         let (allowed, said) = (steps(self.nr, self.expected), steps(self.nr, nr));
         if said > allowed {
@@ -356,19 +423,21 @@ impl Connection {
             body: body.into(),
         };
         if ns == self.next {
-            self.sends_new(ns, sent)
+            self.sends_new(ns, sent, now)
         } else {
-            self.sends_again(ns, &sent)
+            self.sends_again(ns, &sent, now)
         }
     }
 
-    fn sends_new(&mut self, ns: u16, sent: Sent) -> Result<(), String> {
+    fn sends_new(&mut self, ns: u16, sent: Sent, now: Instant) -> Result<(), String> {
         self.answers(&sent)?;
         if self.expected == 1 && is_stop(&sent.body) {
             // A LAC that has not shown where it is is told once, and the SCCRP is taken back.
             self.unacknowledged.clear();
+            self.repeats.begins(false, now);
         }
         self.next = after(ns, 1);
+        self.repeats.sent(is_stop(&sent.body), now);
         self.unacknowledged.push_back(sent);
         let under_way = u32::try_from(self.unacknowledged.len()).expect("a window");
         if under_way > self.window {
@@ -380,7 +449,7 @@ impl Connection {
         Ok(())
     }
 
-    fn sends_again(&mut self, ns: u16, sent: &Sent) -> Result<(), String> {
+    fn sends_again(&mut self, ns: u16, sent: &Sent, now: Instant) -> Result<(), String> {
         if !is_older(ns, self.next) {
             return Err(format!("Ns {ns} is sent; the next is {}", self.next));
         }
@@ -391,6 +460,9 @@ impl Connection {
         else {
             return Ok(());
         };
+        if place == 0 {
+            self.repeats.repeated(now);
+        }
         if self.unacknowledged[place] == *sent {
             Ok(())
         } else {
@@ -434,6 +506,10 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn of(tunnel: TunnelId, what: &str) -> (Invariant, String) {
+    (Invariant::Delivery, format!("tunnel {tunnel}: {what}"))
 }
 
 /// Whether it is the one message that may name no tunnel while one is being opened.

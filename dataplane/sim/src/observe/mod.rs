@@ -7,6 +7,7 @@
 //! | part | invariants |
 //! |---|---|
 //! | [`delivery`] | I10: control messages once and in order, windows, Nr, equal repeats |
+//! | [`repeats`] | I10: what nobody acknowledges is sent again |
 //! | [`calls`] | I6 addresses, I7 ids, I8 one beginning and one end, I15 octets |
 //! | [`rejection`] | I11: what is rejected changes nothing |
 //! | [`deadlines`] | I12: no state without an exit |
@@ -19,6 +20,7 @@ mod calls;
 mod deadlines;
 mod delivery;
 mod rejection;
+mod repeats;
 mod tape;
 
 use core::fmt;
@@ -182,6 +184,7 @@ impl Observer {
     /// Timers are late until `until`, for the node does nothing before.
     pub fn excuse(&mut self, until: Instant) {
         self.deadlines.excuse(until);
+        self.deliveries.excuse(until);
     }
 
     /// What was seen, as a number and, if it was kept, whole.
@@ -240,10 +243,12 @@ impl Watch for Observer {
     ) {
         self.tape.note(Way::ToNode, from, octets, now);
         self.bounds.receives();
+        let late = self.deliveries.judge(now);
+        self.note(late, now);
         self.rejection.receives(origin, octets, node, now);
         match Packet::parse(octets) {
             Ok(Packet::Control(header, body)) => {
-                self.deliveries.receives(from, header, body);
+                self.deliveries.receives(from, header, body, now);
                 self.calls.heard(header, body);
                 for tunnel in self.deliveries.addressed() {
                     self.deadlines.heard_tunnel(*tunnel, now);
@@ -305,6 +310,9 @@ impl Watch for Observer {
 
     fn event(&mut self, event: &Event, now: Instant) {
         self.tape.event(event, now);
+        if let Event::TunnelDown { tunnel, .. } = event {
+            self.deliveries.ended(*tunnel, now);
+        }
         let found = self.calls.event(event);
         self.note(found, now);
         self.deadlines.event(event, now);
@@ -319,6 +327,8 @@ impl Watch for Observer {
         self.note(found, now);
         let found = self.deadlines.settled(node, now);
         self.note(found, now);
+        let late = self.deliveries.judge(now);
+        self.note(late, now);
         let found = self.bounds.settled();
         self.note(found, now);
     }
