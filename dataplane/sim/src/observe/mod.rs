@@ -299,6 +299,7 @@ impl Watch for Observer {
     }
 
     fn path(&mut self, update: &PathUpdate, now: Instant) {
+        self.tape.path(update, now);
         let found = self.calls.path(update, now);
         self.note(found, now);
         self.deadlines.path(update, now);

@@ -1,10 +1,11 @@
 //! What was seen: always as one number, and whole where somebody wants to read it.
 
-use core::fmt::Write as _;
+use core::fmt::{self, Debug, Write};
 use core::net::SocketAddr;
 use std::collections::VecDeque;
 
 use lns_node::Event;
+use lns_tables::path::PathUpdate;
 use lns_tables::time::Instant;
 
 /// Which way a datagram went.
@@ -72,12 +73,8 @@ impl Tape {
 
     pub(super) fn note(&mut self, way: Way, other: SocketAddr, octets: &[u8], now: Instant) {
         self.mix(now.as_nanos() << 1 | u64::from(way == Way::ToNode));
-        self.mix(u64::from(other.port()));
-        for chunk in octets.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.mix(u64::from_le_bytes(word));
-        }
+        self.mix_text(&other);
+        self.mix_octets(octets);
         self.seen += 1;
         if way == Way::ToNode && self.seen.is_multiple_of(ONE_OF) {
             if self.recent.len() >= RECENT {
@@ -92,6 +89,7 @@ impl Tape {
 
     pub(super) fn event(&mut self, event: &Event, now: Instant) {
         self.mix(now.as_nanos());
+        self.mix_text(event);
         if let Some(records) = &mut self.records {
             let mut text = String::new();
             write!(text, "{event:?}").expect("a string takes everything");
@@ -99,8 +97,85 @@ impl Tape {
         }
     }
 
+    /// An instruction to the workers: it is in the number only, for a log would be too long with it.
+    pub(super) fn path(&mut self, update: &PathUpdate, now: Instant) {
+        self.mix(now.as_nanos());
+        self.mix_text(update);
+    }
+
+    /// Everything of `what` that its text shows: all fields.
+    fn mix_text(&mut self, what: &dyn Debug) {
+        write!(Mixer(self), "{what:?}").expect("it takes everything");
+    }
+
+    fn mix_octets(&mut self, octets: &[u8]) {
+        self.mix(u64::try_from(octets.len()).expect("64 bits"));
+        for chunk in octets.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.mix(u64::from_le_bytes(word));
+        }
+    }
+
     const fn mix(&mut self, word: u64) {
         self.hash = (self.hash ^ word).wrapping_mul(PRIME);
         self.hash ^= self.hash >> 29;
+    }
+}
+
+/// Text on its way into the number, without a string of its own.
+struct Mixer<'a>(&'a mut Tape);
+
+impl Write for Mixer<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.mix_octets(text.as_bytes());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lns_tables::path::SlotIndex;
+    use lns_wire::id::{SessionId, TunnelId};
+
+    use super::*;
+
+    fn hash(tell: impl FnOnce(&mut Tape)) -> u64 {
+        let mut tape = Tape::new(false);
+        tell(&mut tape);
+        tape.hash()
+    }
+
+    #[test]
+    fn runs_that_differ_in_a_reason_a_slot_or_an_address_are_told_apart() {
+        let now = Instant::from_millis(1);
+        let refused = |reason| {
+            hash(|tape| {
+                let event = Event::LacRefused {
+                    remote: SocketAddr::from(([198, 18, 0, 1], 1701)),
+                    host_name: "lac".into(),
+                    reason,
+                };
+                tape.event(&event, now);
+            })
+        };
+        let cleared = |slot| {
+            hash(|tape| {
+                let update = PathUpdate::ClearSession {
+                    slot: SlotIndex(slot),
+                    tunnel: TunnelId(1),
+                    session: SessionId(1),
+                };
+                tape.path(&update, now);
+            })
+        };
+        let sent = |last| {
+            let to = SocketAddr::from(([198, 18, 0, last], 1701));
+            hash(|tape| tape.note(Way::FromNode, to, b"1", now))
+        };
+        assert_eq!(refused("draining"), refused("draining"));
+        assert_ne!(refused("draining"), refused("max_tunnels"));
+        assert_ne!(cleared(1), cleared(2));
+        assert_ne!(sent(1), sent(2));
     }
 }
