@@ -20,7 +20,7 @@ use crate::malice::{self, Corpus};
 use crate::observe::{Invariant, Observer, Rules, Violation};
 use crate::peers::{LacSettings, LineSettings, Login, Quirks};
 use crate::plan::settings::{name, owned};
-use crate::plan::{Act, Dice, Ending, LinePlan, LoginPlan, Plan, Settings};
+use crate::plan::{Act, Dice, Ending, LacPlan, LinePlan, LoginPlan, Plan, Settings};
 use crate::world::{Faults, SERVICE, World};
 
 /// How far the time goes before somebody looks whether it is worth going on.
@@ -31,6 +31,9 @@ const AUDIT: Duration = Duration::from_secs(20);
 
 /// How long a tunnel of ours, or of a LAC's, is repeated at before it is given up.
 const CYCLE: Duration = Duration::from_secs(31);
+
+/// Why a session may end although all is well: the limits of a configuration.
+const LIMITS: [&str; 2] = ["session_timeout", "idle_timeout"];
 
 /// The salt of what is drawn while a plan runs.
 const SALT: u64 = u64::MAX - 1;
@@ -173,6 +176,7 @@ impl<'p> Run<'p> {
         match self.plan.ending {
             Ending::Heals => {
                 self.expect("everybody is up", self.patience(), Self::missing);
+                self.stay();
                 self.leave();
             }
             Ending::Drains => {
@@ -371,14 +375,51 @@ impl<'p> Run<'p> {
             .with_node(|node, now| node.handle_config(config, now));
     }
 
-    /// How long it may take until everybody is up again: a LAC that the node has forgotten finds that
-    /// out, the node finds out that a subscriber has gone, an address has its rest, and a call is
-    /// dialled.
+    /// How long it may take until everybody is up again. One after the other: a LAC that the node has
+    /// forgotten says HELLO after a minute, gives up and asks anew; the node says HELLO to a LAC that has
+    /// gone, and gives up; it asks subscribers for signs of life until it knows that they have gone; the
+    /// addresses that come free by all that have their rest. What is left over is for calls that fail on
+    /// the way and are dialled again: each may take the minute that a bring-up lasts, and the pause.
     fn patience(&self) -> Duration {
         let settings = &self.plan.settings;
         let lac = Duration::from_secs(60) + CYCLE + Duration::from_secs(10);
         let node = settings.hello + CYCLE + settings.echo * (u32::from(settings.echo_failures) + 2);
-        lac + node + settings.rest + Duration::from_secs(240)
+        let dials = (Duration::from_secs(60) + Duration::from_secs(20)) * 3;
+        lac + node + settings.rest + dials
+    }
+
+    /// Who is up stays up: for two intervals of echoes, nobody who does nothing wrong is put down but by
+    /// a limit of the configuration. Before that there is time once more for each side to find out what
+    /// the other has forgotten: such sessions end rightly, beside the new ones of the same subscribers.
+    fn stay(&mut self) {
+        let leftovers = self.world.now() + self.patience();
+        while self.world.now() < leftovers && !self.is_over() {
+            self.go_to((self.world.now() + SLICE).min(leftovers));
+        }
+        let span = self.plan.settings.echo.max(SLICE) * 2;
+        let owed: BTreeSet<_> = self
+            .lines()
+            .filter(|(lac, _, line)| line.login == LoginPlan::Own && self.is_owed(*lac, line))
+            .map(|(lac, line, plan)| name(lac, line, plan.login).into_bytes())
+            .collect();
+        self.world.watch_mut().listen_for_ends();
+        let end = self.world.now() + span;
+        while self.world.now() < end && !self.is_over() {
+            let next = (self.world.now() + SLICE).min(end);
+            self.go_to(next);
+        }
+        let ends = self.world.watch_mut().take_ends();
+        let wrong = ends.iter().find(|it| {
+            let is_owed = it.user.as_ref().is_some_and(|user| owed.contains(&**user));
+            is_owed && it.up.is_some() && !LIMITS.contains(&it.reason)
+        });
+        if let Some(wrong) = wrong {
+            let what = format!("all is well, and a session ends: {wrong:?}");
+            let now = self.world.now();
+            self.world
+                .watch_mut()
+                .report(Invariant::Liveness, what, now);
+        }
     }
 
     /// Who is missing, if somebody is.
@@ -393,7 +434,7 @@ impl<'p> Run<'p> {
                 } else {
                     first = first.or(Some((lac, line)));
                 }
-            } else {
+            } else if plan_holds(&self.plan.lacs[lac], plan) {
                 others += 1;
             }
         }
@@ -475,6 +516,12 @@ impl<'p> Run<'p> {
             self.go_to(now + SLICE);
         }
     }
+}
+
+/// Whether a line that is owed nothing may hold an address all the same: not where its LAC has been closed,
+/// or the login is never let in.
+fn plan_holds(lac: &LacPlan, line: &LinePlan) -> bool {
+    lac.conforms() && line.login != LoginPlan::Wrong
 }
 
 /// What the configurations of a plan promise.

@@ -27,7 +27,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use lns_node::{Event, Node};
+use lns_node::{Event, Node, SessionEnd};
 use lns_tables::path::PathUpdate;
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
@@ -151,6 +151,8 @@ pub struct Observer {
     rejection: Rejection,
     bounds: Bounds,
     tape: Tape,
+    /// Ends of sessions, where somebody listens for them.
+    ends: Option<Vec<SessionEnd>>,
 }
 
 /// What one part has found.
@@ -168,6 +170,7 @@ impl Observer {
             rejection: Rejection::default(),
             bounds: Bounds::new(rules),
             tape: Tape::new(records),
+            ends: None,
         }
     }
 
@@ -209,6 +212,16 @@ impl Observer {
     /// The octets that a session must have been counted for so far.
     pub fn octets(&self) -> impl Iterator<Item = (Key, u64)> {
         self.calls.octets()
+    }
+
+    /// From now on the ends of sessions are kept.
+    pub fn listen_for_ends(&mut self) {
+        self.ends = Some(Vec::new());
+    }
+
+    /// The ends that were kept; no more are.
+    pub fn take_ends(&mut self) -> Vec<SessionEnd> {
+        self.ends.take().unwrap_or_default()
     }
 
     /// The `n`-th tunnel, counted around.
@@ -311,6 +324,9 @@ impl Watch for Observer {
 
     fn event(&mut self, event: &Event, now: Instant) {
         self.tape.event(event, now);
+        if let (Some(ends), Event::SessionDown(end)) = (&mut self.ends, event) {
+            ends.push((**end).clone());
+        }
         if let Event::TunnelDown { tunnel, .. } = event {
             self.deliveries.ended(*tunnel, now);
         }
