@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lns_l2tp::{Call, CallAction, CallMessage, CdnReason};
-use lns_ppp::{ProxyAuth, ProxyAuthKind, ProxyLcp};
+use lns_ppp::{Phase, ProxyAuth, ProxyAuthKind, ProxyLcp};
 use lns_tables::path::SlotIndex;
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, SessionId, TunnelId};
@@ -271,12 +271,17 @@ impl Node {
             3 => "peer_administrative",
             _ => "peer_disconnected",
         };
-        let reason = self
-            .sessions
-            .get(slot)
-            .and_then(|session| session.closing)
-            .unwrap_or(label);
-        self.remove_session(slot, reason, now);
+        let session = self.sessions.get(slot);
+        let closing = session.and_then(|session| session.closing);
+        let is_leaving = session
+            .and_then(|session| session.ppp.as_deref())
+            .is_some_and(|ppp| ppp.phase() == Phase::Terminate);
+        let ended = self.remove_session(slot, closing.unwrap_or(label), now);
+        if let Some(session) = ended.filter(|_| is_leaving) {
+            // Ours was to follow when the line had had its time (RFC 1661, 3.7). It crosses theirs
+            // then: some LACs (xl2tpd) forget a call of which they are told so, and no other.
+            self.send_cdn(&session, CdnReason::Administrative);
+        }
     }
 
     fn refuse_call(&mut self, tunnel: TunnelId, peer: PeerSessionId, reason: CdnReason) {

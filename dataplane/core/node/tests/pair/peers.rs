@@ -262,6 +262,36 @@ fn a_peer_that_may_choose_its_address_and_does_not_gets_one_of_the_pool() {
 }
 
 #[test]
+fn a_lac_that_clears_a_line_which_is_being_terminated_gets_our_cdn_too() {
+    for (terminated, cdns) in [(true, 1), (false, 0)] {
+        let mut world = World::new(config(), 1);
+        let lac = world.dial_tunnel(1701, Some(SECRET));
+        world.dial(lac, 1, Client::new("user1", "user1"));
+        world.run(SECONDS);
+        if terminated {
+            let mut frames = Vec::new();
+            Client::terminate(&mut frames);
+            world.send_frames(lac, SessionId(1), frames);
+            world.run(Duration::from_millis(100));
+        }
+        let (peer, mut rng) = (world.caller(lac, 1).call.peer(), Rng::from_seed([9; 32]));
+        let reason = lns_l2tp::CdnReason::LostCarrier;
+        let machine = &mut world.lacs[lac].machine;
+        machine
+            .send_cdn(peer, SessionId(1), reason, None, &mut rng)
+            .expect("room");
+        let before = world.sent.len();
+        world.run(Duration::from_secs(10));
+        let told = world.sent[before..].iter().filter(|(_, octets)| {
+            matches!(Packet::parse(octets), Ok(Packet::Control(_, body))
+                if matches!(Message::parse(body), Ok(Message::Cdn(_))))
+        });
+        assert_eq!(told.count(), cdns, "terminated: {terminated}");
+        assert_eq!(world.node.status().sessions, 0);
+    }
+}
+
+#[test]
 fn a_tunnel_with_data_is_asked_for_no_sign_of_life_and_a_silent_one_is() {
     let hellos = |world: &World| {
         let is_hello = |octets: &[u8]| {
