@@ -370,7 +370,14 @@ impl<'p> Run<'p> {
                 self.world.with_lac(number, |lac| lac.close(now));
             }
         }
-        let config = self.plan.settings.config(self.plan);
+        // Nobody has to go any more but who came under a limit.
+        self.world.watch_mut().forget_limit();
+        let settings = Settings {
+            session: Duration::ZERO,
+            idle: Duration::ZERO,
+            ..self.plan.settings.clone()
+        };
+        let config = settings.config(self.plan);
         self.world
             .with_node(|node, now| node.handle_config(config, now));
     }
@@ -385,7 +392,8 @@ impl<'p> Run<'p> {
         let lac = Duration::from_secs(60) + CYCLE + Duration::from_secs(10);
         let node = settings.hello + CYCLE + settings.echo * (u32::from(settings.echo_failures) + 2);
         let dials = (Duration::from_secs(60) + Duration::from_secs(20)) * 3;
-        lac + node + settings.rest + dials
+        let limits = self.plan.all_settings().map(|it| it.session.max(it.idle));
+        lac + node + limits.max().unwrap_or_default() + settings.rest + dials
     }
 
     /// Who is up stays up: for two intervals of echoes, nobody who does nothing wrong is put down but by

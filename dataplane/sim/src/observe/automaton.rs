@@ -272,6 +272,15 @@ impl Layer {
                 };
                 Ok(())
             }
+            Code::CODE_REJECT | Code::PROTOCOL_REJECT => {
+                // RXJ+ takes what came before it back; RXJ- ends it.
+                self.state = match self.state {
+                    _ if is_fatal(heard) => State::Unknown,
+                    State::AckRcvd if heard.code == Code::CODE_REJECT => State::ReqSent,
+                    other => other,
+                };
+                Ok(())
+            }
             Code::ECHO_REQUEST if heard.protocol == Protocol::LCP => self.hear_echo(heard, said),
             _ => Ok(()),
         }
@@ -405,5 +414,14 @@ impl Layer {
             (State::Opened, _) => Err(format!("echo {} is answered {ids:?}", heard.id)),
             (_, _) => Err("an echo is answered before LCP is open".to_owned()),
         }
+    }
+}
+
+/// Whether a reject is of something that a layer cannot do without.
+fn is_fatal(reject: &Said) -> bool {
+    let first = reject.data.first().copied().unwrap_or_default();
+    match reject.code {
+        Code::CODE_REJECT => (1..=7).contains(&first),
+        _ => reject.data.starts_with(&Protocol::LCP.0.to_be_bytes()),
     }
 }

@@ -71,7 +71,7 @@ struct Session {
 pub(super) struct Deadlines {
     hello: Duration,
     echo: Duration,
-    limit: Duration,
+    limit: Option<Duration>,
     tunnels: BTreeMap<TunnelId, Tunnel>,
     sessions: BTreeMap<Key, Session>,
     queue: BinaryHeap<Reverse<(Instant, Watched)>>,
@@ -83,7 +83,11 @@ impl Deadlines {
         Self {
             hello: rules.hello,
             echo: rules.echo,
-            limit: rules.session,
+            limit: if rules.session.is_zero() {
+                None
+            } else {
+                Some(rules.session)
+            },
             tunnels: BTreeMap::new(),
             sessions: BTreeMap::new(),
             queue: BinaryHeap::new(),
@@ -93,6 +97,11 @@ impl Deadlines {
 
     pub(super) fn excuse(&mut self, until: Instant) {
         self.excused = self.excused.max(until);
+    }
+
+    /// From now on a session may be as old as it likes.
+    pub(super) const fn forget_limit(&mut self) {
+        self.limit = None;
     }
 
     /// When the node last woke.
@@ -213,8 +222,8 @@ impl Deadlines {
                 if !self.echo.is_zero() {
                     self.watch(now + self.echo + SLACK, Watched::SilentSession(key));
                 }
-                if !self.limit.is_zero() {
-                    self.watch(now + self.limit + SLACK + DOWN, Watched::Aged(key));
+                if let Some(limit) = self.limit {
+                    self.watch(now + limit + SLACK + DOWN, Watched::Aged(key));
                 }
             }
             Event::TunnelDown { tunnel, .. } => {
@@ -279,7 +288,7 @@ impl Deadlines {
                 let it = session(key).filter(|it| !it.no_echo)?;
                 Some((it.heard, self.echo + SLACK))
             }
-            Watched::Aged(key) => Some((session(key)?.up?, self.limit + DOWN + SLACK)),
+            Watched::Aged(key) => Some((session(key)?.up?, self.limit? + DOWN + SLACK)),
             Watched::Unanswered(key) => Some((session(key)?.asked?, RESTART + TICK)),
         }
     }

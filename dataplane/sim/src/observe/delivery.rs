@@ -367,16 +367,18 @@ impl Connection {
 
     /// Whether the node can read a body, or knows at least how to answer it.
     fn can_read(&self, body: &[u8]) -> bool {
-        let is_good = |body: &[u8]| !Message::parse(body).is_err_and(ParseError::is_malformed);
-        let secrets = SECRETS.map(|secret| Secret::new(secret.as_bytes()));
-        if !hidden(body) || !self.has_secret {
-            return is_good(body);
-        }
-        let reveal = |secret| reveal(body, &mut Revealer(Some(secret)));
-        secrets.iter().any(|secret| match reveal(secret) {
-            Ok(clear) => is_good(&clear),
-            Err(error) => !error.is_malformed(),
-        })
+        let secrets = SECRETS.map(|secret| Some(Secret::new(secret.as_bytes())));
+        let secrets = if self.has_secret {
+            &secrets
+        } else {
+            &[None][..]
+        };
+        secrets.iter().any(
+            |secret| match reveal(body, &mut Revealer(secret.as_ref())) {
+                Ok(clear) => !Message::parse(&clear).is_err_and(ParseError::is_malformed),
+                Err(error) => !error.is_malformed(),
+            },
+        )
     }
 
     fn note_request(&mut self, ns: u16, body: &[u8]) {

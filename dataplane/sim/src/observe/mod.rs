@@ -190,6 +190,11 @@ impl Observer {
         self.deliveries.excuse(until);
     }
 
+    /// From now on a session may be as old as it likes.
+    pub fn forget_limit(&mut self) {
+        self.deadlines.forget_limit();
+    }
+
     /// What was seen, as a number and, if it was kept, whole.
     pub const fn tape(&self) -> &Tape {
         &self.tape

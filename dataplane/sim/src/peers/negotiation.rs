@@ -43,9 +43,18 @@ impl Negotiation {
         self.id == Some(id) && !self.ours
     }
 
-    pub(crate) const fn acknowledged(&mut self) {
+    /// Our request was acknowledged: the node's is waited for as long as an answer.
+    pub(crate) fn acknowledged(&mut self, now: Instant) {
         self.ours = true;
-        self.again_at = None;
+        self.again_at = (!self.theirs).then(|| now + RESTART);
+    }
+
+    /// The node's request was answered, with or without an acknowledgement.
+    pub(crate) const fn answered(&mut self, is_acknowledged: bool) {
+        self.theirs = is_acknowledged;
+        if self.is_open() {
+            self.again_at = None;
+        }
     }
 
     pub(crate) const fn is_given_up(&self) -> bool {

@@ -347,7 +347,7 @@ impl Subscriber {
         match packet.code {
             Code::CONFIGURE_REQUEST => self.lcp_requested(packet, now, rng, out),
             Code::CONFIGURE_ACK if self.lcp.is_answer(packet.id) => {
-                self.lcp.acknowledged();
+                self.lcp.acknowledged(now);
                 self.lcp_moved(now, out);
             }
             Code::CONFIGURE_NAK if self.lcp.is_answer(packet.id) => {
@@ -429,7 +429,7 @@ impl Subscriber {
             .id
             .wrapping_add(u8::from(self.login.quirks.wrong_ids));
         send(out, Protocol::LCP, code, id, |out| out.extend(data));
-        self.lcp.theirs = code == Code::CONFIGURE_ACK;
+        self.lcp.answered(code == Code::CONFIGURE_ACK);
         self.method = method;
         self.lcp_moved(now, out);
     }
@@ -593,7 +593,7 @@ impl Subscriber {
         match packet.code {
             Code::CONFIGURE_REQUEST => self.ipcp_requested(packet, now, out),
             Code::CONFIGURE_ACK if self.ipcp.is_answer(packet.id) => {
-                self.ipcp.acknowledged();
+                self.ipcp.acknowledged(now);
                 self.ipcp_moved(now);
             }
             Code::CONFIGURE_NAK | Code::CONFIGURE_REJECT if self.ipcp.is_answer(packet.id) => {
@@ -647,7 +647,7 @@ impl Subscriber {
             (Code::CONFIGURE_REJECT, &reject[..])
         };
         send(out, Protocol::IPCP, code, packet.id, |out| out.extend(data));
-        self.ipcp.theirs = reject.is_empty();
+        self.ipcp.answered(reject.is_empty());
         if self.ipcp.id.is_none() {
             self.request_ipcp(now, out);
         }
