@@ -467,7 +467,11 @@ impl<'p> Run<'p> {
     /// Whether a line must be up when all is well.
     fn is_owed(&self, lac: usize, line: &LinePlan) -> bool {
         let is_alone = match line.login {
-            LoginPlan::Own => true,
+            // Without echoes an old call that hangs keeps its login for as long as it likes.
+            LoginPlan::Own => {
+                let refuses = self.plan.settings.duplicates.action == DuplicateAction::Refuse;
+                !(refuses && self.plan.all_settings().any(|it| it.echo.is_zero()))
+            }
             LoginPlan::Shared => self.plan.settings.duplicates.action == DuplicateAction::Allow,
             LoginPlan::Fixed | LoginPlan::Wrong => false,
         };

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use lns_crypto::Secret;
 use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
-use lns_wire::l2tp::{Avps, ControlHeader, Message, ParseError, Sccrp, hidden, kind, reveal};
+use lns_wire::l2tp::{Avps, ControlHeader, Message, ParseError, Sccrp, kind, reveal};
 
 use super::repeats::{Repeats, Rota};
 use super::{Finding, Invariant};

@@ -602,8 +602,7 @@ impl Subscriber {
             }
             Code::TERMINATE_REQUEST => {
                 send(out, Protocol::IPCP, Code::TERMINATE_ACK, packet.id, |_| {});
-                self.address = None;
-                self.ipcp = Negotiation::default();
+                self.end("IPCP was terminated");
             }
             _ => {}
         }
