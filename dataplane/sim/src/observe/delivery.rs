@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use lns_crypto::Secret;
 use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
-use lns_wire::l2tp::{Avps, ControlHeader, Message, ParseError, Sccrp, kind, reveal};
+use lns_wire::l2tp::{Avps, ControlHeader, Message, MessageType, ParseError, Sccrp, kind, reveal};
 
 use super::repeats::{Repeats, Rota};
 use super::{Finding, Invariant};
@@ -516,7 +516,7 @@ fn of(tunnel: TunnelId, what: &str) -> (Invariant, String) {
 
 /// Whether it is the one message that may name no tunnel while one is being opened.
 fn is_stop(body: &[u8]) -> bool {
-    matches!(Message::parse(body), Ok(Message::StopCcn(_)))
+    MessageType::peek(body) == Ok(MessageType::StopCcn)
 }
 
 /// The first two octets of an AVP of that kind, if it is in clear.
