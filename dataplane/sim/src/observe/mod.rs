@@ -66,8 +66,6 @@ pub enum Invariant {
     Bounds,
     /// One input makes bounded work.
     Work,
-    /// Nothing more is allocated while nothing more happens.
-    Memory,
     /// Once all is well again, everybody who wants to be up is, and once all have gone, nothing is left.
     Liveness,
     /// The node does not panic.
@@ -88,7 +86,6 @@ impl Invariant {
             Self::Octets => "I15",
             Self::Bounds => "I16",
             Self::Work => "I17",
-            Self::Memory => "I18",
             Self::Liveness => "liveness",
             Self::Panic => "panic",
         }
