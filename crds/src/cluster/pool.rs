@@ -19,7 +19,8 @@ pub struct Pool {
     pub name: String,
 
     /// The LNS's own end of every session of this pool; subscribers may ping it. It is never given
-    /// out. A change takes effect for new sessions.
+    /// out. A change takes effect for new sessions; the old address answers, and is not given out, until
+    /// the last session that has it has ended.
     #[schemars(with = "format::Ipv4Address")]
     pub local_address: Ipv4Addr,
 

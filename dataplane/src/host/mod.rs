@@ -51,6 +51,56 @@ impl Plan {
         }
         self
     }
+
+    /// This plan with what `older` had besides and live sessions use. The source of a route stays with
+    /// it: the kernel takes the route away otherwise.
+    pub(crate) fn with_used_of(mut self, older: &Self, used: &Used) -> Self {
+        for (prefix, source) in &older.subscribers {
+            if used.prefixes.contains(prefix) && !self.subscribers.contains_key(prefix) {
+                self.subscribers.insert(*prefix, *source);
+                self.gateways.insert(*source);
+            }
+        }
+        let gateways = older.gateways.intersection(&used.gateways);
+        self.gateways.extend(gateways);
+        self
+    }
+
+    /// What this plan has and `other` has not.
+    pub(crate) fn beside(&self, other: &Self) -> Used {
+        let prefixes = self.subscribers.keys().copied();
+        Used {
+            gateways: self.gateways.difference(&other.gateways).copied().collect(),
+            prefixes: prefixes
+                .filter(|prefix| !other.subscribers.contains_key(prefix))
+                .collect(),
+        }
+    }
+
+    /// The narrowest prefix of subscribers in which `address` is.
+    pub(crate) fn prefix_of(&self, address: Ipv4Addr) -> Option<Ipv4Net> {
+        let lengths = (0..=32).rev();
+        lengths
+            .filter_map(|length| Ipv4Net::new(address, length).ok())
+            .map(|prefix| prefix.trunc())
+            .find(|prefix| self.subscribers.contains_key(prefix))
+    }
+}
+
+/// Parts of a plan by which live sessions go.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Used {
+    /// Our ends of links.
+    pub(crate) gateways: BTreeSet<Ipv4Addr>,
+    /// Prefixes of subscribers.
+    pub(crate) prefixes: BTreeSet<Ipv4Net>,
+}
+
+impl Used {
+    /// Whether there is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.gateways.is_empty() && self.prefixes.is_empty()
+    }
 }
 
 /// What subscribers reach.
@@ -146,6 +196,11 @@ impl Host {
         })
     }
 
+    /// How the machine looks, as far as it is ours.
+    pub(crate) const fn applied(&self) -> Option<&Plan> {
+        self.applied.as_ref()
+    }
+
     /// Makes the machine look as `plan` says. What fails leaves the rest as it is; calling again
     /// repairs.
     pub(crate) async fn apply(&mut self, plan: Plan) -> Result<(), HostError> {
@@ -211,5 +266,46 @@ mod tests {
         assert_eq!(both.gateways.len(), 2);
         assert_eq!(both.subscribers.len(), 2);
         assert_eq!(newer.clone().with_leftovers_of(&newer), newer);
+    }
+
+    #[test]
+    fn of_the_leftovers_stays_what_sessions_use_and_the_source_of_a_route() {
+        let older = plan([10, 0, 0, 1], "10.0.0.0/24")
+            .with_leftovers_of(&plan([10, 0, 2, 1], "10.0.2.0/24"));
+        let newer = plan([10, 0, 1, 1], "10.0.1.0/24");
+        let both = newer.clone().with_leftovers_of(&older);
+        let left = both.beside(&newer);
+        assert_eq!((left.gateways.len(), left.prefixes.len()), (2, 2));
+        assert_eq!(newer.clone().with_used_of(&both, &left), both);
+        assert_eq!(newer.clone().with_used_of(&both, &Used::default()), newer);
+
+        let address = Used {
+            gateways: BTreeSet::from([[10, 0, 0, 1].into()]),
+            ..Used::default()
+        };
+        let kept = newer.clone().with_used_of(&both, &address).beside(&newer);
+        assert_eq!(kept, address);
+        let prefix = Used {
+            prefixes: BTreeSet::from(["10.0.2.0/24".parse().unwrap()]),
+            ..Used::default()
+        };
+        let kept = newer.clone().with_used_of(&both, &prefix).beside(&newer);
+        assert_eq!(kept.prefixes, prefix.prefixes);
+        assert_eq!(kept.gateways, BTreeSet::from([[10, 0, 2, 1].into()]));
+        assert!(newer.beside(&both).is_empty());
+    }
+
+    #[test]
+    fn the_narrowest_prefix_of_an_address_is_found() {
+        let wide = plan([10, 0, 0, 1], "10.0.0.0/8");
+        let both = wide.with_leftovers_of(&plan([10, 0, 0, 1], "10.0.7.7/32"));
+        for (address, prefix) in [
+            ([10, 0, 7, 7], Some("10.0.7.7/32")),
+            ([10, 0, 7, 8], Some("10.0.0.0/8")),
+            ([11, 0, 0, 1], None),
+        ] {
+            let expected = prefix.map(|prefix| prefix.parse().unwrap());
+            assert_eq!(both.prefix_of(address.into()), expected, "{address:?}");
+        }
     }
 }

@@ -178,7 +178,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn session() -> view::Session {
+    /// A session that is up.
+    pub(crate) fn session() -> view::Session {
         view::Session {
             id: "4711.12".to_owned(),
             slot: SlotIndex(0),

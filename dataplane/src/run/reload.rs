@@ -1,18 +1,23 @@
 //! Takes over a changed manifest while sessions live on.
 //!
 //! A manifest is taken over whole or not at all: one that is invalid, or asks for something that a
-//! running process cannot change, leaves the old one in force, and `lnsd status` says so. Prefixes
-//! that the new one has no longer stay routed until the last session in them has ended.
+//! running process cannot change, leaves the old one in force, and `lnsd status` says so. Prefixes and
+//! local addresses that the new one has no longer stay on the machine, as leftovers, until the last
+//! session that uses them has ended; only then may the pools give such an address out.
 //!
 //! Who takes manifests over also says what one would change: [`Comparer`].
 
+use core::fmt;
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use lns_api::{Change as Difference, Manifest, diff, read_manifest};
-use lns_node::view::SessionFilter;
+use lns_node::config::Pool;
+use lns_node::view::{self, SessionFilter};
+use lns_tables::time;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, oneshot};
@@ -20,25 +25,28 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::comparison::Comparison;
-use super::control::{Asker, Gone};
+use super::control::{Asker, Control, Gone};
 use super::situation::Situation;
 use crate::config::Setup;
-use crate::host::{Host, Plan};
+use crate::host::{Host, Plan, Used};
 
 /// How long a changed file must rest: editors write in several steps.
 const DEBOUNCE: Duration = Duration::from_millis(300);
 
-/// How often it is looked whether the last session of a removed prefix has ended.
+/// How often it is looked whether the last session that uses a leftover has ended.
 const LEFTOVER_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Slots per question when looking for sessions of removed prefixes.
+/// Slots per question when looking for sessions that use leftovers.
 const SLOTS_PER_QUESTION: u32 = 1_024;
 
-/// Changed fields that the log names; a larger change is read in the manifest itself.
+/// Changed fields, or leftovers, that the log names; a larger change is read in the manifest itself.
 const LOGGED_CHANGES: usize = 16;
 
 /// Comparisons that wait: they are asked for one by one.
 const COMPARISON_QUEUE: usize = 1;
+
+/// Why nothing is taken over any more.
+const ENDING: &str = "lnsd is ending";
 
 /// Asks what a manifest would change.
 #[derive(Clone, Debug)]
@@ -146,15 +154,32 @@ impl Reloader {
     async fn compare(&self, manifest: &Manifest) -> Result<Comparison, Gone> {
         let (needs_restart, refusal) = match Setup::new(manifest) {
             Ok(setup) => {
-                let plan = setup.host.clone().with_leftovers_of(&self.setup.host);
-                let possible = self.host.check(&plan).await;
-                let refusal = possible.err().map(|problem| problem.to_string());
+                let refusal = self.refusal(&setup).await?;
                 (self.setup.needs_restart(&setup), refusal)
             }
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let changes = diff(&self.manifest, manifest);
         Comparison::new(changes, &needs_restart, refusal, &self.asker).await
+    }
+
+    /// Why a set-up would be refused now, by the machine or for a subscriber; `None`: as far as is known,
+    /// it would not.
+    async fn refusal(&self, setup: &Setup) -> Result<Option<String>, Gone> {
+        let plan = setup.host.clone().with_leftovers_of(self.in_place());
+        if let Err(problem) = self.host.check(&plan).await {
+            return Ok(Some(problem.to_string()));
+        }
+        let pools = setup.node.pools.clone();
+        let taken = self
+            .asker
+            .ask(move |control, now| local_address_taken(control, &pools, now));
+        taken.await
+    }
+
+    /// What the machine has of ours: what is in force, and leftovers.
+    fn in_place(&self) -> &Plan {
+        self.host.applied().unwrap_or(&self.setup.host)
     }
 
     async fn reload(&mut self, change: Change) {
@@ -202,21 +227,22 @@ impl Reloader {
                 fields.join(" and ")
             ));
         }
-        let before = self.setup.host.clone();
-        if let Err(problem) = self
-            .host
-            .apply(setup.host.clone().with_leftovers_of(&before))
-            .await
-        {
-            if let Err(second) = self.host.apply(before).await {
-                error!("and the machine could not be put back: {second}");
-            }
+        match self.refusal(&setup).await {
+            Ok(None) => {}
+            Ok(Some(why)) => return self.refuse(why),
+            Err(Gone) => return self.refuse(ENDING.to_owned()),
+        }
+        let before = self.in_place().clone();
+        let plan = setup.host.clone().with_leftovers_of(&before);
+        if let Err(problem) = self.host.apply(plan).await {
+            self.put_back(before).await;
             return self.refuse(problem.to_string());
         }
         if let Err(Refused(why)) = self.configure(&setup).await {
+            self.put_back(before).await;
             return self.refuse(why);
         }
-        self.leftovers = !before.is_within(&setup.host);
+        self.leftovers = !before.beside(&setup.host).is_empty();
         for warning in &manifest.warnings {
             warn!("{warning}");
         }
@@ -225,12 +251,22 @@ impl Reloader {
             manifest = %self.path.display(),
             cause = cause.label(),
             changes = changes.len(),
-            changed = named(&changes),
+            changed = named(paths(&changes)),
             "the changed manifest is in force"
         );
         self.situation.taken_over(manifest.warnings.clone());
         self.situation.show(&manifest);
         (self.manifest, self.setup) = (manifest, setup);
+        // What nobody uses need not wait.
+        if self.leftovers {
+            self.remove_leftovers().await;
+        }
+    }
+
+    async fn put_back(&mut self, before: Plan) {
+        if let Err(problem) = self.host.apply(before).await {
+            error!("and the machine could not be put back: {problem}");
+        }
     }
 
     /// Gives workers and node their part.
@@ -238,59 +274,121 @@ impl Reloader {
         let (pools, icmp_source) = (setup.pools.clone(), setup.icmp_source);
         let config = setup.node.clone();
         let done = self.asker.ask(move |control, now| {
-            control.path.set_pools(&pools, icmp_source)?;
+            // Somebody may have got it since it was asked for the first time.
+            if let Some(why) = local_address_taken(control, &config.pools, now) {
+                return Err(Refused(why));
+            }
+            control.path.set_pools(&pools, icmp_source).map_err(
+                |lns_datapath::tables::NoMemory { .. }| {
+                    Refused("no memory for the tables of the new pools".to_owned())
+                },
+            )?;
             control.node.handle_config(config, now);
             Ok(())
         });
-        match done.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(lns_datapath::tables::NoMemory { .. })) => Err(Refused(
-                "no memory for the tables of the new pools".to_owned(),
-            )),
-            Err(Gone) => Err(Refused("lnsd is ending".to_owned())),
-        }
+        done.await
+            .unwrap_or_else(|Gone| Err(Refused(ENDING.to_owned())))
     }
 
-    /// Takes away what only ended sessions had needed.
+    /// Takes away what only ended sessions had needed, and then lets the pools have it.
     async fn remove_leftovers(&mut self) {
-        let wanted: Vec<Ipv4Net> = self.setup.host.subscribers.keys().copied().collect();
-        if self.any_session_outside(wanted).await != Ok(false) {
+        let before = self.in_place().clone();
+        let left = before.beside(&self.setup.host);
+        let Ok(used) = self.used(&before, &left).await else {
+            return;
+        };
+        let plan = self.setup.host.clone().with_used_of(&before, &used);
+        self.leftovers = !plan.beside(&self.setup.host).is_empty();
+        let gone = before.beside(&plan);
+        if gone.is_empty() {
             return;
         }
-        match self.host.apply(self.setup.host.clone()).await {
-            Ok(()) => {
-                info!("the last session of the removed prefixes has ended; their routes are gone");
-                self.leftovers = false;
-            }
-            Err(problem) => error!("routes of removed prefixes could not be taken away: {problem}"),
+        if let Err(problem) = self.host.apply(plan).await {
+            self.leftovers = true;
+            return error!("what no session uses any more could not be taken away: {problem}");
         }
+        info!(
+            local_addresses = named(gone.gateways.iter()),
+            prefixes = named(gone.prefixes.iter()),
+            "no session uses what an earlier manifest had: it is gone from the machine"
+        );
+        // Who is gone needs no addresses.
+        let _ending = self
+            .asker
+            .ask(move |control, now| {
+                for address in gone.gateways {
+                    control.node.handle_free_local(address, now);
+                }
+            })
+            .await;
     }
 
-    async fn any_session_outside(&self, wanted: Vec<Ipv4Net>) -> Result<bool, Gone> {
-        let wanted = Arc::new(wanted);
-        let mut after = None;
+    /// What of `left` live sessions use; `before` is all that the machine has.
+    async fn used(&self, before: &Plan, left: &Used) -> Result<Used, Gone> {
+        let gateways = self
+            .asker
+            .ask(|control, _| control.node.local_addresses_in_use().collect())
+            .await?;
+        let prefixes = if left.prefixes.is_empty() {
+            BTreeSet::new()
+        } else {
+            let found = self.prefixes_in_use(before).await?;
+            found.intersection(&left.prefixes).copied().collect()
+        };
+        Ok(Used { gateways, prefixes })
+    }
+
+    /// The prefixes of `before` in which sessions have their addresses, but for those that the manifest
+    /// in force covers.
+    async fn prefixes_in_use(&self, before: &Plan) -> Result<BTreeSet<Ipv4Net>, Gone> {
+        let plans = Arc::new((before.clone(), self.setup.host.clone()));
+        let (mut found, mut after) = (BTreeSet::new(), None);
         loop {
-            let wanted = Arc::clone(&wanted);
+            let plans = Arc::clone(&plans);
             let question = self.asker.ask(move |control, now| {
-                let page = control.node.sessions(
-                    &SessionFilter::default(),
-                    after,
-                    SLOTS_PER_QUESTION,
-                    now,
-                );
-                let mut addresses = page.sessions.iter().filter_map(|session| session.address);
-                (
-                    addresses.any(|address| !wanted.iter().any(|prefix| prefix.contains(&address))),
-                    page.next,
-                )
+                let everybody = SessionFilter::default();
+                let page = control
+                    .node
+                    .sessions(&everybody, after, SLOTS_PER_QUESTION, now);
+                let (before, wanted) = &*plans;
+                let addresses = page.sessions.iter().filter_map(|session| session.address);
+                let prefixes: Vec<_> = addresses
+                    .filter(|address| wanted.prefix_of(*address).is_none())
+                    .filter_map(|address| before.prefix_of(address))
+                    .collect();
+                (prefixes, page.next)
             });
-            match question.await? {
-                (true, _) => return Ok(true),
-                (false, None) => return Ok(false),
-                (false, next) => after = next,
+            let (prefixes, next) = question.await?;
+            found.extend(prefixes);
+            after = next;
+            if after.is_none() {
+                return Ok(found);
             }
         }
     }
+}
+
+/// Why the local addresses of `pools` cannot be ours: a subscriber has one of them.
+fn local_address_taken(control: &Control, pools: &[Pool], now: time::Instant) -> Option<String> {
+    let (pool, holder) = control.node.local_address_holder(pools, now)?;
+    Some(taken(pool, &holder))
+}
+
+fn taken(pool: &Pool, holder: &view::Session) -> String {
+    let Pool {
+        name,
+        local_address,
+        ..
+    } = pool;
+    let who = match &holder.user {
+        Some(user) => format!("of {user:?}"),
+        None => format!("through {}", holder.lac),
+    };
+    format!(
+        "spec.pools[{name}].localAddress: {local_address} is a subscriber's address now, in session \
+         {id} {who}: choose another one, or end that session first (`lnsd disconnect --session {id}`)",
+        id = holder.id
+    )
 }
 
 /// Keeps the old manifest: a line for each problem, and the first of them in the status.
@@ -326,15 +424,23 @@ impl Change {
     }
 }
 
-/// The fields that differ, as many as a log line should have.
-fn named(changes: &[Difference]) -> String {
-    let paths = changes.iter().map(|change| change.path.as_str());
-    let named: Vec<_> = paths.take(LOGGED_CHANGES).collect();
+/// The names of things, as many as a log line should have.
+fn named(all: impl ExactSizeIterator<Item: fmt::Display>) -> String {
+    let more = all.len().saturating_sub(LOGGED_CHANGES);
+    let named: Vec<_> = all
+        .take(LOGGED_CHANGES)
+        .map(|name| name.to_string())
+        .collect();
     let named = named.join(", ");
-    match changes.len().saturating_sub(LOGGED_CHANGES) {
+    match more {
         0 => named,
         more => format!("{named} and {more} more"),
     }
+}
+
+/// The fields that differ.
+fn paths(changes: &[Difference]) -> impl ExactSizeIterator<Item = &str> {
+    changes.iter().map(|change| change.path.as_str())
 }
 
 /// Watches the manifest. The folder is watched, not the file: editors and Kubernetes replace files.
@@ -382,21 +488,11 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-impl Plan {
-    /// Whether everything of this plan is in `other`, too.
-    fn is_within(&self, other: &Self) -> bool {
-        self.gateways.is_subset(&other.gateways)
-            && self
-                .subscribers
-                .keys()
-                .all(|prefix| other.subscribers.contains_key(prefix))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use super::super::comparison;
     use super::super::journal::tests::logged;
     use super::*;
 
@@ -447,13 +543,31 @@ mod tests {
             scope: diff::Scope::Everybody,
         };
         let changes: Vec<_> = (0..20).map(change).collect();
-        assert_eq!(named(&[]), "");
+        assert_eq!(named(paths(&[])), "");
         assert_eq!(
-            named(&changes[..2]),
+            named(paths(&changes[..2])),
             "spec.lacs[a0].pathMtu, spec.lacs[a1].pathMtu"
         );
-        assert!(named(&changes[..16]).ends_with("spec.lacs[a15].pathMtu"));
-        assert!(named(&changes).ends_with("spec.lacs[a15].pathMtu and 4 more"));
+        assert!(named(paths(&changes[..16])).ends_with("spec.lacs[a15].pathMtu"));
+        assert!(named(paths(&changes)).ends_with("spec.lacs[a15].pathMtu and 4 more"));
+    }
+
+    #[test]
+    fn a_local_address_that_a_subscriber_has_is_refused_with_field_holder_and_way_out() {
+        let pool = Pool {
+            name: "default".into(),
+            local_address: [100, 64, 0, 5].into(),
+            addresses: lns_node::config::PoolConfig::default(),
+        };
+        let mut holder = comparison::tests::session();
+        assert_eq!(
+            taken(&pool, &holder),
+            "spec.pools[default].localAddress: 100.64.0.5 is a subscriber's address now, in session \
+             4711.12 of \"bob\": choose another one, or end that session first (`lnsd disconnect \
+             --session 4711.12`)"
+        );
+        holder.user = None;
+        assert!(taken(&pool, &holder).contains("4711.12 through wholesale-a: "));
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn with_hosts(sessions: usize) -> Options {
 }
 
 /// Whether `count` pings of `size` octets of data arrive; the text is what `ping` printed.
-fn ping(
+pub(super) fn ping(
     namespace: &Namespace,
     source: Ipv4Addr,
     to: Ipv4Addr,

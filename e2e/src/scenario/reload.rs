@@ -1,6 +1,7 @@
 //! What a changed manifest would do, and what it does: asked before, and looked at after.
 
 use std::io::Write as _;
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use super::datapath::ping;
 use super::{Scenario, expect, options, start, topology};
 use crate::lac::{Lac, Options};
 use crate::lnsd::Lnsd;
@@ -25,7 +27,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         says: "isolation and the core's interface change at once, sessions stay",
         run: core,
     },
+    Scenario {
+        name: "reload-local-address",
+        says: "a former local address answers who has it, nobody gets it; one in use is refused",
+        run: local_address,
+    },
 ];
+
+/// Longer than it takes until somebody looks for what no session uses any more.
+const LEFTOVERS: Duration = Duration::from_secs(30);
 
 /// Enough for whatever happens within one reload.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -205,4 +215,120 @@ fn core() -> Result<String> {
     expect(lac.count_up() == 1, "the session ended")?;
     lac.close()?;
     Ok(String::new())
+}
+
+/// Two subscribers of a pool of eight addresses, whose local address changes under one of them.
+fn local_address() -> Result<String> {
+    let topology = topology()?;
+    let manifest = Manifest {
+        pools: vec![("default", "100.64.0.1", "100.64.0.0/29")],
+        subscribers: "duplicates: { key: [UserName], action: Allow }".into(),
+        ..Manifest::default()
+    };
+    let lnsd = start(&topology, &manifest)?;
+    let with_hosts = |tun: &str, sessions| Options {
+        sessions,
+        tun: Some(tun.to_owned()),
+        routes: vec!["100.64.0.1/32".to_owned()],
+        ..options()
+    };
+    let first = Lac::up(&topology.lac, with_hosts("sub0", 1))?;
+    let source = first.address(0)?;
+    let former = Ipv4Addr::new(100, 64, 0, 1);
+    answers(&topology, source, former, "before the reload")?;
+
+    let now = manifest.yaml();
+    taken(&lnsd, &now, source)?;
+
+    let new = now.replace("localAddress: 100.64.0.1", "localAddress: 100.64.0.7");
+    reload(&lnsd, &new)?;
+    answers(&topology, source, former, "after the reload")?;
+    // The first look is right after the reload; the next ones are seen by what they leave alone.
+    expect(
+        gateways(&topology)? == ["100.64.0.1", "100.64.0.7"],
+        "the addresses of lns0",
+    )?;
+    // Eight addresses, two ends of ours, one is held: five are left.
+    let many = Options {
+        sessions: 6,
+        ..options()
+    };
+    let others = Lac::start(&topology.lac, many);
+    others.settle(PATIENCE)?;
+    let given = others.addresses();
+    expect(
+        given.len() == 5 && !given.contains(&former),
+        format!("given out beside {source}: {given:?}"),
+    )?;
+    answers(&topology, source, former, "with a full pool")?;
+    expect(first.count_up() == 1, "the session ended")?;
+    others.close()?;
+    first.close()?;
+
+    lnsd.wait(LEFTOVERS, "the former local address is gone", |lnsd| {
+        let is_told = lnsd.log().lines().any(|line| {
+            line.contains("no session uses what an earlier manifest had")
+                && line.contains("local_addresses=\"100.64.0.1\"")
+        });
+        Ok(is_told && gateways(&topology)? == ["100.64.0.7"])
+    })?;
+    // It rests for a second; then it is an ordinary address of the pool.
+    lnsd.wait(PATIENCE, "every address is free", |lnsd| {
+        let pools = lnsd.json(&["pools"])?;
+        Ok(pools.pointer("/0/free") == Some(&Value::from(7)))
+    })?;
+    let all = Options {
+        sessions: 7,
+        ..options()
+    };
+    let last = Lac::up(&topology.lac, all)?;
+    expect(last.addresses().contains(&former), "it is not given out")?;
+    last.close()?;
+    Ok(String::new())
+}
+
+/// A local address that a session has is refused, beforehand and by the reload, and nothing changes.
+fn taken(lnsd: &Lnsd<'_>, now: &str, holder: Ipv4Addr) -> Result<()> {
+    let wrong = now.replace(
+        "localAddress: 100.64.0.1",
+        &format!("localAddress: {holder}"),
+    );
+    let why = format!("spec.pools[default].localAddress: {holder} is a subscriber's address now");
+    let (code, _, said) = ask(lnsd, &wrong, &[])?;
+    expect(
+        code == 1 && said.contains(&why) && said.contains("lnsd disconnect --session"),
+        format!("asked beforehand: exit {code}: {said}"),
+    )?;
+    let beside = lnsd.manifest_path().with_extension("beside");
+    std::fs::write(&beside, &wrong)?;
+    std::fs::rename(&beside, lnsd.manifest_path())?;
+    lnsd.wait(PATIENCE, "the reload is refused", |lnsd| {
+        let status = lnsd.json(&["status"])?;
+        let error = status.pointer("/manifest/error").and_then(Value::as_str);
+        Ok(error.is_some_and(|error| error.contains(&why)))
+    })?;
+    let pools = lnsd.json(&["pools"])?;
+    expect(
+        pools.pointer("/0/localAddress") == Some(&Value::from("100.64.0.1")),
+        format!("the refused manifest is in force: {pools}"),
+    )
+}
+
+/// What the subscribers' interface has as its own.
+fn gateways(topology: &Topology) -> Result<Vec<String>> {
+    let mut list = Command::new("ip");
+    let output = topology
+        .lns
+        .output(list.args(["-4", "-o", "address", "show", "dev", "lns0"]))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let words = text.split_whitespace();
+    let addresses = words.filter_map(|word| word.strip_suffix("/32"));
+    let mut found: Vec<_> = addresses.map(ToOwned::to_owned).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn answers(topology: &Topology, source: Ipv4Addr, to: Ipv4Addr, when: &str) -> Result<()> {
+    let (arrived, text) = ping(&topology.lac, source, to, &[])?;
+    expect(arrived, format!("{to} does not answer {when}: {text}"))
 }

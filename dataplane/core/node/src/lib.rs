@@ -18,6 +18,7 @@ pub mod explain;
 mod glob;
 mod lacs;
 pub mod limits;
+mod locals;
 mod node;
 mod observe;
 mod pools;

@@ -135,6 +135,10 @@ impl Node {
 
     /// Takes a new configuration over. No session ends for it: each field says what it changes and
     /// when. The number of sessions is fixed at the start.
+    ///
+    /// A local address that is a subscriber's now would be two hosts': ask
+    /// [`local_address_holder`](Self::local_address_holder) before. A former local address is kept from
+    /// the pools until [`handle_free_local`](Self::handle_free_local).
     pub fn handle_config(&mut self, config: Config, now: Instant) {
         self.lacs
             .reconfigure(profiles(config.lacs, &config.host_name, &config.ppp), now);
@@ -149,6 +153,12 @@ impl Node {
         if rekeyed {
             self.know_subscribers_anew();
         }
+    }
+
+    /// The machine has `address` no longer as its own: if it was our end of links and no session has it
+    /// so, its pool may give it out, after its rest.
+    pub fn handle_free_local(&mut self, address: Ipv4Addr, now: Instant) {
+        self.pools.free_local(address, now);
     }
 
     /// An address in use belongs to the pool in whose prefixes it lies now: it went over with its

@@ -1,6 +1,7 @@
 //! The address pools of the manifest, as one.
 
 use core::net::Ipv4Addr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
@@ -8,6 +9,7 @@ use lns_tables::pool::{AddressPool, Allocation, PoolConfig};
 use lns_tables::time::Instant;
 
 use crate::config::Pool;
+use crate::locals::Locals;
 use crate::view;
 
 /// All pools, in the order of the manifest; one that is gone from it comes last, as long as addresses
@@ -15,6 +17,7 @@ use crate::view;
 #[derive(Debug)]
 pub(crate) struct Pools {
     pools: Vec<Named>,
+    locals: Locals,
 }
 
 #[derive(Debug)]
@@ -22,21 +25,33 @@ struct Named {
     config: Pool,
     addresses: AddressPool,
     removed: bool,
+    /// Former ends of our own that are kept back here: held, by nobody.
+    kept: BTreeSet<Ipv4Addr>,
 }
 
 impl Pools {
     /// The pools of a validated manifest.
     pub(crate) fn new(pools: Vec<Pool>, now: Instant) -> Self {
-        let mut this = Self { pools: Vec::new() };
+        let mut this = Self {
+            pools: Vec::new(),
+            locals: Locals::default(),
+        };
         this.reconfigure(pools, now);
         this
     }
 
-    /// Takes new pools over. What is held stays held; a pool that is gone gives out nothing more.
+    /// Takes new pools over. What is held stays held; a pool that is gone gives out nothing more. What
+    /// was our end of links and is not any more is kept back until it is [freed](Self::free_local).
     ///
     /// # Cost
     /// One step for each address that is used or rests.
     pub(crate) fn reconfigure(&mut self, pools: Vec<Pool>, now: Instant) {
+        let before = self.configured();
+        let after = pools.iter().map(|pool| pool.local_address).collect();
+        self.locals.replace(&before, &after);
+        for named in &mut self.pools {
+            named.let_go(now);
+        }
         let locals: Vec<Ipv4Net> = pools
             .iter()
             .map(|pool| Ipv4Net::from(pool.local_address))
@@ -62,6 +77,7 @@ impl Pools {
                 config,
                 addresses,
                 removed: false,
+                kept: BTreeSet::new(),
             }));
         }
         for mut named in old {
@@ -72,7 +88,21 @@ impl Pools {
                 .ok();
             self.pools.push(named);
         }
+        self.keep_back();
         self.forget_unused();
+    }
+
+    /// Holds each former end of ours in the pool that would give it out.
+    fn keep_back(&mut self) {
+        for address in self.locals.former() {
+            let mut pools = self.pools.iter_mut();
+            let found = pools.find(|named| named.addresses.contains(address));
+            if let Some(named) = found
+                && named.addresses.claim(address)
+            {
+                named.kept.insert(address);
+            }
+        }
     }
 
     /// An address, its pool and our end of the link.
@@ -126,11 +156,47 @@ impl Pools {
         }
     }
 
-    /// Whether this is our end of some link.
+    /// Whether this is our end of some link, or was and is not freed.
     pub(crate) fn is_local(&self, address: Ipv4Addr) -> bool {
-        self.pools
-            .iter()
-            .any(|named| named.config.local_address == address)
+        self.locals.contains(address)
+            || self
+                .pools
+                .iter()
+                .any(|named| named.config.local_address == address)
+    }
+
+    /// A session has this as our end of its link.
+    pub(crate) fn begin_local(&mut self, local: Ipv4Addr) {
+        self.locals.begin(local);
+    }
+
+    /// A session of those is over.
+    pub(crate) fn end_local(&mut self, local: Ipv4Addr) {
+        self.locals.end(local);
+    }
+
+    /// What sessions have as our end of their links, lowest first.
+    pub(crate) fn locals_in_use(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.locals.in_use()
+    }
+
+    /// A former end of ours is an ordinary address from now on. It rests first, as after a subscriber.
+    /// Nothing happens to one that a session still has.
+    pub(crate) fn free_local(&mut self, address: Ipv4Addr, now: Instant) {
+        if !self.locals.free(address) {
+            return;
+        }
+        for named in &mut self.pools {
+            if named.kept.remove(&address) {
+                named.addresses.release(address, now);
+            }
+        }
+    }
+
+    /// Our ends of the links of new sessions.
+    fn configured(&self) -> BTreeSet<Ipv4Addr> {
+        let pools = self.pools.iter().filter(|named| !named.removed);
+        pools.map(|named| named.config.local_address).collect()
     }
 
     /// Looks at `limit` addresses more that may have rested, pool by pool; whether that was all.
@@ -150,8 +216,17 @@ impl Pools {
 }
 
 impl Named {
+    /// Holds nothing back any more.
+    fn let_go(&mut self, now: Instant) {
+        for address in core::mem::take(&mut self.kept) {
+            self.addresses.release(address, now);
+        }
+    }
+
     fn view(&self) -> view::Pool {
         let counts = self.addresses.counts();
+        // Held by nobody, so given out to nobody.
+        let kept = u64::try_from(self.kept.len()).unwrap_or(u64::MAX);
         let prefixes = self
             .addresses
             .prefixes()
@@ -165,9 +240,9 @@ impl Named {
             prefixes: prefixes.collect(),
             reuse_delay_seconds: self.config.addresses.reuse_delay.as_secs(),
             free: counts.free,
-            used: counts.used,
+            used: counts.used.saturating_sub(kept),
             resting: counts.resting,
-            excluded: counts.excluded,
+            excluded: counts.excluded.saturating_add(kept),
         }
     }
 }

@@ -419,6 +419,9 @@ impl Node {
             address: GrantedAddress::Fixed(held.address),
             local: held.local,
         };
+        if let Some(local) = held.local {
+            self.pools.begin_local(local);
+        }
         self.sessions.get_mut(slot)?.address = Some(held);
         Some(grant)
     }
@@ -491,6 +494,9 @@ impl Node {
     /// Gives an address back that no session holds any more.
     pub(crate) fn give_back(&mut self, held: &Held, now: Instant) {
         self.addresses.remove(&held.address);
+        if let Some(local) = held.local {
+            self.pools.end_local(local);
+        }
         if let Some(pool) = &held.pool {
             self.pools.release(pool, held.address, now);
         }

@@ -1,11 +1,13 @@
 //! What the node shows of itself. Nothing here changes anything.
 
+use core::net::Ipv4Addr;
 use std::sync::Arc;
 
 use lns_tables::path::SlotIndex;
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 
+use crate::config::Pool;
 use crate::control::printable;
 use crate::explain::failures::{FailureFilter, FailurePage, Number};
 use crate::explain::trace::{TooManyTraces, TraceFilter, TraceId, TraceLine};
@@ -106,6 +108,24 @@ impl Node {
     /// [`settle_pools`](Self::settle_pools).
     pub fn pools(&self) -> Vec<view::Pool> {
         self.pools.view()
+    }
+
+    /// What sessions have as our end of their links, lowest first: the local addresses of the pools, and
+    /// former ones.
+    pub fn local_addresses_in_use(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.pools.locals_in_use()
+    }
+
+    /// The session that has the local address of one of `pools` as its own address, and that pool.
+    pub fn local_address_holder<'a>(
+        &self,
+        pools: &'a [Pool],
+        now: Instant,
+    ) -> Option<(&'a Pool, view::Session)> {
+        pools.iter().find_map(|pool| {
+            let slot = self.addresses.get(&pool.local_address)?;
+            Some((pool, self.sessions.get(*slot)?.view(*slot, now)))
+        })
     }
 
     /// The failures that match `filter` behind `after`, the newest first: at most `most`, among the next

@@ -199,6 +199,6 @@ pub struct Pool {
     pub used: u64,
     /// Addresses that a session has given back and that rest before somebody else gets them.
     pub resting: u64,
-    /// Addresses never given out: excluded, or of a prefix that drains.
+    /// Addresses never given out: excluded, or of a prefix that drains; and former local addresses.
     pub excluded: u64,
 }

@@ -73,6 +73,38 @@ fn local_address(stage: &mut Stage) {
     assert_eq!(new, Some(vec![100, 64, 0, 200]));
     // What the workers answer with is the first pool's, and changes with the pools.
     assert_eq!(stage.setup.icmp_source.octets(), [100, 64, 0, 200]);
+    former_local_address(stage);
+}
+
+/// Of four addresses one is alice's, two are ends of ours, the old one among them as long as she has it
+/// and the machine too: one is left.
+fn former_local_address(stage: &mut Stage) {
+    *stage = Stage::new();
+    stage.begin_with(&[
+        ("cidr: 100.64.0.0/24", "cidr: 100.64.0.0/30"),
+        ("exclude: [100.64.0.2/32]", "exclude: []"),
+        (SECOND_PREFIX, ""),
+        (SECOND_POOL, ""),
+        ("reuseDelaySeconds: 60", "reuseDelaySeconds: 1"),
+    ]);
+    let old = stage.alice();
+    let lac = old.lac;
+    stage.change(&[("localAddress: 100.64.0.1", "localAddress: 100.64.0.2")]);
+    let in_use = |stage: &Stage| stage.node().local_addresses_in_use().count();
+    let new = stage.call(lac, "bob");
+    assert_eq!(stage.address(new), "100.64.0.3");
+    assert_eq!(in_use(stage), 2);
+    let late = stage.call(lac, "carol");
+    assert!(!stage.is_up(late), "the old local address was given out");
+    stage.hang_up(old);
+    assert_eq!(in_use(stage), 1);
+    stage.world.with_node(|node, now| {
+        node.handle_free_local([100, 64, 0, 1].into(), now);
+    });
+    stage.run(5);
+    let calls = [stage.call(lac, "carol"), stage.call(lac, "alice")];
+    let got = calls.map(|call| stage.address(call));
+    assert!(got.contains(&"100.64.0.1".to_owned()), "{got:?}");
 }
 
 const FIRST_PREFIX: &str =

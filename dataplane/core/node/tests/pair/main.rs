@@ -15,6 +15,7 @@
 
 mod client;
 mod explain;
+mod locals;
 mod logins;
 mod manifest;
 mod network;
