@@ -275,7 +275,7 @@ fn local_address() -> Result<String> {
     // It rests for a second; then it is an ordinary address of the pool.
     lnsd.wait(PATIENCE, "every address is free", |lnsd| {
         let pools = lnsd.json(&["pools"])?;
-        Ok(pools.pointer("/0/free") == Some(&Value::from(7)))
+        Ok(pools.pointer("/pools/0/free") == Some(&Value::from(7)))
     })?;
     let all = Options {
         sessions: 7,
@@ -309,7 +309,7 @@ fn taken(lnsd: &Lnsd<'_>, now: &str, holder: Ipv4Addr) -> Result<()> {
     })?;
     let pools = lnsd.json(&["pools"])?;
     expect(
-        pools.pointer("/0/localAddress") == Some(&Value::from("100.64.0.1")),
+        pools.pointer("/pools/0/localAddress") == Some(&Value::from("100.64.0.1")),
         format!("the refused manifest is in force: {pools}"),
     )
 }
