@@ -433,13 +433,14 @@ impl Connection {
 
     fn sends_new(&mut self, ns: u16, sent: Sent, now: Instant) -> Result<(), String> {
         self.answers(&sent)?;
-        if self.expected == 1 && is_stop(&sent.body) {
+        let is_told_once = self.expected == 1 && is_stop(&sent.body);
+        if is_told_once {
             // A LAC that has not shown where it is is told once, and the SCCRP is taken back.
             self.unacknowledged.clear();
             self.repeats.begins(false, now);
         }
         self.next = after(ns, 1);
-        self.repeats.sent(is_stop(&sent.body), now);
+        self.repeats.sent(is_stop(&sent.body) && !is_told_once, now);
         self.unacknowledged.push_back(sent);
         let under_way = u32::try_from(self.unacknowledged.len()).expect("a window");
         if under_way > self.window {
