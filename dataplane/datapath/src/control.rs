@@ -90,6 +90,7 @@ impl Control {
     /// cleared: some microseconds, [`GRACE`] at most.
     pub fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match update {
+            PathUpdate::SetPolicies { .. } => None,
             PathUpdate::SetTunnel { tunnel, path } => {
                 if !self.tables.set_tunnel(*tunnel, path) {
                     self.refuse();

@@ -104,6 +104,8 @@ fn session() -> SessionPath {
         sequencing: false,
         acfc: false,
         pfc: false,
+        chain: lns_l2sess::ChainId::NONE,
+        rates: lns_l2sess::policy::Rates::default(),
     }
 }
 

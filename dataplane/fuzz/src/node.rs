@@ -397,6 +397,7 @@ impl World {
     fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         let workers = &mut self.workers;
         match *update {
+            PathUpdate::SetPolicies { .. } => {}
             PathUpdate::SetTunnel { tunnel, path } => {
                 workers.tunnels.insert(tunnel, path);
             }

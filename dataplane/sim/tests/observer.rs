@@ -131,6 +131,8 @@ impl Bench {
             sequencing: false,
             acfc: false,
             pfc: false,
+            chain: lns_l2sess::ChainId::NONE,
+            rates: lns_l2sess::policy::Rates::default(),
         };
         let slot = SlotIndex(slot);
         self.observer

@@ -4,6 +4,8 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::sync::Arc;
 
+use lns_l2sess::ChainId;
+use lns_l2sess::policy::Rates;
 use lns_l2tp::Call;
 use lns_ppp::{LcpParameters, Parameters};
 use lns_tables::path::{SessionPath, SlotIndex};
@@ -173,6 +175,8 @@ impl Session {
             sequencing: self.sequencing,
             acfc: open.is_some_and(|open| open.acfc),
             pfc: open.is_some_and(|open| open.pfc),
+            chain: ChainId::NONE,
+            rates: Rates::default(),
         }
     }
 

@@ -6,7 +6,10 @@
 //! affair.
 
 use core::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
+use lns_l2sess::ChainId;
+use lns_l2sess::policy::{Policies, Rates};
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
 
 use crate::time::Instant;
@@ -51,11 +54,20 @@ pub struct SessionPath {
     pub acfc: bool,
     /// The peer accepts a one-octet protocol field (RFC 1661, 6.5).
     pub pfc: bool,
+    /// The policies by which its packets are judged, in the set that was last given.
+    pub chain: ChainId,
+    /// How fast it may be.
+    pub rates: Rates,
 }
 
 /// One instruction of the control to the workers, in the order in which it was given.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PathUpdate {
+    /// These policies are in force from now on. Every chain that a session has is in them.
+    SetPolicies {
+        /// All of them.
+        policies: Arc<Policies>,
+    },
     /// The tunnel exists, or its peer has moved to another port.
     SetTunnel {
         /// Which one.

@@ -47,6 +47,8 @@ fn path(session: u16, address: Option<[u8; 4]>) -> SessionPath {
         sequencing: true,
         acfc: false,
         pfc: false,
+        chain: lns_l2sess::ChainId::NONE,
+        rates: lns_l2sess::policy::Rates::default(),
     }
 }
 

@@ -209,6 +209,8 @@ fn decode(ids: u64, network: u64) -> Option<SessionPath> {
         sequencing: ids & SEQUENCING != 0,
         acfc: ids & ACFC != 0,
         pfc: ids & PFC != 0,
+        chain: lns_l2sess::ChainId::NONE,
+        rates: lns_l2sess::policy::Rates::default(),
     })
 }
 
@@ -231,6 +233,8 @@ mod tests {
             sequencing: bits & 2 != 0,
             acfc: bits & 4 != 0,
             pfc: bits & 8 != 0,
+            chain: lns_l2sess::ChainId::NONE,
+            rates: lns_l2sess::policy::Rates::default(),
         }
     }
 

@@ -107,7 +107,8 @@ impl Automata {
             } => {
                 self.sessions.remove(&(tunnel, session));
             }
-            PathUpdate::SetTunnel { .. }
+            PathUpdate::SetPolicies { .. }
+            | PathUpdate::SetTunnel { .. }
             | PathUpdate::ClearTunnel { .. }
             | PathUpdate::ReportSession { .. }
             | PathUpdate::ReportTunnel { .. } => {}

@@ -181,7 +181,9 @@ impl Calls {
                 tunnel,
                 session,
             } => self.clear(slot, (tunnel, session), now),
-            PathUpdate::ReportSession { .. } | PathUpdate::ReportTunnel { .. } => Ok(()),
+            PathUpdate::SetPolicies { .. }
+            | PathUpdate::ReportSession { .. }
+            | PathUpdate::ReportTunnel { .. } => Ok(()),
         }
     }
 

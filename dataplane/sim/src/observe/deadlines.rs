@@ -183,7 +183,8 @@ impl Deadlines {
             } => {
                 self.sessions.remove(&(tunnel, session));
             }
-            PathUpdate::ClearTunnel { .. }
+            PathUpdate::SetPolicies { .. }
+            | PathUpdate::ClearTunnel { .. }
             | PathUpdate::ReportSession { .. }
             | PathUpdate::ReportTunnel { .. } => {}
         }

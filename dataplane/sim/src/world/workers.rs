@@ -115,6 +115,7 @@ impl Workers {
 
     pub(super) fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match *update {
+            PathUpdate::SetPolicies { .. } => {}
             PathUpdate::SetTunnel { tunnel, path } => {
                 self.tunnels.entry(tunnel).or_insert((path, None)).0 = path;
             }

@@ -479,6 +479,7 @@ impl Workers {
 
     fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match *update {
+            PathUpdate::SetPolicies { .. } => {}
             PathUpdate::SetTunnel { tunnel, path } => drop(self.tunnels.insert(tunnel, path)),
             PathUpdate::ClearTunnel { tunnel } => drop(self.tunnels.remove(&tunnel)),
             PathUpdate::SetSession { slot, path } => {

@@ -134,6 +134,8 @@ impl Bed {
             sequencing: false,
             acfc: false,
             pfc: false,
+            chain: lns_l2sess::ChainId::NONE,
+            rates: lns_l2sess::policy::Rates::default(),
         };
         change(&mut path);
         tables.session_slot(SLOT).unwrap().write(Some(&path));
