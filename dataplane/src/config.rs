@@ -160,6 +160,7 @@ fn node_config(manifest: &Manifest) -> Result<node::Config, NoHostName> {
         lacs: spec.lacs.iter().map(|entry| lac(entry, manifest)).collect(),
         ppp: ppp(&spec.ppp),
         subscribers: subscribers(manifest),
+        policies: Vec::new(),
         pools: spec.pools.iter().map(|entry| pool(entry, spec)).collect(),
         max_sessions: lns_node::limits::MAX_SESSIONS,
     })
@@ -236,6 +237,7 @@ fn subscribers(manifest: &Manifest) -> node::Subscribers {
             name.as_bytes().into(),
             node::User {
                 password: user.password.clone(),
+                policies: Vec::new(),
                 address: user.address,
             },
         )
@@ -243,6 +245,8 @@ fn subscribers(manifest: &Manifest) -> node::Subscribers {
     node::Subscribers {
         users: users.collect(),
         duplicates: duplicates(&subscribers.duplicates),
+        default_policies: Vec::new(),
+        unknown_filter_id: node::UnknownFilterId::UseDefault,
         idle: seconds(subscribers.idle_seconds),
         session: seconds(subscribers.session_seconds),
     }

@@ -8,7 +8,7 @@ use lns_crypto::Secret;
 use lns_node::config::{
     Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey, Duplicates,
     HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp, Subscribers,
-    TunnelSecret, User,
+    TunnelSecret, UnknownFilterId, User,
 };
 
 /// The tunnel secret of [`config`].
@@ -32,7 +32,11 @@ pub fn config(users: usize) -> Config {
         let password = Secret::new(name.as_bytes());
         (
             name.into_bytes().into_boxed_slice(),
-            User { password, address },
+            User {
+                password,
+                policies: Vec::new(),
+                address,
+            },
         )
     });
     Config {
@@ -45,9 +49,12 @@ pub fn config(users: usize) -> Config {
                 key: vec![DuplicateKey::UserName],
                 action: DuplicateAction::Allow,
             },
+            default_policies: Vec::new(),
+            unknown_filter_id: UnknownFilterId::UseDefault,
             idle: Duration::ZERO,
             session: Duration::ZERO,
         },
+        policies: Vec::new(),
         pools: vec![pool("100.64.0.0/10")],
         max_sessions: 10_000,
     }

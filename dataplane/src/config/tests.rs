@@ -150,6 +150,8 @@ fn ppp_and_subscribers_reach_the_node() {
     let node::Subscribers {
         users,
         duplicates,
+        default_policies,
+        unknown_filter_id,
         idle,
         session,
     } = node.subscribers;
@@ -162,6 +164,8 @@ fn ppp_and_subscribers_reach_the_node() {
         [node::DuplicateKey::UserName, node::DuplicateKey::NasPortId]
     );
     assert_eq!(duplicates.action, node::DuplicateAction::Replace);
+    assert!(default_policies.is_empty());
+    assert_eq!(unknown_filter_id, node::UnknownFilterId::UseDefault);
     assert_eq!((idle.as_secs(), session.as_secs()), (600, 86_400));
 }
 

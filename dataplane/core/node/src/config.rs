@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use lns_crypto::Secret;
+pub use lns_l2sess::policy::Policy;
 pub use lns_l2tp::HostName;
 pub use lns_tables::pool::{Allocation, PoolConfig, PoolPrefix};
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub ppp: Ppp,
     /// Who may log in, and how.
     pub subscribers: Subscribers,
+    /// What may be done with subscribers' packets. At once.
+    pub policies: Vec<Policy>,
     /// Where addresses come from, in order.
     pub pools: Vec<Pool>,
     /// The most sessions that this node holds; fixed at the start.
@@ -139,6 +142,10 @@ pub struct Subscribers {
     pub users: BTreeMap<Box<[u8]>, User>,
     /// What makes two sessions the same subscriber's, and what then happens. New logins.
     pub duplicates: Duplicates,
+    /// The policies, by name and in order, of who is given none by a Filter-Id. At once.
+    pub default_policies: Vec<Arc<str>>,
+    /// What becomes of a login whose Filter-Id names no policy. New logins.
+    pub unknown_filter_id: UnknownFilterId,
     /// A session without an IP packet for this long ends; zero: never. New sessions.
     pub idle: Duration,
     /// A session ends at this age; zero: never. New sessions.
@@ -150,8 +157,21 @@ pub struct Subscribers {
 pub struct User {
     /// The password, clear, since CHAP needs it.
     pub password: Secret,
+    /// Filter-Id values, in order: each the name of a policy, or one of its `filter_ids`. None: the
+    /// default policies. New logins.
+    pub policies: Vec<Arc<str>>,
     /// Always this address instead of one from a pool.
     pub address: Option<Ipv4Addr>,
+}
+
+/// What becomes of a login whose Filter-Id names no policy.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum UnknownFilterId {
+    /// The session has the default policies.
+    #[default]
+    UseDefault,
+    /// It is refused.
+    Refuse,
 }
 
 /// The rule for a subscriber that is already there.

@@ -7,7 +7,7 @@ use lns_crypto::Secret;
 use lns_node::config::{
     Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey, Duplicates,
     HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp, Subscribers,
-    TunnelSecret, User,
+    TunnelSecret, UnknownFilterId, User,
 };
 
 /// Of the second LAC.
@@ -71,9 +71,12 @@ pub(super) fn config(bits: u8) -> Config {
                 key: vec![DuplicateKey::UserName],
                 action,
             },
+            default_policies: Vec::new(),
+            unknown_filter_id: UnknownFilterId::UseDefault,
             idle: Duration::from_secs(if has(5) { 20 } else { 0 }),
             session: Duration::ZERO,
         },
+        policies: Vec::new(),
         pools: vec![pool(if has(0) {
             "100.64.0.0/30"
         } else {
@@ -85,7 +88,14 @@ pub(super) fn config(bits: u8) -> Config {
 
 fn user(name: &str, address: Option<Ipv4Addr>) -> (Box<[u8]>, User) {
     let password = Secret::new(name.as_bytes());
-    (name.as_bytes().into(), User { password, address })
+    (
+        name.as_bytes().into(),
+        User {
+            password,
+            policies: Vec::new(),
+            address,
+        },
+    )
 }
 
 fn pool(prefix: &str) -> Pool {

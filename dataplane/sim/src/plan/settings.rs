@@ -70,6 +70,7 @@ impl Settings {
         for name in own.chain(["shared".to_owned()]) {
             let user = User {
                 password: Secret::new(name.as_bytes()),
+                policies: Vec::new(),
                 address: None,
             };
             config

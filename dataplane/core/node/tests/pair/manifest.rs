@@ -8,7 +8,7 @@ use lns_crypto::Secret;
 use lns_node::config::{
     Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey, Duplicates,
     HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp, Subscribers,
-    TunnelSecret, User,
+    TunnelSecret, UnknownFilterId, User,
 };
 
 pub const SECRET: &str = "a tunnel secret of sixteen";
@@ -24,7 +24,11 @@ pub fn config() -> Config {
         let password = Secret::new(name.as_bytes());
         (
             name.into_bytes().into_boxed_slice(),
-            User { password, address },
+            User {
+                password,
+                policies: Vec::new(),
+                address,
+            },
         )
     });
     Config {
@@ -37,9 +41,12 @@ pub fn config() -> Config {
                 key: vec![DuplicateKey::UserName],
                 action: DuplicateAction::Allow,
             },
+            default_policies: Vec::new(),
+            unknown_filter_id: UnknownFilterId::UseDefault,
             idle: Duration::ZERO,
             session: Duration::ZERO,
         },
+        policies: Vec::new(),
         pools: vec![Pool {
             name: "default".into(),
             local_address: LOCAL,
