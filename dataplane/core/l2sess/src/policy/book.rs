@@ -14,7 +14,7 @@ use crate::state::Timeouts;
 pub struct Policies {
     number: u64,
     all: Vec<Option<Arc<Policy>>>,
-    chains: Vec<Arc<Chain>>,
+    chains: Vec<Option<Arc<Chain>>>,
 }
 
 impl PartialEq for Policies {
@@ -39,7 +39,7 @@ impl Policies {
     /// The chain of that number; `None` for [`ChainId::NONE`], and for one that does not exist (any more).
     pub fn chain(&self, chain: ChainId) -> Option<&Chain> {
         let place = usize::try_from(chain.0).ok()?.checked_sub(1)?;
-        self.chains.get(place).map(|chain| &**chain)
+        self.chains.get(place)?.as_deref()
     }
 
     /// The timeouts of a policy.
@@ -95,7 +95,7 @@ impl Chain {
 #[derive(Debug)]
 pub struct PolicyBook {
     policies: Vec<Option<Arc<Policy>>>,
-    chains: Vec<Arc<Chain>>,
+    chains: Vec<Option<Arc<Chain>>>,
     current: Arc<Policies>,
 }
 
@@ -148,20 +148,37 @@ impl PolicyBook {
         if names.is_empty() {
             return Ok(ChainId::NONE);
         }
-        if let Some(place) = self.chains.iter().position(|chain| *chain.names == *names) {
+        let is_it =
+            |chain: &Option<Arc<Chain>>| chain.as_ref().is_some_and(|it| *it.names == *names);
+        if let Some(place) = self.chains.iter().position(is_it) {
             return Ok(number_of(place));
         }
         if names.len() > limits::CHAIN {
             return Err(BookError::TooLong);
         }
-        if self.chains.len() >= limits::CHAINS {
+        let free = self.chains.iter().position(Option::is_none);
+        let place = free.unwrap_or(self.chains.len());
+        if place >= limits::CHAINS {
             return Err(BookError::TooManyChains);
         }
-        let chain = self.link(names, Epoch::default())?;
-        let place = self.chains.len();
-        self.chains.push(Arc::new(chain));
+        let chain = Some(Arc::new(self.link(names, Epoch::default())?));
+        match self.chains.get_mut(place) {
+            Some(free) => *free = chain,
+            None => self.chains.push(chain),
+        }
         self.publish();
         Ok(number_of(place))
+    }
+
+    /// Nobody has this chain any more: its number may be another's from the next edition on. What is in
+    /// force stays as it is.
+    pub fn give_up(&mut self, chain: ChainId) {
+        let place = usize::try_from(chain.0)
+            .ok()
+            .and_then(|it| it.checked_sub(1));
+        if let Some(place) = place.and_then(|place| self.chains.get_mut(place)) {
+            *place = None;
+        }
     }
 
     /// Puts `policies` in the place of those before; each keeps its number while there is one of its
@@ -208,6 +225,9 @@ impl PolicyBook {
             .chains
             .iter()
             .map(|chain| {
+                let Some(chain) = chain else {
+                    return Epoch::default();
+                };
                 let anew = chain.names.iter().any(is_judged_anew);
                 Epoch(chain.epoch.0.wrapping_add(u32::from(anew)))
             })
@@ -218,13 +238,16 @@ impl PolicyBook {
             .iter()
             .zip(epochs)
             .map(|(chain, epoch)| {
+                let Some(chain) = chain else {
+                    return Ok(None);
+                };
                 let names: Vec<_> = chain
                     .names
                     .iter()
                     .filter(|name| self.find(name).is_some())
                     .cloned()
                     .collect();
-                self.link(&names, epoch).map(Arc::new)
+                self.link(&names, epoch).map(|chain| Some(Arc::new(chain)))
             })
             .collect::<Result<_, _>>()?;
         self.publish();
@@ -276,4 +299,45 @@ impl PolicyBook {
 
 fn number_of(place: usize) -> ChainId {
     ChainId(u32::try_from(place).map_or(0, |place| place.saturating_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(name: &str) -> Policy {
+        Policy {
+            name: name.into(),
+            filter_ids: Vec::new(),
+            input: None,
+            output: None,
+            timeouts: Timeouts::DEFAULT,
+            on_change: OnChange::Keep,
+            rates: None,
+        }
+    }
+
+    #[test]
+    fn a_chain_that_is_given_up_makes_room_and_stays_in_force_until_the_next_edition() {
+        let mut book = PolicyBook::default();
+        book.replace(vec![policy("a"), policy("b")]).unwrap();
+        let names: [Arc<str>; 2] = ["a".into(), "b".into()];
+        let both = book.chain(&names).unwrap();
+        let second = book.chain(&names[1..]).unwrap();
+        let before = Arc::clone(book.current());
+        book.give_up(both);
+        assert_eq!(book.current(), &before);
+        assert_eq!(
+            book.chain(&names[..1]),
+            Ok(both),
+            "its place is taken again"
+        );
+        assert_eq!(before.chain(both).unwrap().names(), names);
+        assert_eq!(book.current().chain(both).unwrap().names(), &names[..1]);
+        assert_eq!(book.chain(&names[1..]), Ok(second));
+        book.give_up(second);
+        book.replace(vec![policy("a")]).unwrap();
+        assert!(book.current().chain(second).is_none());
+        assert!(book.current().chain(both).is_some());
+    }
 }
