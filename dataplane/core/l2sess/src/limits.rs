@@ -10,6 +10,10 @@ pub const TIMEOUT: u32 = 8_000_000;
 /// Policies of one node: each is a name, its tables and a counter per rule and thread.
 pub const POLICIES: usize = 1_024;
 
+/// Numbers of policies: more than there are policies, so that a number rests for long before it is
+/// another policy's. 16 bits of a flow's record hold one.
+pub const POLICY_NUMBERS: usize = 4 * POLICIES;
+
 /// Rules of one table: a classifier is not slower for more, a person is.
 pub const RULES: usize = 10_000;
 

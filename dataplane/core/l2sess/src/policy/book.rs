@@ -1,105 +1,54 @@
-//! The policies that are in force, and the book in which the control keeps them.
+//! The book in which the control keeps policies and chains.
+//!
+//! Every operation is whole or not at all. What a change does not touch stays the very same object: the
+//! tables of a policy that is as before are not compiled again and go on counting, and so is a table
+//! whose policy has only other timeouts, rates or Filter-Ids.
+//!
+//! A policy that goes while chains still have it stays for them what it was, until they go: whoever
+//! removes it decides what its subscribers have instead ([`PolicyBook::retain_chains`]).
 
+use core::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::rule::{OnChange, Policy, PolicyTable, Rates};
+use super::edition::{Chain, Compiled, Place, Policies, Table, place_of};
+use super::rule::{OnChange, Policy};
 use super::{ChainId, Epoch, PolicyId};
 use crate::key::Direction;
 use crate::limits;
-use crate::state::Timeouts;
-
-/// All policies and chains that are in force: what workers look at. It never changes; the book makes
-/// another one.
-#[derive(Debug)]
-pub struct Policies {
-    number: u64,
-    all: Vec<Option<Arc<Policy>>>,
-    chains: Vec<Option<Arc<Chain>>>,
-}
-
-impl PartialEq for Policies {
-    /// Whether both are the same edition.
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Policies {}
-
-impl Policies {
-    /// No policy and no chain.
-    pub fn none() -> Arc<Self> {
-        Arc::new(Self {
-            number: 0,
-            all: Vec::new(),
-            chains: Vec::new(),
-        })
-    }
-
-    /// The chain of that number; `None` for [`ChainId::NONE`], and for one that does not exist (any more).
-    pub fn chain(&self, chain: ChainId) -> Option<&Chain> {
-        let place = usize::try_from(chain.0).ok()?.checked_sub(1)?;
-        self.chains.get(place)?.as_deref()
-    }
-
-    /// The timeouts of a policy.
-    pub fn timeouts(&self, policy: PolicyId) -> Timeouts {
-        let policy = self.all.get(usize::from(policy.0));
-        let policy = policy.and_then(Option::as_deref);
-        policy.map_or(Timeouts::DEFAULT, |policy| policy.timeouts)
-    }
-
-    /// The policies, by number.
-    pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
-        let numbered = (0_u16..).map(PolicyId).zip(&self.all);
-        numbered.filter_map(|(id, policy)| Some((id, policy.as_deref()?)))
-    }
-}
-
-/// Policies in a row, as one subscriber has them.
-#[derive(Debug)]
-pub struct Chain {
-    names: Box<[Arc<str>]>,
-    epoch: Epoch,
-    tables: [Vec<(PolicyId, Arc<Policy>)>; 2],
-    rates: Option<Rates>,
-}
-
-impl Chain {
-    /// The names of its policies.
-    pub fn names(&self) -> &[Arc<str>] {
-        &self.names
-    }
-
-    /// How often it has changed in a way by which open flows must be judged anew.
-    pub const fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
-    /// Whether packets of that direction are judged at all.
-    pub fn is_bound(&self, direction: Direction) -> bool {
-        let [input, output] = &self.tables;
-        match direction {
-            Direction::Input => !input.is_empty(),
-            Direction::Output => !output.is_empty(),
-        }
-    }
-
-    /// How fast a subscriber with it may be: what the first policy says that says anything.
-    pub const fn rates(&self) -> Option<Rates> {
-        self.rates
-    }
-}
 
 /// Where the control keeps policies and chains.
 #[derive(Debug)]
 pub struct PolicyBook {
-    policies: Vec<Option<Arc<Policy>>>,
+    lanes: usize,
+    /// By number: those in force, and those that only chains have any more.
+    places: Vec<Option<Place>>,
+    numbers: BTreeMap<Arc<str>, PolicyId>,
+    /// What each Filter-Id means.
+    filter_ids: BTreeMap<Arc<str>, Arc<str>>,
     chains: Vec<Option<Arc<Chain>>>,
+    by_names: BTreeMap<Arc<[Arc<str>]>, ChainId>,
+    /// Where to look for a free number, so that the one that is free longest comes first.
+    next_policy: usize,
+    next_chain: u32,
+    retired: Vec<Retired>,
     current: Arc<Policies>,
 }
 
-/// There are as many chains, or policies in a chain, as there may be, or no policy has that name.
+/// A table that has been replaced. A worker may still count by it.
+#[derive(Debug)]
+struct Retired {
+    policy: Arc<str>,
+    direction: Direction,
+    table: Arc<Table>,
+    /// What its successor has been given of it.
+    carried: Vec<u64>,
+}
+
+/// Policies with their numbers, and where to look for the next free one.
+type Numbered = (Vec<(PolicyId, Policy)>, usize);
+
+/// Why the book does not do what it is asked for. Nothing has changed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum BookError {
     /// No policy has this name.
@@ -112,19 +61,70 @@ pub enum BookError {
     TooManyChains,
     /// There are [`limits::POLICIES`] of them.
     TooManyPolicies,
+    /// Two policies have this name.
+    SameName(Arc<str>),
+    /// Two policies have this Filter-Id.
+    SameFilterId {
+        /// Which Filter-Id.
+        filter_id: Arc<str>,
+        /// Whose it is.
+        first: Arc<str>,
+        /// Who wants it, too.
+        second: Arc<str>,
+    },
 }
 
-impl Default for PolicyBook {
-    fn default() -> Self {
-        Self {
-            policies: Vec::new(),
-            chains: Vec::new(),
-            current: Policies::none(),
+impl fmt::Display for BookError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => write!(f, "there is no policy {name:?}"),
+            Self::TooLong => write!(f, "more than {} policies for one subscriber", limits::CHAIN),
+            Self::Twice(name) => write!(f, "policy {name:?} is named twice for one subscriber"),
+            Self::TooManyChains => write!(
+                f,
+                "subscribers have {} combinations of policies, which is the most",
+                limits::CHAINS
+            ),
+            Self::TooManyPolicies => write!(f, "more than {} policies", limits::POLICIES),
+            Self::SameName(name) => write!(f, "two policies are named {name:?}"),
+            Self::SameFilterId {
+                filter_id,
+                first,
+                second,
+            } => write!(
+                f,
+                "policies {first:?} and {second:?} both have the Filter-Id {filter_id:?}"
+            ),
         }
     }
 }
 
+impl core::error::Error for BookError {}
+
+impl Default for PolicyBook {
+    /// A book for one worker thread.
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
 impl PolicyBook {
+    /// A book without a policy, whose policies so many worker threads count hits of.
+    pub fn new(lanes: usize) -> Self {
+        Self {
+            lanes,
+            places: Vec::new(),
+            numbers: BTreeMap::new(),
+            filter_ids: BTreeMap::new(),
+            chains: Vec::new(),
+            by_names: BTreeMap::new(),
+            next_policy: 0,
+            next_chain: 0,
+            retired: Vec::new(),
+            current: Policies::none(),
+        }
+    }
+
     /// What is in force.
     pub fn current(&self) -> &Arc<Policies> {
         &self.current
@@ -132,12 +132,10 @@ impl PolicyBook {
 
     /// The policy that a Filter-Id means: by its name, else by its `filterIds`.
     pub fn resolve(&self, filter_id: &str) -> Option<&Arc<str>> {
-        let policies = || self.policies.iter().flatten();
-        let named = policies().find(|policy| &*policy.name == filter_id);
-        let listed = || {
-            policies().find(|policy| policy.filter_ids.iter().any(|known| &**known == filter_id))
-        };
-        named.or_else(listed).map(|policy| &policy.name)
+        let named = self.numbers.get_key_value(filter_id);
+        let named = named.filter(|(_, id)| self.in_force(**id).is_some());
+        let named = named.map(|(name, _)| name);
+        named.or_else(|| self.filter_ids.get(filter_id))
     }
 
     /// The chain of these policies, made if need be. No names: [`ChainId::NONE`].
@@ -148,41 +146,34 @@ impl PolicyBook {
         if names.is_empty() {
             return Ok(ChainId::NONE);
         }
-        let is_it =
-            |chain: &Option<Arc<Chain>>| chain.as_ref().is_some_and(|it| *it.names == *names);
-        if let Some(place) = self.chains.iter().position(is_it) {
-            return Ok(number_of(place));
-        }
         if names.len() > limits::CHAIN {
             return Err(BookError::TooLong);
         }
-        let free = self.chains.iter().position(Option::is_none);
-        let place = free.unwrap_or(self.chains.len());
-        if place >= limits::CHAINS {
-            return Err(BookError::TooManyChains);
+        let mut policies = Vec::with_capacity(names.len());
+        for (at, name) in names.iter().enumerate() {
+            if names.iter().take(at).any(|earlier| earlier == name) {
+                return Err(BookError::Twice(Arc::clone(name)));
+            }
+            let id = self.numbers.get(name);
+            let policy = id.and_then(|id| self.in_force(*id));
+            let unknown = || BookError::Unknown(Arc::clone(name));
+            policies.push(Arc::clone(policy.ok_or_else(unknown)?));
         }
-        let chain = Some(Arc::new(self.link(names, Epoch::default())?));
-        match self.chains.get_mut(place) {
-            Some(free) => *free = chain,
-            None => self.chains.push(chain),
+        if let Some(id) = self.by_names.get(names) {
+            return Ok(*id);
         }
+        let id = self.free_chain().ok_or(BookError::TooManyChains)?;
+        let names: Arc<[Arc<str>]> = names.into();
+        let chain = Chain::new(id, Arc::clone(&names), Epoch::default(), policies.into());
+        set(&mut self.chains, place_of(id), Arc::new(chain));
+        self.next_chain = id.0.wrapping_add(1);
+        self.by_names.insert(names, id);
         self.publish();
-        Ok(number_of(place))
-    }
-
-    /// Nobody has this chain any more: its number may be another's from the next edition on. What is in
-    /// force stays as it is.
-    pub fn give_up(&mut self, chain: ChainId) {
-        let place = usize::try_from(chain.0)
-            .ok()
-            .and_then(|it| it.checked_sub(1));
-        if let Some(place) = place.and_then(|place| self.chains.get_mut(place)) {
-            *place = None;
-        }
+        Ok(id)
     }
 
     /// Puts `policies` in the place of those before; each keeps its number while there is one of its
-    /// name. Chains stay what they are; one that names a policy that is gone goes on without it.
+    /// name, and its counters, those of its rules by their names. Chains stay what they are.
     ///
     /// # Errors
     /// A [`BookError`]; nothing has changed.
@@ -190,154 +181,260 @@ impl PolicyBook {
         if policies.len() > limits::POLICIES {
             return Err(BookError::TooManyPolicies);
         }
-        let before = core::mem::take(&mut self.policies);
-        let mut after: Vec<Option<Arc<Policy>>> = vec![None; before.len()];
-        let mut fresh = Vec::new();
-        for policy in policies {
-            let place = before
-                .iter()
-                .flatten()
-                .position(|old| old.name == policy.name);
-            match place.and_then(|place| after.get_mut(place)) {
-                Some(place) => *place = Some(Arc::new(policy)),
-                None => fresh.push(Arc::new(policy)),
-            }
-        }
-        for policy in fresh {
-            match after.iter_mut().find(|place| place.is_none()) {
-                Some(place) => *place = Some(policy),
-                None => after.push(Some(policy)),
-            }
-        }
-        let is_judged_anew = |name: &Arc<str>| {
-            let find = |all: &[Option<Arc<Policy>>]| {
-                all.iter().flatten().find(|it| it.name == *name).cloned()
-            };
-            match (find(&before), find(&after)) {
-                (Some(old), Some(new)) => {
-                    new.on_change == OnChange::Reclassify
-                        && (&old.input, &old.output) != (&new.input, &new.output)
-                }
-                _ => false,
-            }
-        };
-        let epochs: Vec<Epoch> = self
-            .chains
-            .iter()
-            .map(|chain| {
-                let Some(chain) = chain else {
-                    return Epoch::default();
-                };
-                let anew = chain.names.iter().any(is_judged_anew);
-                Epoch(chain.epoch.0.wrapping_add(u32::from(anew)))
-            })
+        let filter_ids = filter_ids(&policies)?;
+        let (numbered, next_policy) = self.number(policies)?;
+        let compiled: Vec<_> = numbered
+            .into_iter()
+            .map(|(id, policy)| self.compile(id, policy))
             .collect();
-        self.policies = after;
-        let chains = core::mem::take(&mut self.chains);
-        self.chains = chains
+        // From here on nothing fails.
+        self.filter_ids = filter_ids;
+        self.next_policy = next_policy;
+        let anew: BTreeSet<PolicyId> = compiled
             .iter()
-            .zip(epochs)
-            .map(|(chain, epoch)| {
-                let Some(chain) = chain else {
-                    return Ok(None);
-                };
-                let names: Vec<_> = chain
-                    .names
-                    .iter()
-                    .filter(|name| self.find(name).is_some())
-                    .cloned()
-                    .collect();
-                self.link(&names, epoch).map(|chain| Some(Arc::new(chain)))
-            })
-            .collect::<Result<_, _>>()?;
+            .filter(|policy| self.is_judged_anew(policy))
+            .map(|policy| policy.id)
+            .collect();
+        for place in self.places.iter_mut().flatten() {
+            place.in_force = false;
+        }
+        for policy in compiled {
+            self.put(policy);
+        }
+        self.link(&anew);
+        self.forget();
         self.publish();
+        self.settle();
         Ok(())
     }
 
-    fn find(&self, name: &Arc<str>) -> Option<(PolicyId, &Arc<Policy>)> {
-        let numbered = (0_u16..).map(PolicyId).zip(&self.policies);
-        let mut there = numbered.filter_map(|(id, policy)| Some((id, policy.as_ref()?)));
-        there.find(|(_, policy)| policy.name == *name)
+    /// Nobody has this chain any more. What is in force stays as it is; the next edition is without it.
+    pub fn give_up(&mut self, chain: ChainId) {
+        let place = self.chains.get_mut(place_of(chain));
+        let Some(place) = place.filter(|it| it.as_ref().is_some_and(|it| it.id == chain)) else {
+            return;
+        };
+        if let Some(chain) = place.take() {
+            self.by_names.remove(&chain.names);
+        }
+        if self.places.iter().flatten().any(|place| !place.in_force) {
+            self.forget();
+        }
     }
 
-    fn link(&self, names: &[Arc<str>], epoch: Epoch) -> Result<Chain, BookError> {
-        let mut tables = [Vec::new(), Vec::new()];
-        let mut rates = None;
-        for (at, name) in names.iter().enumerate() {
-            if names.iter().take(at).any(|earlier| earlier == name) {
-                return Err(BookError::Twice(Arc::clone(name)));
-            }
-            let (id, policy) = self
-                .find(name)
-                .ok_or_else(|| BookError::Unknown(Arc::clone(name)))?;
-            rates = rates.or(policy.rates);
-            let [input, output] = &mut tables;
-            let both: [(&mut Vec<_>, &Option<PolicyTable>); 2] =
-                [(input, &policy.input), (output, &policy.output)];
-            for (tables, table) in both {
-                if table.is_some() {
-                    tables.push((id, Arc::clone(policy)));
-                }
+    /// Gives up the chains that `is_used` says nothing uses. Whoever calls it has told the workers first
+    /// what the ports that had one of these have instead. Returns how many there were.
+    pub fn retain_chains(&mut self, mut is_used: impl FnMut(ChainId) -> bool) -> usize {
+        let before = self.by_names.len();
+        self.by_names.retain(|_, id| is_used(*id));
+        let gone = before.saturating_sub(self.by_names.len());
+        if gone == 0 {
+            return 0;
+        }
+        let left: BTreeSet<ChainId> = self.by_names.values().copied().collect();
+        for place in &mut self.chains {
+            *place = place.take().filter(|chain| left.contains(&chain.id));
+        }
+        self.forget();
+        self.publish();
+        gone
+    }
+
+    /// The chains that name this policy.
+    pub fn chains_naming(&self, policy: &str) -> impl Iterator<Item = ChainId> {
+        let chains = self.by_names.iter();
+        chains.filter_map(move |(names, id)| names.iter().any(|it| **it == *policy).then_some(*id))
+    }
+
+    /// Adds to the counters what workers have counted by tables that were replaced meanwhile. The other
+    /// operations do it, too.
+    pub fn settle(&mut self) {
+        for mut retired in core::mem::take(&mut self.retired) {
+            // Nobody else has it, so nobody counts any more: what is read now is the whole.
+            let is_last = Arc::get_mut(&mut retired.table).is_some();
+            self.carry(&mut retired);
+            if !is_last {
+                self.retired.push(retired);
             }
         }
-        Ok(Chain {
-            names: names.into(),
-            epoch,
-            tables,
-            rates,
+    }
+
+    fn carry(&self, retired: &mut Retired) {
+        let sums = retired.table.counters.sums();
+        let id = self.numbers.get(&retired.policy);
+        let policy = id.and_then(|id| self.place(*id)).map(|it| &it.policy);
+        let table = policy.and_then(|policy| policy.table(retired.direction));
+        if let Some(table) = table.filter(|_| sums != retired.carried) {
+            let before = retired.carried.iter().chain(core::iter::repeat(&0));
+            let more = sums
+                .iter()
+                .zip(before)
+                .map(|(now, was)| now.wrapping_sub(*was));
+            table.carry(&retired.table, more);
+        }
+        retired.carried = sums;
+    }
+
+    fn place(&self, id: PolicyId) -> Option<&Place> {
+        self.places.get(usize::from(id.0))?.as_ref()
+    }
+
+    fn in_force(&self, id: PolicyId) -> Option<&Arc<Compiled>> {
+        let place = self.place(id).filter(|place| place.in_force);
+        place.map(|place| &place.policy)
+    }
+
+    /// A number for each: its own, else one that is free. And where to look for the next one.
+    fn number(&self, policies: Vec<Policy>) -> Result<Numbered, BookError> {
+        let mut next = self.next_policy;
+        let all = (0..limits::POLICY_NUMBERS).cycle();
+        let all = all.skip(next % limits::POLICY_NUMBERS);
+        let mut free = all
+            .take(limits::POLICY_NUMBERS)
+            .filter(|place| self.places.get(*place).is_none_or(Option::is_none));
+        let mut numbered = Vec::with_capacity(policies.len());
+        for policy in policies {
+            let known = self.numbers.get(&policy.name).copied();
+            let fresh = || {
+                let place = free.next()?;
+                next = place.saturating_add(1);
+                u16::try_from(place).ok().map(PolicyId)
+            };
+            let id = known.or_else(fresh).ok_or(BookError::TooManyPolicies)?;
+            numbered.push((id, policy));
+        }
+        Ok((numbered, next))
+    }
+
+    /// What is compiled already is taken from there.
+    fn compile(&self, id: PolicyId, policy: Policy) -> Arc<Compiled> {
+        let before = self.place(id).map(|place| &place.policy);
+        if let Some(same) = before.filter(|before| before.policy == policy) {
+            return Arc::clone(same);
+        }
+        let table = |direction| {
+            let table = policy.table(direction)?;
+            let before = before.filter(|before| before.policy.table(direction) == Some(table));
+            let same = before.and_then(|before| before.table(direction)).cloned();
+            Some(same.unwrap_or_else(|| Arc::new(Table::new(table, self.lanes))))
+        };
+        Arc::new(Compiled {
+            id,
+            tables: [table(Direction::Input), table(Direction::Output)],
+            policy,
         })
+    }
+
+    fn is_judged_anew(&self, policy: &Compiled) -> bool {
+        let new = &policy.policy;
+        let old = self.place(policy.id).map(|place| &place.policy.policy);
+        new.on_change == OnChange::Reclassify
+            && old.is_some_and(|old| (&old.input, &old.output) != (&new.input, &new.output))
+    }
+
+    /// Puts a policy into its place and keeps the tables that it takes the place of, for their counters.
+    fn put(&mut self, policy: Arc<Compiled>) {
+        let before = self.place(policy.id).map(|place| Arc::clone(&place.policy));
+        for (direction, old) in before.iter().flat_map(|before| before.each_table()) {
+            let new = policy.table(direction);
+            if new.is_some_and(|new| !Arc::ptr_eq(new, old)) {
+                self.retired.push(Retired {
+                    policy: Arc::clone(&policy.policy.name),
+                    direction,
+                    table: Arc::clone(old),
+                    carried: Vec::new(),
+                });
+            }
+        }
+        let name = Arc::clone(&policy.policy.name);
+        self.numbers.insert(name, policy.id);
+        let place = usize::from(policy.id.0);
+        let in_force = true;
+        set(&mut self.places, place, Place { policy, in_force });
+    }
+
+    /// Gives the chains what their policies are now.
+    fn link(&mut self, anew: &BTreeSet<PolicyId>) {
+        let mut chains = core::mem::take(&mut self.chains);
+        for chain in chains.iter_mut().flatten() {
+            let now = |policy: &Arc<Compiled>| {
+                let place = self.place(policy.id);
+                Arc::clone(place.map_or(policy, |place| &place.policy))
+            };
+            let policies: Box<[_]> = chain.policies.iter().map(now).collect();
+            let mut pairs = policies.iter().zip(&chain.policies);
+            if pairs.all(|(new, old)| Arc::ptr_eq(new, old)) {
+                continue;
+            }
+            let is_anew = policies.iter().any(|policy| anew.contains(&policy.id));
+            let epoch = Epoch(chain.epoch.0.wrapping_add(u32::from(is_anew)));
+            let names = Arc::clone(&chain.names);
+            *chain = Arc::new(Chain::new(chain.id, names, epoch, policies));
+        }
+        self.chains = chains;
+    }
+
+    /// Forgets policies that are neither in force nor in a chain.
+    fn forget(&mut self) {
+        let chains = self.chains.iter().flatten();
+        let linked = chains.flat_map(|chain| chain.policies.iter().map(|policy| policy.id));
+        let linked: BTreeSet<PolicyId> = linked.collect();
+        let is_needed = |place: &Place| place.in_force || linked.contains(&place.policy.id);
+        for place in &mut self.places {
+            *place = place.take().filter(is_needed);
+        }
+        let places = &self.places;
+        let is_there = |id: PolicyId| places.get(usize::from(id.0)).is_some_and(Option::is_some);
+        self.numbers.retain(|_, id| is_there(*id));
+    }
+
+    /// The next number that leads to a free place. Numbers only grow, until after some billions they begin
+    /// anew: a worker that still has an old one finds that it is another's.
+    fn free_chain(&self) -> Option<ChainId> {
+        let numbers = (0..=u32::MAX).map(|more| ChainId(self.next_chain.wrapping_add(more)));
+        let is_free = |id: &ChainId| {
+            let place = self.chains.get(place_of(*id));
+            *id != ChainId::NONE && place.is_none_or(Option::is_none)
+        };
+        numbers.take(limits::CHAINS.saturating_add(1)).find(is_free)
     }
 
     fn publish(&mut self) {
         self.current = Arc::new(Policies {
             number: self.current.number.wrapping_add(1),
-            all: self.policies.clone(),
+            all: self.places.clone(),
             chains: self.chains.clone(),
         });
     }
 }
 
-fn number_of(place: usize) -> ChainId {
-    ChainId(u32::try_from(place).map_or(0, |place| place.saturating_add(1)))
+fn set<T>(places: &mut Vec<Option<T>>, place: usize, value: T) {
+    if places.len() <= place {
+        places.resize_with(place.saturating_add(1), || None);
+    }
+    if let Some(place) = places.get_mut(place) {
+        *place = Some(value);
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy(name: &str) -> Policy {
-        Policy {
-            name: name.into(),
-            filter_ids: Vec::new(),
-            input: None,
-            output: None,
-            timeouts: Timeouts::DEFAULT,
-            on_change: OnChange::Keep,
-            rates: None,
+/// What each Filter-Id means, and that no two policies have one, or a name.
+fn filter_ids(policies: &[Policy]) -> Result<BTreeMap<Arc<str>, Arc<str>>, BookError> {
+    let mut names = BTreeSet::new();
+    let mut filter_ids: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
+    for policy in policies {
+        if !names.insert(&policy.name) {
+            return Err(BookError::SameName(Arc::clone(&policy.name)));
+        }
+        for filter_id in &policy.filter_ids {
+            let second = Arc::clone(&policy.name);
+            if let Some(first) = filter_ids.insert(Arc::clone(filter_id), second) {
+                return Err(BookError::SameFilterId {
+                    filter_id: Arc::clone(filter_id),
+                    first,
+                    second: Arc::clone(&policy.name),
+                });
+            }
         }
     }
-
-    #[test]
-    fn a_chain_that_is_given_up_makes_room_and_stays_in_force_until_the_next_edition() {
-        let mut book = PolicyBook::default();
-        book.replace(vec![policy("a"), policy("b")]).unwrap();
-        let names: [Arc<str>; 2] = ["a".into(), "b".into()];
-        let both = book.chain(&names).unwrap();
-        let second = book.chain(&names[1..]).unwrap();
-        let before = Arc::clone(book.current());
-        book.give_up(both);
-        assert_eq!(book.current(), &before);
-        assert_eq!(
-            book.chain(&names[..1]),
-            Ok(both),
-            "its place is taken again"
-        );
-        assert_eq!(before.chain(both).unwrap().names(), names);
-        assert_eq!(book.current().chain(both).unwrap().names(), &names[..1]);
-        assert_eq!(book.chain(&names[1..]), Ok(second));
-        book.give_up(second);
-        book.replace(vec![policy("a")]).unwrap();
-        assert!(book.current().chain(second).is_none());
-        assert!(book.current().chain(both).is_some());
-    }
+    Ok(filter_ids)
 }

@@ -3,7 +3,7 @@
 use core::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::key::Family;
+use crate::key::{Direction, Family};
 use crate::state::Timeouts;
 
 /// What becomes of a packet that matches.
@@ -79,6 +79,25 @@ pub struct Prefix {
     pub length: u8,
 }
 
+impl Prefix {
+    /// The bits of an address that it says something of.
+    pub fn mask(&self) -> u128 {
+        let all: u128 = match self.family {
+            Family::IPv4 => 0xffff_ffff,
+            Family::IPv6 => u128::MAX,
+        };
+        match all.checked_shr(u32::from(self.length)) {
+            Some(rest) => all & !rest,
+            None => all,
+        }
+    }
+
+    /// Whether the address is one of those.
+    pub fn contains(&self, family: Family, address: u128) -> bool {
+        family == self.family && address & self.mask() == self.address
+    }
+}
+
 /// TCP flags that must be as said: `flags & mask == value`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct FlagsMatch {
@@ -146,4 +165,14 @@ pub struct Policy {
     pub on_change: OnChange,
     /// How fast a subscriber with this policy may be.
     pub rates: Option<Rates>,
+}
+
+impl Policy {
+    /// The rules for packets of that direction.
+    pub const fn table(&self, direction: Direction) -> Option<&PolicyTable> {
+        match direction {
+            Direction::Input => self.input.as_ref(),
+            Direction::Output => self.output.as_ref(),
+        }
+    }
 }

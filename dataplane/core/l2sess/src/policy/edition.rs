@@ -1,0 +1,269 @@
+//! The policies and chains that are in force at a time: what workers look at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::counters::{Counters, Hits};
+use super::rule::{Action, Policy, PolicyTable, Rates};
+use super::{ChainId, Epoch, Judgement, LaterFragments, PolicyId, linear};
+use crate::key::Direction;
+use crate::limits;
+use crate::packet::Packet;
+use crate::state::Timeouts;
+
+/// All policies and chains that are in force. It never changes; the book makes another one.
+#[derive(Debug)]
+pub struct Policies {
+    pub(super) number: u64,
+    pub(super) all: Vec<Option<Place>>,
+    pub(super) chains: Vec<Option<Arc<Chain>>>,
+}
+
+/// What a policy's number stands for.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) policy: Arc<Compiled>,
+    /// Or it is gone, and only chains that are still in use have it.
+    pub(super) in_force: bool,
+}
+
+impl PartialEq for Policies {
+    /// Whether both are the same edition.
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Policies {}
+
+impl Policies {
+    /// No policy and no chain.
+    pub fn none() -> Arc<Self> {
+        Arc::new(Self {
+            number: 0,
+            all: Vec::new(),
+            chains: Vec::new(),
+        })
+    }
+
+    /// The chain of that number. `None` for [`ChainId::NONE`], of which all packets pass; and for one that
+    /// does not exist, or not any more: whose that was must not pass anything.
+    pub fn chain(&self, chain: ChainId) -> Option<&Chain> {
+        let found = self.chains.get(place_of(chain)).and_then(Option::as_deref);
+        found.filter(|found| found.id == chain)
+    }
+
+    /// The timeouts of a policy.
+    pub fn timeouts(&self, policy: PolicyId) -> Timeouts {
+        let place = self.place(policy);
+        place.map_or(Timeouts::DEFAULT, |place| place.policy.policy.timeouts)
+    }
+
+    /// The policies, by number.
+    pub fn policies(&self) -> impl Iterator<Item = (PolicyId, &Policy)> {
+        let numbered = (0_u16..).map(PolicyId).zip(&self.all);
+        numbered.filter_map(|(id, place)| {
+            let place = place.as_ref().filter(|place| place.in_force)?;
+            Some((id, &place.policy.policy))
+        })
+    }
+
+    /// How often each rule and default of a policy has decided since it is there. What workers counted by
+    /// an earlier edition is in it as far as the book has been asked for something since.
+    ///
+    /// Cost: the number of its rules times that of the lanes.
+    pub fn hits(&self, policy: PolicyId) -> Option<Hits> {
+        let policy = &self.place(policy)?.policy;
+        let hits = |direction| Some(policy.table(direction)?.counters.hits());
+        Some(Hits {
+            input: hits(Direction::Input),
+            output: hits(Direction::Output),
+        })
+    }
+
+    pub(super) fn place(&self, policy: PolicyId) -> Option<&Place> {
+        self.all.get(usize::from(policy.0))?.as_ref()
+    }
+}
+
+/// Where a chain of that number would lie; [`ChainId::NONE`] lies where no chain has its number.
+pub(super) fn place_of(chain: ChainId) -> usize {
+    let chain = usize::try_from(chain.0).unwrap_or(usize::MAX);
+    chain % limits::CHAINS
+}
+
+/// A policy, ready for use.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) id: PolicyId,
+    pub(super) policy: Policy,
+    pub(super) tables: [Option<Arc<Table>>; 2],
+}
+
+impl Compiled {
+    pub(super) fn table(&self, direction: Direction) -> Option<&Arc<Table>> {
+        let [input, output] = &self.tables;
+        match direction {
+            Direction::Input => input.as_ref(),
+            Direction::Output => output.as_ref(),
+        }
+    }
+
+    pub(super) fn each_table(&self) -> impl Iterator<Item = (Direction, &Arc<Table>)> {
+        let tables = Direction::ALL.map(|direction| (direction, self.table(direction)));
+        tables
+            .into_iter()
+            .filter_map(|(direction, table)| Some((direction, table?)))
+    }
+}
+
+/// A table, ready for use.
+#[derive(Debug)]
+pub(super) struct Table {
+    rules: PolicyTable,
+    default: Action,
+    pub(super) counters: Counters,
+}
+
+impl Table {
+    pub(super) fn new(table: &PolicyTable, lanes: usize) -> Self {
+        Self {
+            rules: table.clone(),
+            default: table.default,
+            counters: Counters::new(lanes, table.rules.len()),
+        }
+    }
+
+    fn find(&self, packet: &Packet<'_>, later: LaterFragments) -> Option<(usize, Action)> {
+        let rule = linear::find(&self.rules, packet, later)?;
+        Some((rule, self.rules.rules.get(rule)?.action))
+    }
+}
+
+/// A table, and whose it is.
+type Bound = (PolicyId, Arc<Table>);
+
+/// Policies in a row, as one subscriber has them.
+#[derive(Debug)]
+pub struct Chain {
+    pub(super) id: ChainId,
+    pub(super) names: Arc<[Arc<str>]>,
+    pub(super) epoch: Epoch,
+    pub(super) policies: Box<[Arc<Compiled>]>,
+    /// Of them those that have a table, by direction.
+    bound: [Box<[Bound]>; 2],
+}
+
+impl Chain {
+    pub(super) fn new(
+        id: ChainId,
+        names: Arc<[Arc<str>]>,
+        epoch: Epoch,
+        policies: Box<[Arc<Compiled>]>,
+    ) -> Self {
+        let bound = |direction| {
+            let table = |policy: &Arc<Compiled>| {
+                let table = policy.table(direction)?;
+                Some((policy.id, Arc::clone(table)))
+            };
+            policies.iter().filter_map(table).collect()
+        };
+        Self {
+            id,
+            names,
+            epoch,
+            bound: [bound(Direction::Input), bound(Direction::Output)],
+            policies,
+        }
+    }
+
+    /// The names of its policies.
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    /// How often it has changed in a way by which open flows must be judged anew.
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Whether packets of that direction are judged at all.
+    pub fn is_bound(&self, direction: Direction) -> bool {
+        !self.tables(direction).is_empty()
+    }
+
+    /// Whether it opens flows: some rule or default of either direction says [`Action::Track`]. A chain
+    /// that does not has no use for a session table.
+    pub fn tracks(&self) -> bool {
+        let tables = Direction::ALL.map(|direction| self.tables(direction));
+        let mut tables = tables.into_iter().flatten();
+        tables.any(|(_, table)| table.tracks())
+    }
+
+    /// How fast a subscriber with it may be: what the first policy says that says anything.
+    pub fn rates(&self) -> Option<Rates> {
+        self.policies.iter().find_map(|policy| policy.policy.rates)
+    }
+
+    /// What the policies say of a packet that goes in `direction`: the first rule that matches, else the
+    /// default of the last policy that has this direction; counted in `lane`, one of each worker thread.
+    /// Where none has it, all packets pass, for [`PolicyId::NONE`].
+    ///
+    /// Allocates nothing. Cost: the number of different masks of the rules, not that of the rules.
+    pub fn judge(
+        &self,
+        packet: &Packet<'_>,
+        direction: Direction,
+        lane: usize,
+        later_fragments: LaterFragments,
+    ) -> Judgement {
+        let tables = self.tables(direction);
+        for (policy, table) in tables {
+            if let Some((rule, action)) = table.find(packet, later_fragments) {
+                table.counters.count(lane, rule);
+                let policy = *policy;
+                return Judgement { action, policy };
+            }
+        }
+        let Some((policy, table)) = tables.last() else {
+            return Judgement {
+                action: Action::Pass,
+                policy: PolicyId::NONE,
+            };
+        };
+        table.counters.count_default(lane);
+        Judgement {
+            action: table.default,
+            policy: *policy,
+        }
+    }
+
+    fn tables(&self, direction: Direction) -> &[Bound] {
+        let [input, output] = &self.bound;
+        match direction {
+            Direction::Input => input,
+            Direction::Output => output,
+        }
+    }
+}
+
+impl Table {
+    /// Adds the hits that the rules and the default of an earlier edition had to those of the same names.
+    pub(super) fn carry(&self, from: &Self, hits: impl Iterator<Item = u64>) {
+        let names = self.rules.rules.iter().map(|rule| &rule.name);
+        let places: BTreeMap<&Arc<str>, usize> = names.zip(0..).collect();
+        let default = self.rules.rules.len();
+        let old = from.rules.rules.iter();
+        let new = old.map(|rule| places.get(&rule.name).copied());
+        for (place, hits) in new.chain([Some(default)]).zip(hits) {
+            if let Some(place) = place {
+                self.counters.carry(place, hits);
+            }
+        }
+    }
+
+    fn tracks(&self) -> bool {
+        let rules = self.rules.rules.iter().map(|rule| rule.action);
+        rules.chain([self.default]).any(|it| it == Action::Track)
+    }
+}
