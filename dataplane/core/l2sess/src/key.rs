@@ -7,6 +7,9 @@
 
 use lns_wire::ip::protocol;
 
+#[cfg(test)]
+mod tests;
+
 /// A subscriber's session as the classifier knows it: the number of its slot.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PortId(pub u32);
@@ -305,7 +308,7 @@ impl FlowKey {
         let hash = fold(inner_high ^ first, inner_low ^ second);
         let hash = fold(outer_high ^ hash, outer_low ^ second);
         let hash = fold(ends ^ hash, what ^ first);
-        fold(hash ^ first, second)
+        fold(hash ^ first, second | 1)
     }
 }
 
@@ -326,7 +329,7 @@ const fn fold(left: u64, right: u64) -> u64 {
         clippy::cast_lossless,
         reason = "u128::from is not const; widening loses nothing"
     )]
-    let product = ((left | 1) as u128).wrapping_mul(right as u128);
+    let product = (left as u128).wrapping_mul(right as u128);
     let [high, low] = halves(product);
     high ^ low
 }

@@ -1,8 +1,18 @@
 //! What a packet's headers say, as far as the packet goes: RFC 791, RFC 8200, RFC 9293, RFC 768,
-//! RFC 792, RFC 4443.
+//! RFC 792, RFC 4443, and the packet that an ICMP error quotes.
+//!
+//! A length is believed only where the octets are there. What cannot be read is
+//! [`Upper::Unreadable`]: policy without ports judges it, and no flow is opened for it. Left out:
+//! reassembly, checksums, and what lies behind AH and ESP.
 
-use crate::key::Family;
+mod head;
+mod icmp;
+
+use lns_wire::ip::{IpError, Ipv4, Ipv6, protocol};
+
+use crate::key::{Detail, Family, Tuple};
 use crate::state::TcpFlags;
+use head::Head;
 
 /// A packet, read once.
 #[derive(Clone, Copy, Debug)]
@@ -15,11 +25,13 @@ pub struct Packet<'a> {
     pub source: u128,
     /// Where to.
     pub destination: u128,
-    /// The upper protocol: of IPv6 what the chain of extension headers ends with.
+    /// The upper protocol: of IPv6 what the chain of extension headers ends with. Where the chain
+    /// cannot be followed to its end, the header that it could not be followed beyond; in a later
+    /// fragment what the fragment header names.
     pub protocol: u8,
     /// The upper six bits of TOS or traffic class (RFC 2474).
     pub dscp: u8,
-    /// The length of the packet, octets.
+    /// The length of the packet, octets; 65,535 also for IPv6 packets that are longer.
     pub length: u16,
     /// What the upper protocol says.
     pub upper: Upper,
@@ -50,7 +62,7 @@ pub enum Upper {
         kind: u8,
         /// The code.
         code: u8,
-        /// The identifier, in the messages that have one.
+        /// The identifier, in the messages that have one; else 0.
         identifier: u16,
     },
     /// A protocol without ports.
@@ -59,4 +71,166 @@ pub enum Upper {
     LaterFragment,
     /// The packet ends before what should be there.
     Unreadable,
+}
+
+impl<'a> Packet<'a> {
+    /// The packet at the beginning of `octets`; what is behind its length is padding and cut off.
+    ///
+    /// # Errors
+    /// An [`IpError`] when the IP header does not describe the packet.
+    pub fn parse(octets: &'a [u8]) -> Result<Self, IpError> {
+        let octets = match octets.first().map(|first| first >> 4) {
+            Some(6) => Ipv6::parse(octets)?.packet(),
+            _ => Ipv4::parse(octets)?.packet(),
+        };
+        let head = Head::read(octets).ok_or(IpError::HeaderLength)?;
+        Ok(Self {
+            octets,
+            family: head.family,
+            source: head.source,
+            destination: head.destination,
+            protocol: head.protocol,
+            dscp: head.dscp,
+            length: u16::try_from(octets.len()).unwrap_or(u16::MAX),
+            upper: head.upper(),
+        })
+    }
+
+    /// What tells its flow from others. `None`: no flow is opened for it, since its upper header or, of
+    /// TCP, the flags cannot be read.
+    pub const fn tuple(&self) -> Option<Tuple> {
+        if matches!(self.upper, Upper::Tcp { flags: None, .. }) {
+            return None;
+        }
+        let Some(detail) = detail(self.family, self.upper) else {
+            return None;
+        };
+        Some(Tuple {
+            family: self.family,
+            source: self.source,
+            destination: self.destination,
+            protocol: self.protocol,
+            detail,
+        })
+    }
+
+    /// The TCP flags, where it is a segment with flags.
+    pub const fn tcp_flags(&self) -> Option<TcpFlags> {
+        match self.upper {
+            Upper::Tcp { flags, .. } => flags,
+            Upper::Ports { .. }
+            | Upper::Icmp { .. }
+            | Upper::None
+            | Upper::LaterFragment
+            | Upper::Unreadable => None,
+        }
+    }
+
+    /// Of an ICMP error: the tuple of the packet that it quotes, as that packet went. The quote may be
+    /// cut after 8 octets of the upper header (RFC 792). `None` when this is no error, when it quotes
+    /// too little or an ICMP message that nothing answers, and when it does not go to the sender of
+    /// what it quotes, as every error does.
+    pub fn quoted(&self) -> Option<Tuple> {
+        let Upper::Icmp { kind, .. } = self.upper else {
+            return None;
+        };
+        if !icmp::is_error(self.family, kind) {
+            return None;
+        }
+        let message = Head::read(self.octets)?.payload?;
+        let quote = Head::read(message.get(icmp::HEADER..)?)?;
+        if quote.family != self.family || quote.source != self.destination {
+            return None;
+        }
+        let detail = detail(quote.family, quote.upper())?;
+        if matches!(detail, Detail::Message { .. }) {
+            return None;
+        }
+        Some(Tuple {
+            family: quote.family,
+            source: quote.source,
+            destination: quote.destination,
+            protocol: quote.protocol,
+            detail,
+        })
+    }
+}
+
+/// What `upper` adds to a tuple; `None` where it cannot be read.
+const fn detail(family: Family, upper: Upper) -> Option<Detail> {
+    Some(match upper {
+        Upper::Tcp {
+            source,
+            destination,
+            ..
+        }
+        | Upper::Ports {
+            source,
+            destination,
+        } => Detail::Ports {
+            source,
+            destination,
+        },
+        Upper::Icmp {
+            kind,
+            code,
+            identifier,
+        } => match icmp::question(family, kind) {
+            Some(question) => Detail::Query {
+                question,
+                identifier,
+                answer: kind != question,
+            },
+            None => Detail::Message { kind, code },
+        },
+        Upper::None | Upper::LaterFragment => Detail::None,
+        Upper::Unreadable => return None,
+    })
+}
+
+impl Head<'_> {
+    /// What the upper header says. At least 8 octets of it must be there; of protocols that it does not
+    /// know, none.
+    fn upper(&self) -> Upper {
+        /// Protocols with ports in the first four octets, beside TCP and UDP (RFC 4340, RFC 9260,
+        /// RFC 3828).
+        const WITH_PORTS: [u8; 3] = [33, 132, 136];
+        let Some(payload) = self.payload else {
+            return if self.is_later_fragment {
+                Upper::LaterFragment
+            } else {
+                Upper::Unreadable
+            };
+        };
+        let is_icmp = self.protocol
+            == match self.family {
+                Family::IPv4 => protocol::ICMP,
+                Family::IPv6 => protocol::ICMPV6,
+            };
+        let is_tcp = self.protocol == protocol::TCP;
+        let has_ports =
+            is_tcp || self.protocol == protocol::UDP || WITH_PORTS.contains(&self.protocol);
+        if !is_icmp && !has_ports {
+            return Upper::None;
+        }
+        let Some([a, b, c, d, ..]) = payload.first_chunk::<8>() else {
+            return Upper::Unreadable;
+        };
+        if is_icmp {
+            return icmp::read(self.family, payload);
+        }
+        let (source, destination) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
+        if is_tcp {
+            Upper::Tcp {
+                source,
+                destination,
+                flags: payload.get(13).copied().map(TcpFlags),
+            }
+        } else {
+            Upper::Ports {
+                source,
+                destination,
+            }
+        }
+    }
 }

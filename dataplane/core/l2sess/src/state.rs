@@ -7,6 +7,9 @@ use lns_wire::ip::protocol;
 
 use crate::key::Direction;
 
+#[cfg(test)]
+mod tests;
+
 /// Seconds of a monotonic clock, modulo 2^24 (194 days).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Seconds(u32);
@@ -161,6 +164,9 @@ pub enum Step {
     Same,
     /// The word changes to this.
     Changed(State),
+    /// A SYN begins the connection anew, in this state. The side that did not open the flow may not do
+    /// so by itself: for it, the caller asks policy.
+    Restarted(State),
     /// The flow had been silent for too long.
     Expired,
 }
@@ -243,12 +249,10 @@ impl State {
             return Step::Expired;
         }
         let next = match flags {
-            Some(flags) => match self.class(is_tcp) {
-                Class::Closing if flags.opens() => Self::first(direction, Some(flags), now),
-                Class::Closing | Class::Transient | Class::Established | Class::Udp => {
-                    self.seen(direction, flags)
-                }
-            },
+            Some(flags) if flags.opens() && matches!(self.class(is_tcp), Class::Closing) => {
+                return Step::Restarted(Self::first(direction, Some(flags), now));
+            }
+            Some(flags) => self.seen(direction, flags),
             None => self,
         };
         let is_stale = now.since(self.seconds()) > timeouts.refresh(next.class(is_tcp));
