@@ -1,24 +1,25 @@
 //! The control's side of the datapath: the one writer of the tables, and the way out for control
 //! messages and PPP frames that the control makes.
 
+mod sessions;
+#[cfg(test)]
+mod tests;
+
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr};
-use core::ops::Add as _;
-use core::sync::atomic::{AtomicU64, Ordering};
-use core::time::Duration;
+use core::sync::atomic::Ordering;
 use std::io;
 use std::net::UdpSocket;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ipnet::Ipv4Net;
-use lns_tables::path::{PathReport, PathUpdate, SessionPath, SlotIndex};
-use lns_tables::time::Instant;
+use lns_tables::free::FreeList;
+use lns_tables::path::{PathReport, PathUpdate, SlotIndex};
 use lns_wire::id::{SessionId, TunnelId};
 
-use crate::clock;
-use crate::limits::GRACE;
+use crate::shared::{Published, Shared, Stage};
 use crate::stats::{DropReason, ThreadCounters};
-use crate::tables::{AddressTable, NoMemory, SessionSlot, Tables};
+use crate::tables::{AddressTable, Found, NoMemory, Tables};
 
 /// A UDP payload that the control sends to a LAC.
 #[derive(Clone, Copy)]
@@ -54,8 +55,10 @@ pub struct Control {
     addresses: Arc<AddressTable>,
     published: Arc<Published>,
     stages: Arc<[Stage]>,
-    /// What the workers' stages were when a session was last cleared.
+    /// What the workers' stages were when a session was last cleared, or a policer taken from one.
     cleared: Vec<u64>,
+    /// The policers that no session has.
+    policers: FreeList,
     sockets: Vec<UdpSocket>,
     counters: Arc<ThreadCounters>,
     capacity: u32,
@@ -69,6 +72,7 @@ impl Control {
             published: Arc::clone(&shared.published),
             stages: Arc::clone(&shared.stages),
             cleared: vec![0; shared.stages.len()],
+            policers: FreeList::new(capacity),
             sockets,
             counters: Arc::clone(&shared.control_counters),
             capacity,
@@ -166,7 +170,7 @@ impl Control {
         let Some((header, _)) = datagram.split_first_chunk_mut::<10>() else {
             return false;
         };
-        if !found.path.sequencing || header[0] & (CONTROL_OR_LENGTH | SEQUENCE) != SEQUENCE {
+        if !found.view.sequencing || header[0] & (CONTROL_OR_LENGTH | SEQUENCE) != SEQUENCE {
             return false;
         }
         [header[6], header[7]] = found.slot.next_sequence().to_be_bytes();
@@ -184,59 +188,10 @@ impl Control {
         self.counters.refused.load(Ordering::Relaxed)
     }
 
-    fn set_session(&mut self, index: SlotIndex, path: &SessionPath) -> bool {
-        let tables = Arc::clone(&self.tables);
-        let Some(slot) = tables.session_slot(index) else {
-            return false;
-        };
-        let old = slot.read().ok().flatten();
-        if let Some(address) = path.address
-            && !self.addresses.insert(address, index)
-        {
-            return false;
-        }
-        if let Some(address) = old
-            .and_then(|old| old.address)
-            .filter(|address| path.address != Some(*address))
-        {
-            self.addresses.remove(address, index);
-        }
-        let same = old.is_some_and(|old| (old.tunnel, old.session) == (path.tunnel, path.session));
-        if !same {
-            slot.write(None);
-            if old.is_some() {
-                self.mark_cleared(slot);
-            }
-            self.wait_for_workers(slot);
-            slot.reset();
-        }
-        slot.write(Some(path));
-        true
-    }
-
-    fn clear_session(
-        &mut self,
-        index: SlotIndex,
-        tunnel: TunnelId,
-        session: SessionId,
-    ) -> Option<PathReport> {
-        let tables = Arc::clone(&self.tables);
-        let found = tables.slot(index).ok()??;
-        if (found.path.tunnel, found.path.session) != (tunnel, session) {
-            return None;
-        }
-        found.slot.write(None);
-        if let Some(address) = found.path.address {
-            self.addresses.remove(address, index);
-        }
-        self.mark_cleared(found.slot);
-        report(index, &found.path, &tables)
-    }
-
     fn report(&self, index: SlotIndex, tunnel: TunnelId, session: SessionId) -> Option<PathReport> {
         let found = self.tables.slot(index).ok()??;
-        let same = (found.path.tunnel, found.path.session) == (tunnel, session);
-        same.then(|| report(index, &found.path, &self.tables))?
+        let same = (found.view.tunnel, found.view.session) == (tunnel, session);
+        same.then(|| report_of(&found))
     }
 
     fn report_tunnel(&self, tunnel: TunnelId) -> Option<PathReport> {
@@ -270,104 +225,19 @@ impl Control {
     fn refuse(&self) {
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
     }
-
-    /// Remembers when the slot was emptied, and in which batch each worker was.
-    fn mark_cleared(&mut self, slot: &SessionSlot) {
-        slot.cleared
-            .store(clock::now().as_nanos(), Ordering::Relaxed);
-        for (mark, stage) in self.cleared.iter_mut().zip(self.stages.iter()) {
-            *mark = stage.load();
-        }
-    }
-
-    /// Waits until no worker is in a batch in which it may have read the slot before it was emptied.
-    ///
-    /// A slot that was emptied longer than [`GRACE`] ago needs no wait: that is as long as it would last.
-    /// For the others it suffices to look at what the stages were when *any* slot was last emptied,
-    /// because a worker that is still in an earlier batch was in it then too.
-    fn wait_for_workers(&self, slot: &SessionSlot) {
-        let end = Instant::from_nanos(slot.cleared.load(Ordering::Relaxed)).add(GRACE);
-        for (mark, stage) in self.cleared.iter().zip(self.stages.iter()) {
-            while !mark.is_multiple_of(2) && stage.load() == *mark && clock::now() < end {
-                std::thread::sleep(Duration::from_micros(5));
-            }
-        }
-    }
 }
 
 /// What is said of a session, from its slot.
-fn report(index: SlotIndex, path: &SessionPath, tables: &Tables) -> Option<PathReport> {
-    let slot = tables.session_slot(index)?;
-    Some(PathReport::Session {
-        slot: index,
-        tunnel: path.tunnel,
-        session: path.session,
+fn report_of(found: &Found<'_>) -> PathReport {
+    let Found {
+        index, slot, view, ..
+    } = found;
+    PathReport::Session {
+        slot: *index,
+        tunnel: view.tunnel,
+        session: view.session,
         last_received: slot.last_received(),
         last_forwarded: slot.last_forwarded(),
         counters: slot.counters(),
-    })
-}
-
-/// Whether a worker is in a batch (odd) or waits (even), and in which: read by the control, written by
-/// its worker.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Stage(AtomicU64);
-
-impl Stage {
-    /// Between two of these the worker may hold what it read from the tables. The order is sequential,
-    /// so that a worker whose stage the control still saw even after it had emptied a slot sees the
-    /// slot empty.
-    pub(crate) fn advance(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        core::sync::atomic::fence(Ordering::SeqCst);
-    }
-
-    fn load(&self) -> u64 {
-        core::sync::atomic::fence(Ordering::SeqCst);
-        self.0.load(Ordering::SeqCst)
     }
 }
-
-/// The address table that is in force. Workers look at the number once per batch and take the table
-/// only when it has changed.
-#[derive(Debug)]
-pub(crate) struct Published {
-    number: AtomicU64,
-    table: Mutex<Arc<AddressTable>>,
-}
-
-impl Published {
-    pub(crate) fn new(table: AddressTable) -> Self {
-        Self {
-            number: AtomicU64::new(0),
-            table: Mutex::new(Arc::new(table)),
-        }
-    }
-
-    pub(crate) fn number(&self) -> u64 {
-        self.number.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn current(&self) -> Arc<AddressTable> {
-        Arc::clone(&self.table.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn publish(&self, table: Arc<AddressTable>) {
-        *self.table.lock().unwrap_or_else(PoisonError::into_inner) = table;
-        self.number.fetch_add(1, Ordering::Release);
-    }
-}
-
-/// What control and workers share.
-#[derive(Clone, Debug)]
-pub(crate) struct Shared {
-    pub(crate) tables: Arc<Tables>,
-    pub(crate) published: Arc<Published>,
-    pub(crate) stages: Arc<[Stage]>,
-    pub(crate) worker_counters: Arc<[ThreadCounters]>,
-    pub(crate) control_counters: Arc<ThreadCounters>,
-}
-
-#[cfg(test)]
-mod tests;

@@ -23,6 +23,7 @@ pub mod limits;
 mod memory;
 pub mod packet;
 mod punt;
+mod shared;
 mod start;
 mod stats;
 pub mod tables;

@@ -10,10 +10,11 @@ use std::thread::JoinHandle;
 use lns_tables::index::PageIndex;
 
 use crate::config::{Config, StartError};
-use crate::control::{Control, Published, Shared, Stage};
+use crate::control::Control;
 use crate::io::{tun, udp};
 use crate::limits;
 use crate::punt::PuntSink;
+use crate::shared::{Published, Shared, Stage};
 use crate::stats::{DropReason, Stats, ThreadCounters};
 use crate::tables::{AddressTable, NoMemory, Tables};
 use crate::worker::Worker;

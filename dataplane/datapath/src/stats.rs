@@ -53,6 +53,8 @@ drop_reasons! {
     Ipv6NotEnabled = "ipv6_not_enabled",
     /// Upstream: a sequenced packet that was already passed or given up.
     SequenceOld = "sequence_old",
+    /// Either direction: more than the rate of the session's policies allows.
+    Rate = "rate",
     /// Downstream: no session has that address.
     NoSession = "no_session",
     /// Downstream: larger than the session's MTU and not to be fragmented; the sender was told, unless

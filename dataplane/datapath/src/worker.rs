@@ -15,13 +15,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
 use crate::clock;
-use crate::control::{Shared, Stage};
 use crate::io::receive::ReceiveBatch;
 use crate::io::send::SendBatch;
 use crate::limits::{BATCH, PACKET, ROUNDS, SERVICE_ADDRESSES};
 use crate::memory::{NoMemory, Zeroed};
 use crate::packet::{Downstream, DownstreamSink, Origin, Reorder, UpstreamSink, expire, upstream};
 use crate::punt::{Punt, PuntSink};
+use crate::shared::{Shared, Stage};
 use crate::stats::{DropReason, ThreadCounters, add};
 use crate::tables::{AddressTable, Service, Tables};
 

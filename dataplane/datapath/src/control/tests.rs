@@ -1,12 +1,17 @@
 //! The control without workers: what it writes, what it reports, what it refuses.
 
+mod policers;
+
 use core::net::Ipv4Addr;
+use core::sync::atomic::AtomicU64;
 
 use lns_tables::index::{IndexLimits, PageIndex};
-use lns_tables::path::{Counters, TunnelPath};
+use lns_tables::path::{Counters, SessionPath, TunnelPath};
+use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, PeerTunnelId};
 
 use super::*;
+use crate::limits::GRACE;
 
 const TUNNEL: TunnelId = TunnelId(5);
 const NOW: Instant = Instant::from_millis(7);

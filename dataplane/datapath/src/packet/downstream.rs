@@ -58,21 +58,29 @@ impl Downstream {
             Ok(way) => way,
             Err(reason) => return sink.drop(reason),
         };
-        if found.path.mss > 0 {
-            clamp_mss(packet, found.path.mss);
+        if found.view.mss > 0 {
+            clamp_mss(packet, found.view.mss);
         }
         let Ok(view) = Ipv4::parse(packet) else {
             return sink.drop(DropReason::MalformedIp);
         };
-        let mtu = found.path.mtu.max(LEAST_MTU);
+        let mtu = found.view.mtu.max(LEAST_MTU);
         let length = view.total_length();
-        if length <= usize::from(mtu) {
-            let header = Header::new(&found, &ends);
-            sink.send(ends.service, ends.remote, header.octets(), 0..length);
-        } else if view.dont_fragment() {
+        let fits = length <= usize::from(mtu);
+        if !fits && view.dont_fragment() {
             found.slot.down.dropped();
             sink.drop(DropReason::FragmentationNeeded);
             return self.too_large(addresses.icmp_source(), &view, &found, mtu, now, sink);
+        }
+        if let Some(policer) = found.policer
+            && !policer.down.allows(length, now)
+        {
+            found.slot.down.dropped();
+            return sink.drop(DropReason::Rate);
+        }
+        if fits {
+            let header = Header::new(&found, &ends);
+            sink.send(ends.service, ends.remote, header.octets(), 0..length);
         } else if let Some(fragments) = Fragments::new(view, mtu) {
             send_fragments(fragments, &found, &ends, sink);
         } else {
@@ -123,10 +131,10 @@ fn route<'t>(
     let index = addresses.lookup(destination).ok_or(DropReason::NoSession)?;
     let found = tables.slot(index).map_err(|_| DropReason::TableBusy)?;
     let found = found
-        .filter(|found| found.path.address == Some(destination))
+        .filter(|found| found.view.address == Some(destination))
         .ok_or(DropReason::NoSession)?;
     let tunnel = tables
-        .tunnel(found.path.tunnel)
+        .tunnel(found.view.tunnel)
         .map_err(|_| DropReason::TableBusy)?;
     let (_, ends) = tunnel.ok_or(DropReason::NoSession)?;
     Ok((found, ends))
@@ -159,7 +167,7 @@ impl Header {
     fn new(found: &Found<'_>, ends: &TunnelView) -> Self {
         const VERSION: u8 = 2;
         const SEQUENCE: u8 = 0x08;
-        let path = &found.path;
+        let path = &found.view;
         let flags = if path.sequencing { SEQUENCE } else { 0 };
         let [t0, t1] = ends.peer_tunnel.0.to_be_bytes();
         let [s0, s1] = path.peer_session.0.to_be_bytes();

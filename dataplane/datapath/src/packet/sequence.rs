@@ -265,7 +265,7 @@ impl Reorder {
 }
 
 fn owner(found: &Found<'_>) -> (SlotIndex, TunnelId, SessionId) {
-    (found.index, found.path.tunnel, found.path.session)
+    (found.index, found.view.tunnel, found.view.session)
 }
 
 fn window_of(slot: SlotIndex) -> usize {

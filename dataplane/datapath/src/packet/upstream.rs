@@ -72,7 +72,7 @@ pub fn upstream(
                 now,
                 sink,
             };
-            match header.sequence.filter(|_| found.path.sequencing) {
+            match header.sequence.filter(|_| found.view.sequencing) {
                 Some(sequence) => session.in_order(reorder, sequence.ns.0, frame),
                 None => session.pass(frame),
             }
@@ -85,7 +85,7 @@ pub fn upstream(
 pub fn expire(tables: &Tables, reorder: &mut Reorder, now: Instant, sink: &mut impl UpstreamSink) {
     while let Some((slot, tunnel, id)) = reorder.overdue(now) {
         let found = tables.slot(slot).ok().flatten();
-        let found = found.filter(|found| found.path.tunnel == tunnel && found.path.session == id);
+        let found = found.filter(|found| found.view.tunnel == tunnel && found.view.session == id);
         let ends = tables.tunnel(tunnel).ok().flatten();
         match (found, ends) {
             (
@@ -197,7 +197,7 @@ impl<S: UpstreamSink> Session<'_, S> {
 
     /// A frame whose turn it is.
     fn pass(&mut self, frame: &mut [u8]) {
-        let path = &self.found.path;
+        let path = &self.found.view;
         match ppp::protocol(frame) {
             None => self.drop(DropReason::MalformedPpp),
             Some((ppp::IPV4, at)) => match frame.get_mut(at..) {
@@ -213,7 +213,7 @@ impl<S: UpstreamSink> Session<'_, S> {
     }
 
     fn ipv4(&mut self, octets: &mut [u8]) {
-        let path = &self.found.path;
+        let path = &self.found.view;
         let Ok(packet) = Ipv4::parse(octets) else {
             return self.drop(DropReason::MalformedIp);
         };
@@ -227,6 +227,11 @@ impl<S: UpstreamSink> Session<'_, S> {
         let Some(packet) = octets.get_mut(..length) else {
             return self.drop(DropReason::MalformedIp);
         };
+        if let Some(policer) = self.found.policer
+            && !policer.up.allows(length, self.now)
+        {
+            return self.drop(DropReason::Rate);
+        }
         if path.mss > 0 {
             clamp_mss(packet, path.mss);
         }

@@ -1,10 +1,12 @@
-//! What the workers look packets up in: sessions by slot, tunnels by id, slots by subscriber address.
+//! What the workers look packets up in: sessions by slot, tunnels by id, slots by subscriber address;
+//! and the policers that some sessions have.
 //!
 //! One writer, the [`Control`](crate::Control); any number of readers, which never wait for it. Every
 //! entry is guarded by a version ([`seqlock`]) and holds the ids or the address by which it was
 //! looked for, so that a stale way to it is noticed: the entry decides, not the index.
 
 mod addresses;
+mod policers;
 pub(crate) mod seqlock;
 mod sessions;
 mod tunnels;
@@ -17,8 +19,11 @@ use lns_tables::path::{SessionPath, SlotIndex, TunnelPath};
 use lns_wire::id::{SessionId, TunnelId};
 
 pub use self::addresses::AddressTable;
+use self::policers::Policers;
+pub(crate) use self::policers::is_limited;
+pub use self::policers::{Policer, PolicerId};
 pub use self::seqlock::Busy;
-pub use self::sessions::{Direction, SessionSlot};
+pub use self::sessions::{Direction, SessionSlot, SessionView};
 pub use self::tunnels::{TunnelSlot, TunnelView};
 pub use crate::memory::NoMemory;
 use crate::memory::Zeroed;
@@ -35,7 +40,29 @@ pub struct Found<'a> {
     /// Its slot.
     pub slot: &'a SessionSlot,
     /// What the slot said when it was read.
-    pub path: SessionPath,
+    pub view: SessionView,
+    /// The policer that the slot names.
+    pub policer: Option<&'a Policer>,
+}
+
+impl Found<'_> {
+    /// The session as the control said it.
+    pub fn path(&self) -> SessionPath {
+        let Self { view, policer, .. } = self;
+        SessionPath {
+            tunnel: view.tunnel,
+            session: view.session,
+            peer_session: view.peer_session,
+            address: view.address,
+            mtu: view.mtu,
+            mss: view.mss,
+            sequencing: view.sequencing,
+            acfc: view.acfc,
+            pfc: view.pfc,
+            chain: view.chain,
+            rates: policer.map(Policer::rates).unwrap_or_default(),
+        }
+    }
 }
 
 /// Sessions and tunnels.
@@ -43,6 +70,7 @@ pub struct Found<'a> {
 pub struct Tables {
     index: Arc<PageIndex>,
     sessions: Zeroed<SessionSlot>,
+    policers: Policers,
     tunnels: Zeroed<TunnelSlot>,
     services: Box<[SocketAddr]>,
 }
@@ -61,6 +89,7 @@ impl Tables {
         Ok(Self {
             index,
             sessions: Zeroed::new(capacity)?,
+            policers: Policers::new(capacity)?,
             tunnels: Zeroed::new(usize::from(u16::MAX).saturating_add(1))?,
             services: services.into_boxed_slice(),
         })
@@ -78,7 +107,7 @@ impl Tables {
             return Ok(None);
         };
         let found = self.slot(index)?;
-        Ok(found.filter(|found| found.path.tunnel == tunnel && found.path.session == session))
+        Ok(found.filter(|found| found.view.tunnel == tunnel && found.view.session == session))
     }
 
     /// The session in a slot, if it holds one.
@@ -89,7 +118,12 @@ impl Tables {
         let Some(slot) = self.session_slot(index) else {
             return Ok(None);
         };
-        Ok(slot.read()?.map(|path| Found { index, slot, path }))
+        Ok(slot.read()?.map(|view| Found {
+            index,
+            slot,
+            view,
+            policer: view.policer.and_then(|policer| self.policer(policer)),
+        }))
     }
 
     /// The tunnel with our id `tunnel`, if it exists.
@@ -119,6 +153,11 @@ impl Tables {
         usize::try_from(index.0)
             .ok()
             .and_then(|at| self.sessions.get(at))
+    }
+
+    /// The policer of that number.
+    pub(crate) fn policer(&self, policer: PolicerId) -> Option<&Policer> {
+        self.policers.get(policer)
     }
 
     /// The entry itself, whatever it holds.

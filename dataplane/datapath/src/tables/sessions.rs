@@ -7,12 +7,59 @@
 use core::net::Ipv4Addr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use lns_l2sess::ChainId;
 use lns_tables::path::{Counters, DirectionCounters, SessionPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, SessionId, TunnelId};
 
+use super::PolicerId;
 use super::seqlock::{self, Busy};
 use crate::memory::Zeroable;
+
+/// What a worker must know of a session: a [`SessionPath`] with the policer that has its rates.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SessionView {
+    /// See [`SessionPath`]; so are the others of its fields.
+    pub tunnel: TunnelId,
+    /// Our id of it.
+    pub session: SessionId,
+    /// The LAC's.
+    pub peer_session: PeerSessionId,
+    /// The subscriber's.
+    pub address: Option<Ipv4Addr>,
+    /// The largest packet to the subscriber.
+    pub mtu: u16,
+    /// The largest segment of TCP, or 0.
+    pub mss: u16,
+    /// Data is numbered.
+    pub sequencing: bool,
+    /// FF03 is left out.
+    pub acfc: bool,
+    /// One octet of protocol is left out.
+    pub pfc: bool,
+    /// By which policies its packets are judged.
+    pub chain: ChainId,
+    /// The policer that has its rates, if it has any.
+    pub policer: Option<PolicerId>,
+}
+
+impl SessionView {
+    pub(crate) const fn new(path: &SessionPath, policer: Option<PolicerId>) -> Self {
+        Self {
+            tunnel: path.tunnel,
+            session: path.session,
+            peer_session: path.peer_session,
+            address: path.address,
+            mtu: path.mtu,
+            mss: path.mss,
+            sequencing: path.sequencing,
+            acfc: path.acfc,
+            pfc: path.pfc,
+            chain: path.chain,
+            policer,
+        }
+    }
+}
 
 /// A place for a session.
 #[derive(Debug)]
@@ -25,6 +72,8 @@ pub struct SessionSlot {
     ids: AtomicU64,
     /// Address (32 bits), MTU, MSS (16 bits each).
     network: AtomicU64,
+    /// Chain, policer: 32 bits each.
+    judges: AtomicU64,
     /// The state of `packet::sequence` for what the LAC sends.
     pub(crate) arrivals: AtomicU64,
     /// The state of a `packet::meter` for ICMP errors about this session.
@@ -65,22 +114,20 @@ impl SessionSlot {
     ///
     /// # Errors
     /// [`Busy`] when it was being written all the time.
-    pub fn read(&self) -> Result<Option<SessionPath>, Busy> {
-        let load = || {
-            (
-                self.ids.load(Ordering::Relaxed),
-                self.network.load(Ordering::Relaxed),
-            )
-        };
-        seqlock::read(&self.version, load).map(|(ids, network)| decode(ids, network))
+    pub fn read(&self) -> Result<Option<SessionView>, Busy> {
+        let words = [&self.ids, &self.network, &self.judges];
+        let load = || words.map(|word| word.load(Ordering::Relaxed));
+        seqlock::read(&self.version, load).map(decode)
     }
 
     /// Replaces what is in the slot. For the control only.
-    pub(crate) fn write(&self, path: Option<&SessionPath>) {
-        let (ids, network) = path.map_or((0, 0), encode);
+    pub(crate) fn write(&self, view: Option<&SessionView>) {
+        let values = view.map_or([0; 3], encode);
+        let words = [&self.ids, &self.network, &self.judges];
         seqlock::write(&self.version, || {
-            self.ids.store(ids, Ordering::Relaxed);
-            self.network.store(network, Ordering::Relaxed);
+            for (word, value) in words.into_iter().zip(values) {
+                word.store(value, Ordering::Relaxed);
+            }
         });
     }
 
@@ -179,27 +226,29 @@ fn instant(nanos: &AtomicU64) -> Option<Instant> {
     }
 }
 
-fn encode(path: &SessionPath) -> (u64, u64) {
+fn encode(view: &SessionView) -> [u64; 3] {
     let flag = |set: bool, bit: u64| if set { bit } else { 0 };
     let flags = LIVE
-        | flag(path.sequencing, SEQUENCING)
-        | flag(path.acfc, ACFC)
-        | flag(path.pfc, PFC)
-        | flag(path.address.is_some(), ADDRESS);
-    let ids = u64::from(path.tunnel.0) << 48
-        | u64::from(path.session.0) << 32
-        | u64::from(path.peer_session.0) << 16;
-    let address = path.address.map_or(0, Ipv4Addr::to_bits);
-    (
+        | flag(view.sequencing, SEQUENCING)
+        | flag(view.acfc, ACFC)
+        | flag(view.pfc, PFC)
+        | flag(view.address.is_some(), ADDRESS);
+    let ids = u64::from(view.tunnel.0) << 48
+        | u64::from(view.session.0) << 32
+        | u64::from(view.peer_session.0) << 16;
+    let address = view.address.map_or(0, Ipv4Addr::to_bits);
+    [
         ids | flags,
-        u64::from(address) << 32 | u64::from(path.mtu) << 16 | u64::from(path.mss),
-    )
+        u64::from(address) << 32 | u64::from(view.mtu) << 16 | u64::from(view.mss),
+        u64::from(view.chain.0) << 32 | u64::from(PolicerId::to_word(view.policer)),
+    ]
 }
 
-fn decode(ids: u64, network: u64) -> Option<SessionPath> {
+fn decode([ids, network, judges]: [u64; 3]) -> Option<SessionView> {
     let [t0, t1, s0, s1, p0, p1, _, _] = ids.to_be_bytes();
     let [a0, a1, a2, a3, mtu0, mtu1, mss0, mss1] = network.to_be_bytes();
-    (ids & LIVE != 0).then(|| SessionPath {
+    let [c0, c1, c2, c3, r0, r1, r2, r3] = judges.to_be_bytes();
+    (ids & LIVE != 0).then(|| SessionView {
         tunnel: TunnelId(u16::from_be_bytes([t0, t1])),
         session: SessionId(u16::from_be_bytes([s0, s1])),
         peer_session: PeerSessionId(u16::from_be_bytes([p0, p1])),
@@ -209,8 +258,8 @@ fn decode(ids: u64, network: u64) -> Option<SessionPath> {
         sequencing: ids & SEQUENCING != 0,
         acfc: ids & ACFC != 0,
         pfc: ids & PFC != 0,
-        chain: lns_l2sess::ChainId::NONE,
-        rates: lns_l2sess::policy::Rates::default(),
+        chain: ChainId(u32::from_be_bytes([c0, c1, c2, c3])),
+        policer: PolicerId::from_word(u32::from_be_bytes([r0, r1, r2, r3])),
     })
 }
 
@@ -221,9 +270,9 @@ mod tests {
     use super::*;
     use crate::memory::Zeroed;
 
-    fn path(bits: u8) -> SessionPath {
+    fn view(bits: u8) -> SessionView {
         let fill = u16::from(bits) << 8 | u16::from(!bits);
-        SessionPath {
+        SessionView {
             tunnel: TunnelId(fill),
             session: SessionId(!fill),
             peer_session: PeerSessionId(fill.rotate_left(3)),
@@ -233,8 +282,8 @@ mod tests {
             sequencing: bits & 2 != 0,
             acfc: bits & 4 != 0,
             pfc: bits & 8 != 0,
-            chain: lns_l2sess::ChainId::NONE,
-            rates: lns_l2sess::policy::Rates::default(),
+            chain: ChainId(u32::from(fill.rotate_left(1)) << 11),
+            policer: (bits & 16 != 0).then(|| PolicerId::new(u32::from(!fill) << 13)),
         }
     }
 
@@ -243,8 +292,8 @@ mod tests {
         let slots = Zeroed::<SessionSlot>::new(1).unwrap();
         assert_eq!(slots[0].read(), Ok(None));
         for bits in 0..=255 {
-            slots[0].write(Some(&path(bits)));
-            assert_eq!(slots[0].read(), Ok(Some(path(bits))), "{bits}");
+            slots[0].write(Some(&view(bits)));
+            assert_eq!(slots[0].read(), Ok(Some(view(bits))), "{bits}");
         }
         slots[0].write(None);
         assert_eq!(slots[0].read(), Ok(None));
@@ -261,17 +310,17 @@ mod tests {
                     let Ok(Some(found)) = slots[0].read() else {
                         continue;
                     };
-                    let which = usize::from(found != path(0x55));
-                    assert_eq!(found, path([0x55, 0xaa][which]));
+                    let which = usize::from(found != view(0x55));
+                    assert_eq!(found, view([0x55, 0xaa][which]));
                     seen[which].fetch_add(1, Ordering::Relaxed);
                 }
             });
             for round in 0..5_000_000 {
-                slots[0].write(Some(&path(0x55)));
+                slots[0].write(Some(&view(0x55)));
                 for _ in 0..round % 40 {
                     core::hint::spin_loop();
                 }
-                slots[0].write(Some(&path(0xaa)));
+                slots[0].write(Some(&view(0xaa)));
                 for _ in 0..round % 30 {
                     core::hint::spin_loop();
                 }

@@ -4,6 +4,7 @@
 
 mod downstream;
 mod hostile;
+mod rates;
 mod sequence;
 mod upstream;
 
@@ -21,7 +22,7 @@ use lns_wire::ip::checksum;
 use super::upstream::upstream;
 use super::{Downstream, DownstreamSink, Origin, Reorder, UpstreamSink};
 use crate::stats::DropReason;
-use crate::tables::{AddressTable, Service, Tables};
+use crate::tables::{AddressTable, PolicerId, Service, SessionView, Tables, is_limited};
 
 pub(super) const SUBSCRIBER: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 9);
 pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
@@ -73,7 +74,7 @@ impl DownstreamSink for Seen {
     }
 
     fn fragmented(&mut self, fragments: usize) {
-        assert_eq!(fragments, self.sent.len());
+        assert!(fragments > 1 && fragments <= self.sent.len());
     }
 
     fn drop(&mut self, reason: DropReason) {
@@ -138,7 +139,12 @@ impl Bed {
             rates: lns_l2sess::policy::Rates::default(),
         };
         change(&mut path);
-        tables.session_slot(SLOT).unwrap().write(Some(&path));
+        let policer = is_limited(&path.rates).then(|| PolicerId::new(1));
+        if let Some(policer) = policer.and_then(|policer| tables.policer(policer)) {
+            policer.begin(path.rates, NOW);
+        }
+        let view = SessionView::new(&path, policer);
+        tables.session_slot(SLOT).unwrap().write(Some(&view));
         let addresses = AddressTable::new(&["100.64.0.0/24".parse().unwrap()], 10)
             .unwrap()
             .answering_from(Ipv4Addr::new(100, 64, 0, 1));
@@ -181,9 +187,13 @@ impl Bed {
 
     fn down(&mut self, packet: &mut [u8]) -> Seen {
         let mut seen = Seen::default();
-        self.downstream
-            .packet(&self.tables, &self.addresses, packet, NOW, &mut seen);
+        self.down_at(packet, NOW, &mut seen);
         seen
+    }
+
+    fn down_at(&mut self, packet: &mut [u8], now: Instant, seen: &mut Seen) {
+        self.downstream
+            .packet(&self.tables, &self.addresses, packet, now, seen);
     }
 
     /// A data message without any optional field.

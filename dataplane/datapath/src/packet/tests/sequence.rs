@@ -1,6 +1,5 @@
 //! Numbered packets that come early, late, twice or never.
 
-use lns_tables::path::SessionPath;
 use lns_tables::time::Instant;
 use lns_wire::id::SessionId;
 
@@ -8,6 +7,7 @@ use super::{Bed, NOW, SERVER, SLOT, SUBSCRIBER, Seen, frame, from_subscriber, pa
 use crate::limits::{REORDER_PACKETS, REORDER_WAIT};
 use crate::packet::expire;
 use crate::stats::DropReason;
+use crate::tables::SessionView;
 
 /// A packet that can be told from others by its last octet.
 fn marked(mark: u8) -> Vec<u8> {
@@ -142,7 +142,7 @@ fn what_waited_in_a_slot_is_not_the_next_sessions() {
     bed.session = SessionId(0x5679);
     assert!(bed.index.claim_session(bed.tunnel, bed.session, SLOT));
     slot.reset();
-    slot.write(Some(&SessionPath {
+    slot.write(Some(&SessionView {
         session: bed.session,
         ..path
     }));

@@ -3,13 +3,12 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
-use lns_tables::path::SessionPath;
 use lns_wire::id::SessionId;
 
 use super::{Bed, NOW, SERVER, SLOT, Seen, frame, from_subscriber, packet};
 use crate::packet::Origin;
 use crate::stats::DropReason;
-use crate::tables::Service;
+use crate::tables::{Service, SessionView};
 
 #[test]
 fn every_combination_of_header_bits_leads_to_the_same_packet() {
@@ -139,7 +138,7 @@ fn a_slot_that_has_changed_hands_is_not_the_session_that_the_index_says() {
     let mut bed = Bed::new();
     let message = bed.data(&frame(&from_subscriber()));
     let slot = bed.tables.session_slot(SLOT).unwrap();
-    let other = SessionPath {
+    let other = SessionView {
         session: SessionId(bed.session.0 ^ 1),
         ..slot.read().unwrap().unwrap()
     };
