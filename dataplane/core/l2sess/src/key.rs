@@ -323,7 +323,7 @@ impl core::fmt::Debug for HashSeed {
 }
 
 /// Both halves of the full product.
-const fn fold(left: u64, right: u64) -> u64 {
+pub(crate) const fn fold(left: u64, right: u64) -> u64 {
     #[allow(
         clippy::as_conversions,
         clippy::cast_lossless,
@@ -334,7 +334,8 @@ const fn fold(left: u64, right: u64) -> u64 {
     high ^ low
 }
 
-const fn halves(number: u128) -> [u64; 2] {
+/// Its upper 64 bits and its lower ones.
+pub(crate) const fn halves(number: u128) -> [u64; 2] {
     const LOW: u128 = 0xffff_ffff_ffff_ffff;
     #[allow(
         clippy::as_conversions,

@@ -23,8 +23,12 @@ pub const CHAIN: usize = 8;
 /// Different chains: each combination of policies that live subscribers have.
 pub const CHAINS: usize = 4_096;
 
-/// Entries that the rules of one table may become once ranges are cut into prefixes.
-pub const COMPILED: usize = 1 << 20;
+/// Entries that the rules of one table may become once ranges are cut into prefixes: some 70 octets each,
+/// twice.
+pub const COMPILED: usize = 1 << 18;
+
+/// Entries of all tables of all policies: what a node spends on them at most, 150 MiB.
+pub const COMPILED_IN_ALL: usize = 1 << 20;
 
 /// Different masks of one table and family: each costs a look-up per packet that no flow knows.
 pub const MASKS: usize = 512;

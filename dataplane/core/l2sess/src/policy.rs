@@ -10,15 +10,20 @@
 //! the counters.
 
 mod book;
+mod compile;
 mod counters;
 mod edition;
+mod fields;
 #[doc(hidden)]
 pub mod linear;
+mod ranges;
 mod rule;
 #[cfg(test)]
 mod tests;
+mod tuples;
 
 pub use book::{BookError, PolicyBook};
+pub use compile::Excess;
 pub use counters::{Hits, TableHits};
 pub use edition::{Chain, Policies};
 pub use rule::{

@@ -11,6 +11,7 @@ use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::compile::{Excess, TooLarge, measure};
 use super::edition::{Chain, Compiled, Place, Policies, Table, place_of};
 use super::rule::{OnChange, Policy};
 use super::{ChainId, Epoch, PolicyId};
@@ -72,6 +73,19 @@ pub enum BookError {
         /// Who wants it, too.
         second: Arc<str>,
     },
+    /// A table would be too large once it is compiled.
+    TooLarge {
+        /// Whose table.
+        policy: Arc<str>,
+        /// Of which direction.
+        direction: Direction,
+        /// The number of the rule with which it becomes so.
+        rule: usize,
+        /// Its name.
+        name: Arc<str>,
+        /// What there is too much of.
+        excess: Excess,
+    },
 }
 
 impl fmt::Display for BookError {
@@ -95,6 +109,19 @@ impl fmt::Display for BookError {
                 f,
                 "policies {first:?} and {second:?} both have the Filter-Id {filter_id:?}"
             ),
+            Self::TooLarge {
+                policy,
+                direction,
+                rule,
+                name,
+                excess,
+            } => {
+                let direction = direction.label();
+                write!(
+                    f,
+                    "policy {policy:?}: {direction}.rules[{rule}] ({name:?}): {excess}"
+                )
+            }
         }
     }
 }
@@ -183,9 +210,11 @@ impl PolicyBook {
         }
         let filter_ids = filter_ids(&policies)?;
         let (numbered, next_policy) = self.number(policies)?;
+        let measured = self.measure(&numbered)?;
         let compiled: Vec<_> = numbered
             .into_iter()
-            .map(|(id, policy)| self.compile(id, policy))
+            .zip(measured)
+            .map(|((id, policy), entries)| self.compile(id, policy, entries))
             .collect();
         // From here on nothing fails.
         self.filter_ids = filter_ids;
@@ -306,21 +335,55 @@ impl PolicyBook {
         Ok((numbered, next))
     }
 
+    /// How many entries the tables of each policy have, once compiled.
+    fn measure(&self, policies: &[(PolicyId, Policy)]) -> Result<Vec<[usize; 2]>, BookError> {
+        let mut left = limits::COMPILED_IN_ALL;
+        let mut measure = |id: PolicyId, policy: &Policy, direction| {
+            let Some(table) = policy.table(direction) else {
+                return Ok(0);
+            };
+            let entries = match self.compiled(id, policy, direction) {
+                Some(known) => known.entries,
+                None => measure(table).map_err(|it| too_large(policy, direction, it))?,
+            };
+            let excess = Excess::EntriesInAll;
+            let rule = table.rules.len().saturating_sub(1);
+            let rest = left.checked_sub(entries);
+            left = rest.ok_or_else(|| too_large(policy, direction, TooLarge { rule, excess }))?;
+            Ok(entries)
+        };
+        let both = policies.iter().map(|(id, policy)| {
+            let input = measure(*id, policy, Direction::Input)?;
+            Ok([input, measure(*id, policy, Direction::Output)?])
+        });
+        both.collect()
+    }
+
+    /// The table of a policy, if it is the one that is compiled already.
+    fn compiled(&self, id: PolicyId, policy: &Policy, direction: Direction) -> Option<&Arc<Table>> {
+        let before = &self.place(id)?.policy;
+        let is_same = before.policy.table(direction) == policy.table(direction);
+        before.table(direction).filter(|_| is_same)
+    }
+
     /// What is compiled already is taken from there.
-    fn compile(&self, id: PolicyId, policy: Policy) -> Arc<Compiled> {
+    fn compile(&self, id: PolicyId, policy: Policy, entries: [usize; 2]) -> Arc<Compiled> {
         let before = self.place(id).map(|place| &place.policy);
         if let Some(same) = before.filter(|before| before.policy == policy) {
             return Arc::clone(same);
         }
-        let table = |direction| {
+        let table = |direction, entries| {
             let table = policy.table(direction)?;
-            let before = before.filter(|before| before.policy.table(direction) == Some(table));
-            let same = before.and_then(|before| before.table(direction)).cloned();
-            Some(same.unwrap_or_else(|| Arc::new(Table::new(table, self.lanes))))
+            let same = self.compiled(id, &policy, direction).cloned();
+            Some(same.unwrap_or_else(|| Arc::new(Table::new(table, entries, self.lanes))))
         };
+        let [input, output] = entries;
         Arc::new(Compiled {
             id,
-            tables: [table(Direction::Input), table(Direction::Output)],
+            tables: [
+                table(Direction::Input, input),
+                table(Direction::Output, output),
+            ],
             policy,
         })
     }
@@ -414,6 +477,19 @@ fn set<T>(places: &mut Vec<Option<T>>, place: usize, value: T) {
     }
     if let Some(place) = places.get_mut(place) {
         *place = Some(value);
+    }
+}
+
+fn too_large(policy: &Policy, direction: Direction, what: TooLarge) -> BookError {
+    let TooLarge { rule, excess } = what;
+    let table = policy.table(direction);
+    let named = table.and_then(|table| table.rules.get(rule));
+    BookError::TooLarge {
+        policy: Arc::clone(&policy.name),
+        direction,
+        rule,
+        name: named.map_or_else(|| "".into(), |rule| Arc::clone(&rule.name)),
+        excess,
     }
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::compile::Classifier;
 use super::counters::{Counters, Hits};
+use super::fields::Asked;
 use super::rule::{Action, Policy, PolicyTable, Rates};
-use super::{ChainId, Epoch, Judgement, LaterFragments, PolicyId, linear};
+use super::{ChainId, Epoch, Judgement, LaterFragments, PolicyId};
 use crate::key::Direction;
 use crate::limits;
 use crate::packet::Packet;
@@ -120,23 +122,50 @@ impl Compiled {
 /// A table, ready for use.
 #[derive(Debug)]
 pub(super) struct Table {
-    rules: PolicyTable,
+    classifier: Classifier,
+    /// By rule.
+    names: Box<[Arc<str>]>,
+    actions: Box<[Action]>,
     default: Action,
+    /// How many the classifier has.
+    pub(super) entries: usize,
     pub(super) counters: Counters,
 }
 
 impl Table {
-    pub(super) fn new(table: &PolicyTable, lanes: usize) -> Self {
+    /// The table has been measured: it has so many entries.
+    pub(super) fn new(table: &PolicyTable, entries: usize, lanes: usize) -> Self {
+        let names = table.rules.iter().map(|rule| Arc::clone(&rule.name));
         Self {
-            rules: table.clone(),
+            classifier: Classifier::new(table),
+            names: names.collect(),
+            actions: table.rules.iter().map(|rule| rule.action).collect(),
             default: table.default,
+            entries,
             counters: Counters::new(lanes, table.rules.len()),
         }
     }
 
-    fn find(&self, packet: &Packet<'_>, later: LaterFragments) -> Option<(usize, Action)> {
-        let rule = linear::find(&self.rules, packet, later)?;
-        Some((rule, self.rules.rules.get(rule)?.action))
+    fn find(&self, asked: &Asked<'_>) -> Option<(usize, Action)> {
+        let rule = self.classifier.find(asked, || {})?;
+        Some((rule, *self.actions.get(rule)?))
+    }
+
+    /// Adds the hits that the rules and the default of an earlier edition had to those of the same names.
+    pub(super) fn carry(&self, from: &Self, hits: impl Iterator<Item = u64>) {
+        let places: BTreeMap<&Arc<str>, usize> = self.names.iter().zip(0..).collect();
+        let new = from.names.iter().map(|name| places.get(name).copied());
+        let default = Some(self.names.len());
+        for (place, hits) in new.chain([default]).zip(hits) {
+            if let Some(place) = place {
+                self.counters.carry(place, hits);
+            }
+        }
+    }
+
+    fn tracks(&self) -> bool {
+        let mut actions = self.actions.iter().chain([&self.default]);
+        actions.any(|action| *action == Action::Track)
     }
 }
 
@@ -218,8 +247,9 @@ impl Chain {
         later_fragments: LaterFragments,
     ) -> Judgement {
         let tables = self.tables(direction);
+        let asked = Asked::new(packet, later_fragments);
         for (policy, table) in tables {
-            if let Some((rule, action)) = table.find(packet, later_fragments) {
+            if let Some((rule, action)) = table.find(&asked) {
                 table.counters.count(lane, rule);
                 let policy = *policy;
                 return Judgement { action, policy };
@@ -244,26 +274,5 @@ impl Chain {
             Direction::Input => input,
             Direction::Output => output,
         }
-    }
-}
-
-impl Table {
-    /// Adds the hits that the rules and the default of an earlier edition had to those of the same names.
-    pub(super) fn carry(&self, from: &Self, hits: impl Iterator<Item = u64>) {
-        let names = self.rules.rules.iter().map(|rule| &rule.name);
-        let places: BTreeMap<&Arc<str>, usize> = names.zip(0..).collect();
-        let default = self.rules.rules.len();
-        let old = from.rules.rules.iter();
-        let new = old.map(|rule| places.get(&rule.name).copied());
-        for (place, hits) in new.chain([Some(default)]).zip(hits) {
-            if let Some(place) = place {
-                self.counters.carry(place, hits);
-            }
-        }
-    }
-
-    fn tracks(&self) -> bool {
-        let rules = self.rules.rules.iter().map(|rule| rule.action);
-        rules.chain([self.default]).any(|it| it == Action::Track)
     }
 }

@@ -1,7 +1,15 @@
 //! Rules, packets and books for the tests of this room.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "small numbers of the tests' own"
+)]
 
 mod book;
+mod classifier;
 mod matching;
+mod random;
 
 use std::sync::Arc;
 
