@@ -234,6 +234,28 @@ impl FlowKey {
         Self { words }
     }
 
+    /// The key of those words, if they are one's: a family that there is, addresses that it has, and
+    /// nothing where nothing belongs.
+    pub fn checked(words: [u64; Self::WORDS]) -> Option<Self> {
+        let key = Self { words };
+        let direction = Direction::Input;
+        let is_one = Self::new(key.port(), direction, &key.tuple(direction)) == key;
+        let [inner_high, inner_low, outer_high, outer_low, ..] = words;
+        let is_narrow = inner_high | outer_high | inner_low >> 32 | outer_low >> 32 == 0;
+        let is_of_family = key.tuple(direction).family == Family::IPv6 || is_narrow;
+        (is_one && is_of_family).then_some(key)
+    }
+
+    /// The same key at another port.
+    #[must_use]
+    pub fn at(self, port: PortId) -> Self {
+        let [a, b, c, d, ends, what] = self.words;
+        let ends = ends & 0xffff_ffff_0000_0000 | u64::from(port.0);
+        Self {
+            words: [a, b, c, d, ends, what],
+        }
+    }
+
     /// Whose flow it is.
     pub const fn port(&self) -> PortId {
         let [_, _, _, _, ends, _] = self.words;

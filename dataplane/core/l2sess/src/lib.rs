@@ -34,10 +34,12 @@ pub mod limits;
 pub mod packet;
 pub mod policy;
 pub mod state;
+pub mod table;
 mod verdict;
 
 pub use key::{Direction, Family, FlowKey, PortId, Tuple};
 pub use packet::Packet;
 pub use policy::{ChainId, Epoch, PolicyId};
 pub use state::{Class, Seconds, State, Timeouts};
+pub use table::{FlowTable, TableConfig};
 pub use verdict::{Refusal, Verdict};

@@ -262,7 +262,9 @@ impl State {
         Step::Changed(next.at(now))
     }
 
-    const fn at(self, now: Seconds) -> Self {
+    /// The same, last written then.
+    #[must_use]
+    pub const fn at(self, now: Seconds) -> Self {
         Self(self.0 & !Self::TIME | now.0)
     }
 
