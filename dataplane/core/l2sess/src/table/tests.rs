@@ -95,7 +95,7 @@ fn segment(table: &FlowTable, key: &FlowKey, direction: Direction, flags: u8, no
     let hit = table.find(key).unwrap();
     let flags = hit.is_tcp().then_some(TcpFlags(flags));
     match hit.state.step(direction, flags, &Timeouts::DEFAULT, now) {
-        Step::Changed(to) => table.change(&hit, to).unwrap(),
+        Step::Changed(to) | Step::Restarted(to) => table.change(&hit, to).unwrap(),
         Step::Same => {}
         Step::Expired => panic!("it had expired"),
     }
