@@ -29,6 +29,7 @@
 //! allocates nothing, takes no lock and makes no system call; memory is fixed from the start.
 #![forbid(unsafe_code)]
 
+pub mod graph;
 pub mod key;
 pub mod limits;
 pub mod packet;
@@ -37,9 +38,10 @@ pub mod state;
 pub mod table;
 mod verdict;
 
+pub use graph::{Classifier, Event, Events, NodeId, Options, Visit};
 pub use key::{Direction, Family, FlowKey, PortId, Tuple};
 pub use packet::Packet;
-pub use policy::{ChainId, Epoch, PolicyId};
+pub use policy::{ChainId, Epoch, Policies, PolicyId};
 pub use state::{Class, Seconds, State, Timeouts};
 pub use table::{FlowTable, TableConfig};
 pub use verdict::{Refusal, Verdict};

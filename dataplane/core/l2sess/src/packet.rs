@@ -126,6 +126,52 @@ impl<'a> Packet<'a> {
         }
     }
 
+    /// The packet that this one answers, as far as it can be told: ends and ports exchanged, of an ICMP
+    /// answer the question. Its octets are not known: no rule about octets matches it.
+    pub(crate) const fn mirror(&self) -> Packet<'static> {
+        let upper = match self.upper {
+            Upper::Tcp {
+                source,
+                destination,
+                flags,
+            } => Upper::Tcp {
+                source: destination,
+                destination: source,
+                flags,
+            },
+            Upper::Ports {
+                source,
+                destination,
+            } => Upper::Ports {
+                source: destination,
+                destination: source,
+            },
+            Upper::Icmp {
+                kind,
+                code,
+                identifier,
+            } => Upper::Icmp {
+                kind: match icmp::question(self.family, kind) {
+                    Some(question) => question,
+                    None => kind,
+                },
+                code,
+                identifier,
+            },
+            same @ (Upper::None | Upper::LaterFragment | Upper::Unreadable) => same,
+        };
+        Packet {
+            octets: &[],
+            family: self.family,
+            source: self.destination,
+            destination: self.source,
+            protocol: self.protocol,
+            dscp: self.dscp,
+            length: self.length,
+            upper,
+        }
+    }
+
     /// Of an ICMP error: the tuple of the packet that it quotes, as that packet went. The quote may be
     /// cut after 8 octets of the upper header (RFC 792). `None` when this is no error, when it quotes
     /// too little or an ICMP message that nothing answers, and when it does not go to the sender of

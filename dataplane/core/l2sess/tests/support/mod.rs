@@ -9,6 +9,8 @@
     reason = "each test uses some of it; a packet that cannot be written is the test's fault"
 )]
 
+pub mod bed;
+
 use lns_l2sess::Family;
 
 pub const FIN: u8 = 0x01;

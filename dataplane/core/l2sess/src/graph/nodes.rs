@@ -1,0 +1,263 @@
+//! What each node does with a packet.
+
+use super::events::Event;
+use super::map::{Exit, Stage};
+use super::options::{IcmpErrors, WhenFull};
+use super::{Classifier, Visit};
+use crate::key::{Detail, Direction, FlowKey, Tuple};
+use crate::packet::Packet;
+use crate::policy::{Action, Chain, Epoch, Judgement, Policies, PolicyId};
+use crate::state::{State, Step};
+use crate::table::{Added, Changed, Hit, NewFlow};
+use crate::verdict::Refusal;
+
+/// How often a packet's state is tried to be written when other packets of the flow write theirs. Its
+/// bits only ever grow in number and its time is written once in seconds: a few are enough.
+const TRIES: usize = 64;
+
+/// A packet on its way, and what the nodes behind it have found out.
+pub(super) struct Walk<'a> {
+    classifier: &'a Classifier,
+    policies: &'a Policies,
+    chain: Option<&'a Chain>,
+    visit: &'a Visit<'a>,
+    packet: &'a Packet<'a>,
+    tuple: Option<Tuple>,
+    hit: Option<Hit>,
+    policy: PolicyId,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) const fn new(
+        classifier: &'a Classifier,
+        policies: &'a Policies,
+        chain: Option<&'a Chain>,
+        visit: &'a Visit<'a>,
+        packet: &'a Packet<'a>,
+    ) -> Self {
+        Self {
+            classifier,
+            policies,
+            chain,
+            visit,
+            packet,
+            tuple: packet.tuple(),
+            hit: None,
+            policy: PolicyId::NONE,
+        }
+    }
+
+    pub(super) fn pass(&mut self, stage: Stage) -> Exit {
+        match stage {
+            Stage::Session => self.session(),
+            Stage::Policy => self.policy(),
+            Stage::Add => self.add(),
+            Stage::Track => self.track(),
+        }
+    }
+
+    fn session(&mut self) -> Exit {
+        self.hit = self.find();
+        if self.hit.is_some() {
+            return Exit::Hit;
+        }
+        if self.is_related() {
+            self.count(Event::Related);
+            return Exit::Related;
+        }
+        Exit::Miss
+    }
+
+    fn policy(&mut self) -> Exit {
+        let Some(chain) = self.chain else {
+            return Exit::Passed;
+        };
+        let judgement = self.judge(chain, self.visit.direction, self.packet);
+        self.policy = judgement.policy;
+        match judgement.action {
+            Action::Pass => Exit::Passed,
+            Action::Track => Exit::Tracked,
+            Action::Drop => Exit::Dropped,
+        }
+    }
+
+    fn add(&mut self) -> Exit {
+        let Some(key) = self
+            .tuple
+            .filter(|tuple| !is_answer(tuple))
+            .map(|it| self.key(&it))
+        else {
+            self.count(Event::Untracked);
+            return Exit::Untracked;
+        };
+        let Visit { direction, now, .. } = *self.visit;
+        let options = self.classifier.options();
+        let new = NewFlow {
+            state: State::first(direction, self.packet.tcp_flags(), now),
+            policy: self.policy,
+            epoch: self.epoch(),
+            opener: direction,
+            timeouts: self.policies.timeouts(self.policy),
+        };
+        match self.classifier.table.add(&key, &new, options.per_port, now) {
+            Ok(Added::New { evicted }) => {
+                if evicted {
+                    self.count(Event::Evicted);
+                }
+                self.count(Event::Opened);
+                Exit::Opened
+            }
+            Ok(Added::Existing(hit)) => {
+                self.hit = Some(hit);
+                Exit::Known
+            }
+            Err(refusal) => self.refused(refusal, options.when_full),
+        }
+    }
+
+    fn refused(&self, refusal: Refusal, when_full: WhenFull) -> Exit {
+        let (event, exit) = match refusal {
+            Refusal::FlowTableFull => (Event::RefusedFull, Exit::Full),
+            Refusal::FlowLimit => (Event::RefusedLimit, Exit::Limit),
+            Refusal::PortClosed | Refusal::Policy | Refusal::FlowExpired | Refusal::Malformed => {
+                (Event::RefusedClosed, Exit::Closed)
+            }
+        };
+        self.count(event);
+        if exit != Exit::Closed && when_full == WhenFull::Stateless {
+            self.count(Event::Stateless);
+            return Exit::Stateless;
+        }
+        exit
+    }
+
+    fn track(&mut self) -> Exit {
+        let Some(mut hit) = self.hit.take().or_else(|| self.find()) else {
+            return Exit::Unknown;
+        };
+        let Visit { direction, now, .. } = *self.visit;
+        for _ in 0..TRIES {
+            let timeouts = self.policies.timeouts(hit.policy);
+            let flags = self.packet.tcp_flags();
+            let step = hit.state.step(direction, flags, &timeouts, now);
+            if step == Step::Expired {
+                return self.expired(&hit);
+            }
+            let is_stale = hit.epoch != self.epoch();
+            if is_stale && let Err(exit) = self.judge_anew(&mut hit) {
+                return exit;
+            }
+            let next = match step {
+                // It has other timeouts now: they begin with this packet.
+                Step::Same if is_stale => hit.state.at(now),
+                Step::Same | Step::Expired => return Exit::Live,
+                // Who did not open the flow may not do so by way of its end.
+                Step::Restarted(_) if direction != hit.opener => return self.ended(&hit),
+                Step::Changed(next) | Step::Restarted(next) => next,
+            };
+            match self.classifier.table.change(&hit, next) {
+                Ok(()) => {
+                    if matches!(step, Step::Restarted(_)) {
+                        self.count(Event::Restarted);
+                    }
+                    return Exit::Live;
+                }
+                Err(Changed::Gone) => return Exit::Gone,
+                Err(Changed::Other(now)) => hit.state = now.state,
+            }
+        }
+        Exit::Live
+    }
+
+    /// The packet comes too late: its flow ends, and so does the packet.
+    fn expired(&self, hit: &Hit) -> Exit {
+        if self.classifier.table.wipe(hit) {
+            self.count(Event::Expired);
+        }
+        Exit::Expired
+    }
+
+    /// The flow is no more; the packet may begin another.
+    fn ended(&self, hit: &Hit) -> Exit {
+        self.classifier.table.wipe(hit);
+        Exit::Unknown
+    }
+
+    /// The policies have changed since the flow was opened, in a way that it must be judged by. If they
+    /// would not open it today it ends. The packet is then what they have said of it; if it goes the
+    /// other way than the flow's first, they have been asked about what it answers, and it is judged as
+    /// one of no flow.
+    fn judge_anew(&self, hit: &mut Hit) -> Result<(), Exit> {
+        let Some(chain) = self.chain else {
+            return Err(self.ended(hit));
+        };
+        let is_opener = hit.opener == self.visit.direction;
+        let judgement = if is_opener {
+            self.judge(chain, hit.opener, self.packet)
+        } else {
+            self.judge(chain, hit.opener, &self.packet.mirror())
+        };
+        let ended = match judgement.action {
+            Action::Track => None,
+            Action::Pass => Some(Exit::Passed),
+            Action::Drop => Some(Exit::Dropped),
+        };
+        if let Some(exit) = ended {
+            let unknown = self.ended(hit);
+            self.count(Event::Revoked);
+            return Err(if is_opener { exit } else { unknown });
+        }
+        (hit.policy, hit.epoch) = (judgement.policy, chain.epoch());
+        if !self.classifier.table.adopt(hit, hit.policy, hit.epoch) {
+            return Err(Exit::Gone);
+        }
+        self.count(Event::Reclassified);
+        Ok(())
+    }
+
+    /// Whether it is an ICMP error about a packet of a flow that is open. That packet went the other way.
+    fn is_related(&self) -> bool {
+        let may_pass = || self.classifier.options().icmp_errors == IcmpErrors::Pass;
+        let Some(quoted) = self.packet.quoted().filter(|_| may_pass()) else {
+            return false;
+        };
+        let Visit {
+            port,
+            direction,
+            now,
+            ..
+        } = *self.visit;
+        let key = FlowKey::new(port, direction.other(), &quoted);
+        self.classifier.table.find(&key).is_some_and(|hit| {
+            let timeouts = self.policies.timeouts(hit.policy);
+            hit.epoch == self.epoch() && !hit.state.is_over(hit.is_tcp(), &timeouts, now)
+        })
+    }
+
+    fn find(&self) -> Option<Hit> {
+        let key = self.key(&self.tuple?);
+        self.classifier.table.find(&key)
+    }
+
+    fn key(&self, tuple: &Tuple) -> FlowKey {
+        FlowKey::new(self.visit.port, self.visit.direction, tuple)
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.chain.map_or_else(Epoch::default, Chain::epoch)
+    }
+
+    fn judge(&self, chain: &Chain, direction: Direction, packet: &Packet<'_>) -> Judgement {
+        let later = self.classifier.options().later_fragments;
+        chain.judge(packet, direction, self.visit.lane, later)
+    }
+
+    fn count(&self, event: Event) {
+        self.classifier.events.count(self.visit.lane, event);
+    }
+}
+
+/// Whether it answers a question. An answer opens nothing: it would let the other side ask.
+const fn is_answer(tuple: &Tuple) -> bool {
+    matches!(tuple.detail, Detail::Query { answer: true, .. })
+}
