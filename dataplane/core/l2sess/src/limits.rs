@@ -17,6 +17,13 @@ pub const POLICY_NUMBERS: usize = 4 * POLICIES;
 /// Rules of one table: a classifier is not slower for more, a person is.
 pub const RULES: usize = 10_000;
 
+/// Octets of the name of a policy or a rule, and of a Filter-Id: RADIUS carries no longer one (RFC 2865,
+/// section 5).
+pub const NAME: usize = 253;
+
+/// Ranges, or values, in one list of a rule: more are better said by several rules.
+pub const RANGES: usize = 64;
+
 /// Policies in a row for one subscriber: each is asked in turn.
 pub const CHAIN: usize = 8;
 

@@ -10,6 +10,7 @@
 //! the counters.
 
 mod book;
+mod check;
 mod compile;
 mod counters;
 mod edition;
@@ -17,15 +18,18 @@ mod fields;
 #[doc(hidden)]
 pub mod linear;
 mod ranges;
+mod refusal;
 mod rule;
 #[cfg(test)]
 mod tests;
 mod tuples;
 
-pub use book::{BookError, PolicyBook};
+pub use book::PolicyBook;
+pub use check::Invalid;
 pub use compile::Excess;
 pub use counters::{Hits, TableHits};
 pub use edition::{Chain, Policies};
+pub use refusal::{BookError, check};
 pub use rule::{
     Action, FlagsMatch, Matches, OctetsMatch, OnChange, Policy, PolicyTable, Prefix, Rates, Rule,
 };

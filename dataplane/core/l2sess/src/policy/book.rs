@@ -7,12 +7,12 @@
 //! A policy that goes while chains still have it stays for them what it was, until they go: whoever
 //! removes it decides what its subscribers have instead ([`PolicyBook::retain_chains`]).
 
-use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::compile::{Excess, TooLarge, measure};
+use super::compile::measure;
 use super::edition::{Chain, Compiled, Place, Policies, Table, place_of};
+use super::refusal::{BookError, Left, filter_ids, invalid, too_large};
 use super::rule::{OnChange, Policy};
 use super::{ChainId, Epoch, PolicyId};
 use crate::key::Direction;
@@ -48,85 +48,6 @@ struct Retired {
 
 /// Policies with their numbers, and where to look for the next free one.
 type Numbered = (Vec<(PolicyId, Policy)>, usize);
-
-/// Why the book does not do what it is asked for. Nothing has changed.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum BookError {
-    /// No policy has this name.
-    Unknown(Arc<str>),
-    /// The chain is longer than [`limits::CHAIN`].
-    TooLong,
-    /// It names one policy twice.
-    Twice(Arc<str>),
-    /// There are [`limits::CHAINS`] of them.
-    TooManyChains,
-    /// There are [`limits::POLICIES`] of them.
-    TooManyPolicies,
-    /// Two policies have this name.
-    SameName(Arc<str>),
-    /// Two policies have this Filter-Id.
-    SameFilterId {
-        /// Which Filter-Id.
-        filter_id: Arc<str>,
-        /// Whose it is.
-        first: Arc<str>,
-        /// Who wants it, too.
-        second: Arc<str>,
-    },
-    /// A table would be too large once it is compiled.
-    TooLarge {
-        /// Whose table.
-        policy: Arc<str>,
-        /// Of which direction.
-        direction: Direction,
-        /// The number of the rule with which it becomes so.
-        rule: usize,
-        /// Its name.
-        name: Arc<str>,
-        /// What there is too much of.
-        excess: Excess,
-    },
-}
-
-impl fmt::Display for BookError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(name) => write!(f, "there is no policy {name:?}"),
-            Self::TooLong => write!(f, "more than {} policies for one subscriber", limits::CHAIN),
-            Self::Twice(name) => write!(f, "policy {name:?} is named twice for one subscriber"),
-            Self::TooManyChains => write!(
-                f,
-                "subscribers have {} combinations of policies, which is the most",
-                limits::CHAINS
-            ),
-            Self::TooManyPolicies => write!(f, "more than {} policies", limits::POLICIES),
-            Self::SameName(name) => write!(f, "two policies are named {name:?}"),
-            Self::SameFilterId {
-                filter_id,
-                first,
-                second,
-            } => write!(
-                f,
-                "policies {first:?} and {second:?} both have the Filter-Id {filter_id:?}"
-            ),
-            Self::TooLarge {
-                policy,
-                direction,
-                rule,
-                name,
-                excess,
-            } => {
-                let direction = direction.label();
-                write!(
-                    f,
-                    "policy {policy:?}: {direction}.rules[{rule}] ({name:?}): {excess}"
-                )
-            }
-        }
-    }
-}
-
-impl core::error::Error for BookError {}
 
 impl Default for PolicyBook {
     /// A book for one worker thread.
@@ -208,7 +129,16 @@ impl PolicyBook {
         if policies.len() > limits::POLICIES {
             return Err(BookError::TooManyPolicies);
         }
-        let filter_ids = filter_ids(&policies)?;
+        let (filter_ids, wrong) = filter_ids(&policies);
+        wrong.into_iter().next().map_or(Ok(()), Err)?;
+        let is_known = |policy: &&Policy| {
+            let id = self.numbers.get(&policy.name);
+            let before = id.and_then(|id| self.place(*id));
+            before.is_some_and(|before| before.policy.policy == **policy)
+        };
+        for policy in policies.iter().filter(|policy| !is_known(policy)) {
+            policy.check().map_err(|what| invalid(policy, what))?;
+        }
         let (numbered, next_policy) = self.number(policies)?;
         let measured = self.measure(&numbered)?;
         let compiled: Vec<_> = numbered
@@ -337,7 +267,7 @@ impl PolicyBook {
 
     /// How many entries the tables of each policy have, once compiled.
     fn measure(&self, policies: &[(PolicyId, Policy)]) -> Result<Vec<[usize; 2]>, BookError> {
-        let mut left = limits::COMPILED_IN_ALL;
+        let mut left = Left::default();
         let mut measure = |id: PolicyId, policy: &Policy, direction| {
             let Some(table) = policy.table(direction) else {
                 return Ok(0);
@@ -346,10 +276,7 @@ impl PolicyBook {
                 Some(known) => known.entries,
                 None => measure(table).map_err(|it| too_large(policy, direction, it))?,
             };
-            let excess = Excess::EntriesInAll;
-            let rule = table.rules.len().saturating_sub(1);
-            let rest = left.checked_sub(entries);
-            left = rest.ok_or_else(|| too_large(policy, direction, TooLarge { rule, excess }))?;
+            left.take(policy, direction, entries)?;
             Ok(entries)
         };
         let both = policies.iter().map(|(id, policy)| {
@@ -478,39 +405,4 @@ fn set<T>(places: &mut Vec<Option<T>>, place: usize, value: T) {
     if let Some(place) = places.get_mut(place) {
         *place = Some(value);
     }
-}
-
-fn too_large(policy: &Policy, direction: Direction, what: TooLarge) -> BookError {
-    let TooLarge { rule, excess } = what;
-    let table = policy.table(direction);
-    let named = table.and_then(|table| table.rules.get(rule));
-    BookError::TooLarge {
-        policy: Arc::clone(&policy.name),
-        direction,
-        rule,
-        name: named.map_or_else(|| "".into(), |rule| Arc::clone(&rule.name)),
-        excess,
-    }
-}
-
-/// What each Filter-Id means, and that no two policies have one, or a name.
-fn filter_ids(policies: &[Policy]) -> Result<BTreeMap<Arc<str>, Arc<str>>, BookError> {
-    let mut names = BTreeSet::new();
-    let mut filter_ids: BTreeMap<Arc<str>, Arc<str>> = BTreeMap::new();
-    for policy in policies {
-        if !names.insert(&policy.name) {
-            return Err(BookError::SameName(Arc::clone(&policy.name)));
-        }
-        for filter_id in &policy.filter_ids {
-            let second = Arc::clone(&policy.name);
-            if let Some(first) = filter_ids.insert(Arc::clone(filter_id), second) {
-                return Err(BookError::SameFilterId {
-                    filter_id: Arc::clone(filter_id),
-                    first,
-                    second: Arc::clone(&policy.name),
-                });
-            }
-        }
-    }
-    Ok(filter_ids)
 }

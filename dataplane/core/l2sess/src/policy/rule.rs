@@ -1,5 +1,7 @@
 //! Rules, tables and policies, as they are written.
 
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -95,6 +97,16 @@ impl Prefix {
     /// Whether the address is one of those.
     pub fn contains(&self, family: Family, address: u128) -> bool {
         family == self.family && address & self.mask() == self.address
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = match (self.family, u32::try_from(self.address)) {
+            (Family::IPv4, Ok(address)) => IpAddr::from(Ipv4Addr::from_bits(address)),
+            _ => IpAddr::from(Ipv6Addr::from_bits(self.address)),
+        };
+        write!(f, "{address}/{}", self.length)
     }
 }
 

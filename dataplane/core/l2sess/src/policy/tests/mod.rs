@@ -7,6 +7,7 @@
 )]
 
 mod book;
+mod check;
 mod classifier;
 mod matching;
 mod random;
