@@ -4,7 +4,10 @@ use core::net::{Ipv4Addr, SocketAddr};
 use std::io;
 
 use ipnet::Ipv4Net;
+use lns_l2sess::graph::Options;
 use thiserror::Error;
+
+use crate::limits::FLOWS;
 
 /// What the datapath is started with.
 #[derive(Clone, Debug)]
@@ -27,6 +30,28 @@ pub struct Config {
     /// large. The kernel takes them in on the subscribers' interface: an address of this machine
     /// needs `accept_local` there. `0.0.0.0` sends none.
     pub icmp_source: Ipv4Addr,
+    /// What the classifier is started with.
+    pub flows: FlowConfig,
+}
+
+/// What the classifier is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowConfig {
+    /// How many flows fit, 1 to [`lns_l2sess::limits::ENTRIES`]. Memory for them is taken as they are
+    /// used, 128 octets each at most.
+    pub entries: u32,
+    /// What is done where there is a choice, until
+    /// [`FlowsHandle::set_options`](crate::FlowsHandle::set_options) says otherwise.
+    pub options: Options,
+}
+
+impl Default for FlowConfig {
+    fn default() -> Self {
+        Self {
+            entries: FLOWS,
+            options: Options::default(),
+        }
+    }
 }
 
 /// Why the datapath would not start. One line each, made to be read by an operator.

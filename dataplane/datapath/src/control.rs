@@ -8,15 +8,20 @@ mod tests;
 use core::fmt;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
+use lns_l2sess::Classifier;
+use lns_l2sess::policy::Policies;
 use lns_tables::free::FreeList;
 use lns_tables::path::{PathReport, PathUpdate, SlotIndex};
 use lns_wire::id::{SessionId, TunnelId};
 
+use crate::flows::port_of;
+use crate::limits::GRACE;
 use crate::shared::{Published, Shared, Stage};
 use crate::stats::{DropReason, ThreadCounters};
 use crate::tables::{AddressTable, Found, NoMemory, Tables};
@@ -53,10 +58,18 @@ impl fmt::Debug for Datagram<'_> {
 pub struct Control {
     tables: Arc<Tables>,
     addresses: Arc<AddressTable>,
-    published: Arc<Published>,
+    published: Arc<Published<AddressTable>>,
+    policies: Arc<Published<Policies>>,
+    /// Policies that were in force and that workers may still hold.
+    retired: Vec<Arc<Policies>>,
+    classifier: Arc<Classifier>,
+    /// Sessions whose policies have changed, and whose flows are still to be ended.
+    rebound: Vec<SlotIndex>,
     stages: Arc<[Stage]>,
     /// What the workers' stages were when a session was last cleared, or a policer taken from one.
     cleared: Vec<u64>,
+    /// How long it waits for workers.
+    grace: Duration,
     /// The policers that no session has.
     policers: FreeList,
     sockets: Vec<UdpSocket>,
@@ -68,10 +81,15 @@ impl Control {
     pub(crate) fn new(shared: &Shared, sockets: Vec<UdpSocket>, capacity: u32) -> Self {
         Self {
             tables: Arc::clone(&shared.tables),
-            addresses: shared.published.current(),
-            published: Arc::clone(&shared.published),
+            addresses: shared.addresses.current(),
+            published: Arc::clone(&shared.addresses),
+            policies: Arc::clone(&shared.policies),
+            retired: Vec::new(),
+            classifier: Arc::clone(&shared.classifier),
+            rebound: Vec::new(),
             stages: Arc::clone(&shared.stages),
             cleared: vec![0; shared.stages.len()],
+            grace: GRACE,
             policers: FreeList::new(capacity),
             sockets,
             counters: Arc::clone(&shared.control_counters),
@@ -94,7 +112,10 @@ impl Control {
     /// cleared: some microseconds, [`GRACE`] at most.
     pub fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match update {
-            PathUpdate::SetPolicies { .. } => None,
+            PathUpdate::SetPolicies { policies } => {
+                self.set_policies(policies);
+                None
+            }
             PathUpdate::SetTunnel { tunnel, path } => {
                 if !self.tables.set_tunnel(*tunnel, path) {
                     self.refuse();
@@ -145,6 +166,22 @@ impl Control {
         self.addresses = Arc::new(table);
         self.published.publish(Arc::clone(&self.addresses));
         Ok(())
+    }
+
+    /// Ends the flows of sessions whose policies have changed since the last call. To be called after the
+    /// updates of one moment.
+    ///
+    /// # Cost
+    /// Nothing if there are none; else as long as workers are in the batch in which they may have seen
+    /// the former policies, [`GRACE`] at most, whatever the number of sessions.
+    pub fn settle(&mut self) {
+        if self.rebound.is_empty() {
+            return;
+        }
+        self.let_workers_pass();
+        for slot in self.rebound.drain(..) {
+            self.classifier.clear(port_of(slot));
+        }
     }
 
     /// Sends datagrams from their service addresses, without waiting, and returns how many the kernel
@@ -200,6 +237,16 @@ impl Control {
             tunnel,
             last_received: slot.last_received(),
         })
+    }
+
+    /// Puts policies in force. The former ones are freed here and not by the worker that lets go of them
+    /// last. No session is set to a chain of the new ones before workers have them.
+    fn set_policies(&mut self, policies: &Arc<Policies>) {
+        self.retired
+            .retain(|retired| Arc::strong_count(retired) > 1);
+        let last = self.policies.publish(Arc::clone(policies));
+        self.retired.push(last);
+        self.let_workers_pass();
     }
 
     fn send_one(&self, datagram: &Datagram<'_>) -> bool {

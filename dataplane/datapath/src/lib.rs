@@ -18,6 +18,7 @@
 pub mod clock;
 mod config;
 mod control;
+mod flows;
 mod io;
 pub mod limits;
 mod memory;
@@ -29,8 +30,9 @@ mod stats;
 pub mod tables;
 mod worker;
 
-pub use config::{Config, StartError};
+pub use config::{Config, FlowConfig, StartError};
 pub use control::{Control, Datagram};
+pub use flows::FlowsHandle;
 pub use punt::{Punt, PuntSink};
 pub use start::Datapath;
 pub use stats::{DropReason, Stats};

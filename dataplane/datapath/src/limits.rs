@@ -82,3 +82,18 @@ pub const GRACE: Duration = Duration::from_millis(20);
 
 /// Octets that each socket may queue in the kernel while its worker is busy.
 pub const SOCKET_BUFFER: usize = 4 << 20;
+
+/// How often flows that were silent for too long are looked for, milliseconds. A flow is told its end
+/// by a clock of seconds; four looks a second add no second to it.
+pub const SWEEP_MILLISECONDS: u8 = 250;
+
+/// Flows that are looked at in one piece of a sweep: some milliseconds of work, after which the thread
+/// sees what else there is to do.
+pub const SWEEP_BUDGET: usize = 16_384;
+
+/// Changes of sessions' policies after which the flows that were opened under the former ones are ended
+/// at the latest: all of one reload of a small node, and a bound for the others.
+pub const REBOUND: usize = 4_096;
+
+/// Flows where the caller says nothing: enough for a thousand subscribers, 8 MiB.
+pub const FLOWS: u32 = 65_536;

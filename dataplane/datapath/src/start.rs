@@ -1,16 +1,24 @@
 //! Starting and stopping: interface, sockets, tables, threads.
 
+use core::hash::BuildHasher;
 use core::net::SocketAddr;
 use std::fmt;
+use std::hash::RandomState;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use lns_l2sess::Classifier;
+use lns_l2sess::key::HashSeed;
+use lns_l2sess::limits::ENTRIES;
+use lns_l2sess::policy::Policies;
+use lns_l2sess::table::TableConfig;
 use lns_tables::index::PageIndex;
 
-use crate::config::{Config, StartError};
+use crate::config::{Config, FlowConfig, StartError};
 use crate::control::Control;
+use crate::flows::FlowsHandle;
 use crate::io::{tun, udp};
 use crate::limits;
 use crate::punt::PuntSink;
@@ -82,6 +90,12 @@ impl Datapath {
                 .map_err(|source| StartError::Thread { source })?;
             datapath.threads.push(thread);
         }
+        let flows = datapath.flows();
+        let thread = std::thread::Builder::new().name("lns-flows".into());
+        let thread = thread
+            .spawn(move || flows.sweep(&ended))
+            .map_err(|source| StartError::Thread { source })?;
+        datapath.threads.push(thread);
         Ok((datapath, control))
     }
 
@@ -107,13 +121,18 @@ impl Datapath {
             .with_drops(DropReason::SocketOverflow, overflows)
     }
 
-    /// Whether all workers run. A worker never ends by itself; if one has, packets are being lost and
-    /// the process should end.
+    /// The flows and policies of its sessions, to be read and ended beside the packet path.
+    pub fn flows(&self) -> FlowsHandle {
+        FlowsHandle::new(&self.shared)
+    }
+
+    /// Whether all threads run. None ever ends by itself; if one has, packets are being lost, or flows
+    /// not ended, and the process should end.
     pub fn is_running(&self) -> bool {
         self.threads.iter().all(|thread| !thread.is_finished())
     }
 
-    /// Stops the workers and waits for them. The service addresses are free once the [`Control`] is
+    /// Stops the threads and waits for them. The service addresses are free once the [`Control`] is
     /// dropped too.
     pub fn stop(mut self) {
         self.end();
@@ -122,7 +141,7 @@ impl Datapath {
     fn end(&mut self) {
         drop(self.alive.take());
         for thread in self.threads.drain(..) {
-            // A worker that panicked has nothing more to say than the panic hook has said.
+            // A thread that panicked has nothing more to say than the panic hook has said.
             let _ended = thread.join();
         }
     }
@@ -145,13 +164,14 @@ impl fmt::Debug for Datapath {
         f.debug_struct("Datapath")
             .field("interface", interface)
             .field("listen", listen)
-            .field("workers", &threads.len())
+            .field("threads", &threads.len())
             .finish_non_exhaustive()
     }
 }
 
 fn check(config: &Config) -> Result<(), StartError> {
     let capacity = usize::try_from(config.capacity).unwrap_or(usize::MAX);
+    let flows = |entries| usize::try_from(entries).unwrap_or(usize::MAX);
     let ranges = [
         ("workers", config.workers, limits::WORKERS),
         (
@@ -160,6 +180,7 @@ fn check(config: &Config) -> Result<(), StartError> {
             limits::SERVICE_ADDRESSES,
         ),
         ("sessions", capacity, limits::SESSIONS),
+        ("flows", flows(config.flows.entries), flows(ENTRIES)),
     ];
     for (what, value, high) in ranges {
         if !(1..=high).contains(&value) {
@@ -186,17 +207,40 @@ fn share(
     listen: Vec<SocketAddr>,
     index: Arc<PageIndex>,
 ) -> Result<Shared, NoMemory> {
+    let addresses =
+        AddressTable::new(&config.pools, config.capacity)?.answering_from(config.icmp_source);
     Ok(Shared {
         tables: Arc::new(Tables::new(config.capacity, listen, index)?),
-        published: Arc::new(Published::new(
-            AddressTable::new(&config.pools, config.capacity)?.answering_from(config.icmp_source),
-        )),
+        addresses: Arc::new(Published::new(Arc::new(addresses))),
+        policies: Arc::new(Published::new(Policies::none())),
+        classifier: Arc::new(classifier(config)?),
         stages: (0..config.workers).map(|_| Stage::default()).collect(),
         worker_counters: (0..config.workers)
             .map(|_| ThreadCounters::default())
             .collect(),
         control_counters: Arc::new(ThreadCounters::default()),
     })
+}
+
+fn classifier(config: &Config) -> Result<Classifier, NoMemory> {
+    let FlowConfig { entries, options } = config.flows;
+    let table = TableConfig {
+        entries,
+        ports: config.capacity,
+        seed: seed(),
+    };
+    let classifier = Classifier::new(&table, config.workers).map_err(|error| NoMemory {
+        octets: usize::try_from(error.octets).unwrap_or(usize::MAX),
+    })?;
+    classifier.set_options(options);
+    Ok(classifier)
+}
+
+/// Two numbers that nobody can know: what the standard library draws for the keys of its hashers, hashed
+/// with those keys.
+fn seed() -> HashSeed {
+    let draw = || RandomState::new().hash_one(0);
+    HashSeed(draw(), draw())
 }
 
 #[cfg(test)]
@@ -215,6 +259,7 @@ mod tests {
             capacity: 10,
             pools: Vec::new(),
             icmp_source: Ipv4Addr::new(100, 64, 0, 1),
+            flows: FlowConfig::default(),
         };
         change(&mut config);
         let (_writer, index) = PageIndex::new(IndexLimits {

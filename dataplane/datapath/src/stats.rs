@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use lns_l2sess::Refusal;
+
 macro_rules! drop_reasons {
     ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
         /// Why a packet was not forwarded, with the label that metrics use.
@@ -55,6 +57,19 @@ drop_reasons! {
     SequenceOld = "sequence_old",
     /// Either direction: more than the rate of the session's policies allows.
     Rate = "rate",
+    /// Either direction: a rule or a default of the session's policies says so.
+    Policy = "policy",
+    /// Either direction: its flow had timed out; the next packet is judged by policy.
+    FlowExpired = "flow_expired",
+    /// Either direction: the session table is full of flows that are not given up for a new one.
+    FlowTableFull = "flow_table_full",
+    /// Either direction: the session has as many flows as one may have, none of which is given up for a
+    /// new one.
+    FlowLimit = "flow_limit",
+    /// Either direction: the session ended, or its policies changed, while the packet was on its way.
+    PortClosed = "port_closed",
+    /// Either direction: the headers contradict the packet.
+    ClassifierMalformed = "classifier_malformed",
     /// Downstream: no session has that address.
     NoSession = "no_session",
     /// Downstream: larger than the session's MTU and not to be fragmented; the sender was told, unless
@@ -74,6 +89,19 @@ drop_reasons! {
     SocketError = "socket_error",
     /// Upstream: the subscribers' interface refused the packet; it is down, or its queue is full.
     InterfaceError = "interface_error",
+}
+
+impl From<Refusal> for DropReason {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Policy => Self::Policy,
+            Refusal::FlowExpired => Self::FlowExpired,
+            Refusal::FlowTableFull => Self::FlowTableFull,
+            Refusal::FlowLimit => Self::FlowLimit,
+            Refusal::PortClosed => Self::PortClosed,
+            Refusal::Malformed => Self::ClassifierMalformed,
+        }
+    }
 }
 
 /// How many reasons there are.
@@ -209,5 +237,12 @@ mod tests {
         labels.sort_unstable();
         labels.dedup();
         assert_eq!(labels.len(), DropReason::ALL.len());
+    }
+
+    #[test]
+    fn each_refusal_of_the_classifier_is_a_drop_with_its_label() {
+        for refusal in Refusal::ALL {
+            assert_eq!(DropReason::from(*refusal).label(), refusal.label());
+        }
     }
 }

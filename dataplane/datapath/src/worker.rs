@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use lns_tables::time::Instant;
+use lns_l2sess::policy::Policies;
 use lns_wire::id::{SessionId, TunnelId};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,21 +19,33 @@ use crate::io::receive::ReceiveBatch;
 use crate::io::send::SendBatch;
 use crate::limits::{BATCH, PACKET, ROUNDS, SERVICE_ADDRESSES};
 use crate::memory::{NoMemory, Zeroed};
-use crate::packet::{Downstream, DownstreamSink, Origin, Reorder, UpstreamSink, expire, upstream};
+use crate::packet::{
+    Batch, Downstream, DownstreamSink, Origin, Reorder, UpstreamSink, expire, upstream,
+};
 use crate::punt::{Punt, PuntSink};
-use crate::shared::{Shared, Stage};
+use crate::shared::{Shared, Taken};
 use crate::stats::{DropReason, ThreadCounters, add};
 use crate::tables::{AddressTable, Service, Tables};
 
-/// What one thread owns.
+/// One worker's thread.
 pub(crate) struct Worker {
+    held: Held,
+    hands: Hands,
+}
+
+/// What it knows: looked at by the packet, taken anew between batches.
+struct Held {
     shared: Shared,
     number: usize,
+    addresses: Taken<AddressTable>,
+    policies: Taken<Policies>,
+}
+
+/// What it alone uses.
+struct Hands {
     queue: OwnedFd,
     sockets: Vec<UdpSocket>,
     punts: PuntSink,
-    addresses: Arc<AddressTable>,
-    addresses_number: u64,
     reorder: Reorder,
     downstream: Downstream,
     received: ReceiveBatch,
@@ -63,46 +75,74 @@ impl Worker {
         punts: PuntSink,
     ) -> Result<Self, NoMemory> {
         Ok(Self {
-            shared: shared.clone(),
-            number,
-            queue,
-            sending: sockets.iter().map(|_| SendBatch::new()).collect(),
-            sockets,
-            punts,
-            addresses_number: shared.published.number(),
-            addresses: shared.published.current(),
-            reorder: Reorder::new()?,
-            downstream: Downstream::default(),
-            received: ReceiveBatch::new()?,
-            packets: Zeroed::new(BATCH.saturating_mul(PACKET))?,
+            held: Held {
+                shared: shared.clone(),
+                number,
+                addresses: Taken::of(&shared.addresses),
+                policies: Taken::of(&shared.policies),
+            },
+            hands: Hands {
+                queue,
+                sending: sockets.iter().map(|_| SendBatch::new()).collect(),
+                sockets,
+                punts,
+                reorder: Reorder::new()?,
+                downstream: Downstream::default(),
+                received: ReceiveBatch::new()?,
+                packets: Zeroed::new(BATCH.saturating_mul(PACKET))?,
+            },
         })
     }
 
     /// Moves packets until the other end of `ended` is closed, or the interface is taken away.
     pub(crate) fn run(&mut self, ended: &UnixStream) {
-        let shared = self.shared.clone();
-        let (Some(stage), Some(counters)) = (
-            shared.stages.get(self.number),
-            shared.worker_counters.get(self.number),
-        ) else {
+        let Self { held, hands } = self;
+        let stages = Arc::clone(&held.shared.stages);
+        let counters = Arc::clone(&held.shared.worker_counters);
+        let (Some(stage), Some(counters)) = (stages.get(held.number), counters.get(held.number))
+        else {
             return;
         };
         loop {
-            let Some(ready) = self.wait(ended) else {
+            let Some(ready) = hands.wait(ended) else {
                 continue;
             };
             if ready.ended {
                 return;
             }
-            self.turn(&ready, stage, counters);
+            stage.advance();
+            held.refresh();
+            hands.turn(held, &ready, counters);
+            stage.advance();
         }
     }
+}
 
+impl Held {
+    fn refresh(&mut self) {
+        self.addresses.refresh(&self.shared.addresses);
+        self.policies.refresh(&self.shared.policies);
+    }
+
+    /// What the packets of a batch that begins now are judged by.
+    fn batch(&self) -> Batch<'_> {
+        let Shared {
+            tables, classifier, ..
+        } = &self.shared;
+        Batch::new(
+            tables,
+            classifier,
+            &self.policies,
+            self.number,
+            clock::now(),
+        )
+    }
+}
+
+impl Hands {
     /// One turn: a bounded number of batches of each socket, then of the queue, so that neither
     /// direction starves the other, nor both the end.
-    fn turn(&mut self, ready: &Ready, stage: &Stage, counters: &ThreadCounters) {
-        stage.advance();
-        self.take_addresses();
+    fn turn(&mut self, held: &Held, ready: &Ready, counters: &ThreadCounters) {
         for at in 0..self.sockets.len() {
             if ready
                 .sockets
@@ -111,29 +151,27 @@ impl Worker {
                 & 1
                 == 1
             {
-                self.receive(at, counters);
+                self.receive(at, held, counters);
             }
         }
         if ready.queue {
-            self.transmit(counters);
+            self.transmit(held, counters);
         }
         if self.reorder.is_waiting() {
             let Self {
-                shared,
                 queue,
                 punts,
                 reorder,
                 ..
             } = self;
             let mut sink = Up {
-                tables: &shared.tables,
+                tables: &held.shared.tables,
                 queue,
                 punts,
                 counters,
             };
-            expire(&shared.tables, reorder, clock::now(), &mut sink);
+            expire(&held.batch(), reorder, &mut sink);
         }
-        stage.advance();
     }
 
     /// Waits for something to do; `None` when it was interrupted.
@@ -173,18 +211,9 @@ impl Worker {
         })
     }
 
-    fn take_addresses(&mut self) {
-        let number = self.shared.published.number();
-        if number != self.addresses_number {
-            self.addresses = self.shared.published.current();
-            self.addresses_number = number;
-        }
-    }
-
     /// From one socket to the core.
-    fn receive(&mut self, at: usize, counters: &ThreadCounters) {
+    fn receive(&mut self, at: usize, held: &Held, counters: &ThreadCounters) {
         let Self {
-            shared,
             queue,
             sockets,
             punts,
@@ -196,7 +225,7 @@ impl Worker {
             return;
         };
         let mut sink = Up {
-            tables: &shared.tables,
+            tables: &held.shared.tables,
             queue,
             punts,
             counters,
@@ -207,18 +236,12 @@ impl Worker {
             let Ok(count) = received.receive(socket) else {
                 return;
             };
-            let now = clock::now();
+            let batch = held.batch();
             for (datagram, remote) in received.datagrams() {
                 match (datagram, remote) {
                     (Some(datagram), Some(remote)) => {
-                        upstream(
-                            &shared.tables,
-                            reorder,
-                            datagram,
-                            &Origin { service, remote },
-                            now,
-                            &mut sink,
-                        );
+                        let origin = Origin { service, remote };
+                        upstream(&batch, reorder, datagram, &origin, &mut sink);
                     }
                     (None, _) => sink.drop(DropReason::TooLarge),
                     (_, None) => sink.drop(DropReason::WrongPeer),
@@ -231,10 +254,9 @@ impl Worker {
     }
 
     /// From the core to the LACs.
-    fn transmit(&mut self, counters: &ThreadCounters) {
+    fn transmit(&mut self, held: &Held, counters: &ThreadCounters) {
         for _ in 0..ROUNDS {
-            let now = clock::now();
-            let more = self.transmit_batch(now, counters);
+            let more = self.transmit_batch(&held.batch(), &held.addresses, counters);
             self.flush(counters);
             if !more {
                 return;
@@ -243,15 +265,18 @@ impl Worker {
     }
 
     /// Up to a batch; returns whether there may be more.
-    fn transmit_batch(&mut self, now: Instant, counters: &ThreadCounters) -> bool {
+    fn transmit_batch(
+        &mut self,
+        batch: &Batch<'_>,
+        addresses: &AddressTable,
+        counters: &ThreadCounters,
+    ) -> bool {
         for number in 0..BATCH {
             if self.sending.iter().any(SendBatch::is_full) {
                 self.flush(counters);
             }
             let Self {
-                shared,
                 queue,
-                addresses,
                 downstream,
                 packets,
                 sending,
@@ -279,7 +304,7 @@ impl Worker {
             let Some(packet) = room.get_mut(..length) else {
                 continue;
             };
-            downstream.packet(&shared.tables, addresses, packet, now, &mut sink);
+            downstream.packet(batch, addresses, packet, &mut sink);
         }
         true
     }

@@ -25,7 +25,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use lns_datapath::{Config, Control, Datagram, Datapath, DropReason, Punt, PuntSink, StartError};
+use lns_datapath::{
+    Config, Control, Datagram, Datapath, DropReason, FlowConfig, Punt, PuntSink, StartError,
+};
 use lns_tables::index::{IndexLimits, IndexWriter, PageIndex};
 use lns_tables::path::{PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
@@ -82,6 +84,7 @@ fn config(workers: usize) -> Config {
         capacity: 100,
         pools: vec!["100.64.0.0/24".parse().unwrap()],
         icmp_source: GATEWAY,
+        flows: FlowConfig::default(),
     }
 }
 

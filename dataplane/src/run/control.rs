@@ -183,6 +183,7 @@ impl Control {
         while let Some(update) = self.node.poll_path() {
             self.update(&update, now);
         }
+        self.path.settle();
         self.transmit(now);
         while let Some(event) = self.node.poll_event() {
             self.tell(&event, now);

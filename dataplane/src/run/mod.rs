@@ -272,6 +272,7 @@ fn start_datapath(
         capacity: setup.node.max_sessions,
         pools: setup.pools.clone(),
         icmp_source: setup.icmp_source,
+        flows: lns_datapath::FlowConfig::default(),
     };
     let punts: PuntSink = Arc::new(move |packet| punt.try_send(packet).is_ok());
     Datapath::start(&config, node.index(), punts)

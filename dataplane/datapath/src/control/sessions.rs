@@ -12,7 +12,8 @@ use lns_wire::id::{SessionId, TunnelId};
 
 use super::{Control, report_of};
 use crate::clock;
-use crate::limits::GRACE;
+use crate::flows::port_of;
+use crate::limits::REBOUND;
 use crate::tables::{PolicerId, SessionSlot, SessionView, is_limited};
 
 impl Control {
@@ -37,10 +38,11 @@ impl Control {
         let same = old.filter(|old| (old.tunnel, old.session) == (path.tunnel, path.session));
         if same.is_none() {
             if let Some(old) = old {
-                self.vacate(slot, &old);
+                self.vacate(index, slot, &old);
             }
             self.wait_for_workers(&slot.cleared);
             slot.reset();
+            self.classifier.open(port_of(index));
         }
         let had = same.and_then(|same| same.policer);
         let has = self.police(had, path.rates);
@@ -48,7 +50,19 @@ impl Control {
         if has.is_none() {
             self.release(had);
         }
+        if same.is_some_and(|same| same.chain != path.chain) {
+            self.rebind(index);
+        }
         true
+    }
+
+    /// The policies of a session are others: none of its flows outlives that. Those that workers open
+    /// until they have left their batch may be of the former ones, so the end of all waits for them.
+    fn rebind(&mut self, index: SlotIndex) {
+        self.rebound.push(index);
+        if self.rebound.len() >= REBOUND {
+            self.settle();
+        }
     }
 
     pub(super) fn clear_session(
@@ -65,13 +79,14 @@ impl Control {
         if let Some(address) = found.view.address {
             self.addresses.remove(address, index);
         }
-        self.vacate(found.slot, &found.view);
+        self.vacate(index, found.slot, &found.view);
         Some(report_of(&found))
     }
 
-    /// Empties a slot and takes back what its session had.
-    fn vacate(&mut self, slot: &SessionSlot, old: &SessionView) {
+    /// Empties a slot, ends the flows of its session and takes back what it had.
+    fn vacate(&mut self, index: SlotIndex, slot: &SessionSlot, old: &SessionView) {
         slot.write(None);
+        self.classifier.close(port_of(index));
         self.mark_cleared(&slot.cleared);
         self.release(old.policer);
     }
@@ -118,13 +133,20 @@ impl Control {
         }
     }
 
+    /// Waits until no worker is in a batch that began before now.
+    pub(super) fn let_workers_pass(&mut self) {
+        let now = AtomicU64::new(0);
+        self.mark_cleared(&now);
+        self.wait_for_workers(&now);
+    }
+
     /// Waits until no worker is in a batch in which it may have read what was there before `cleared`.
     ///
-    /// What was cleared longer than [`GRACE`] ago needs no wait: that is as long as it would last. For
+    /// What was cleared longer than its patience ago needs no wait: that is as long as it would last. For
     /// the others it suffices to look at what the stages were when *anything* was last cleared, because
     /// a worker that is still in an earlier batch was in it then too.
     fn wait_for_workers(&self, cleared: &AtomicU64) {
-        let end = Instant::from_nanos(cleared.load(Ordering::Relaxed)).add(GRACE);
+        let end = Instant::from_nanos(cleared.load(Ordering::Relaxed)).add(self.grace);
         for (mark, stage) in self.cleared.iter().zip(self.stages.iter()) {
             while !mark.is_multiple_of(2) && stage.load() == *mark && clock::now() < end {
                 std::thread::sleep(Duration::from_micros(5));

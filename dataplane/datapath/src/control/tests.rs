@@ -1,17 +1,19 @@
 //! The control without workers: what it writes, what it reports, what it refuses.
 
+mod flows;
 mod policers;
 
 use core::net::Ipv4Addr;
 use core::sync::atomic::AtomicU64;
 
+use lns_l2sess::key::HashSeed;
+use lns_l2sess::table::TableConfig;
 use lns_tables::index::{IndexLimits, PageIndex};
 use lns_tables::path::{Counters, SessionPath, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, PeerTunnelId};
 
 use super::*;
-use crate::limits::GRACE;
 
 const TUNNEL: TunnelId = TunnelId(5);
 const NOW: Instant = Instant::from_millis(7);
@@ -26,11 +28,18 @@ fn shared(workers: usize) -> Shared {
         sessions: 10,
         ..IndexLimits::default()
     });
+    let table = TableConfig {
+        entries: 1_000,
+        ports: 10,
+        seed: HashSeed(1, 2),
+    };
     Shared {
         tables: Arc::new(Tables::new(10, vec![service()], index).unwrap()),
-        published: Arc::new(Published::new(
+        addresses: Arc::new(Published::new(Arc::new(
             AddressTable::new(&["100.64.0.0/24".parse().unwrap()], 4).unwrap(),
-        )),
+        ))),
+        policies: Arc::new(Published::new(Policies::none())),
+        classifier: Arc::new(Classifier::new(&table, 1).unwrap()),
         stages: (0..workers).map(|_| Stage::default()).collect(),
         worker_counters: (0..workers).map(|_| ThreadCounters::default()).collect(),
         control_counters: Arc::new(ThreadCounters::default()),
@@ -301,14 +310,23 @@ fn a_slot_is_not_given_on_while_a_worker_may_still_hold_it() {
     set(&mut control, 1, path(1, None));
     shared.stages[0].advance();
     assert!(clear(&mut control, 1, 1).is_some());
+    waits_for_the_worker(&shared, &mut control, |control| {
+        set(control, 1, path(2, None));
+    });
+}
+
+/// That `work` does not end before the worker, which is in a batch, has left it.
+fn waits_for_the_worker(shared: &Shared, control: &mut Control, work: impl FnOnce(&mut Control)) {
+    control.grace = Duration::from_secs(60);
     let left = AtomicU64::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            // Not needed to pass: who does not wait is caught by it.
             std::thread::sleep(GRACE / 4);
             left.store(1, Ordering::SeqCst);
             shared.stages[0].advance();
         });
-        set(&mut control, 1, path(2, None));
+        work(control);
         assert_eq!(left.load(Ordering::SeqCst), 1);
     });
 }

@@ -8,11 +8,13 @@ use core::ops::Range;
 use std::alloc::System;
 use std::net::UdpSocket;
 
+use lns_l2sess::graph::Event;
 use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::mask::mask_datagram;
 
+use super::tests::filters::residential;
 use super::tests::{Bed, NOW, SERVER, SUBSCRIBER, frame, from_subscriber, packet, syn};
-use super::{DownstreamSink, Origin, UpstreamSink, upstream};
+use super::{Batch, DownstreamSink, Origin, UpstreamSink, upstream};
 use crate::io::receive::ReceiveBatch;
 use crate::io::send::SendBatch;
 use crate::stats::{DropReason, ThreadCounters};
@@ -96,20 +98,14 @@ fn ten_thousand_packets_upstream_allocate_nothing() {
             .map(|ns| bed.numbered(ns, &frame(&from_subscriber())))
             .into();
         let mut count = Count::default();
+        let batch = Batch::new(&bed.tables, &bed.classifier, &bed.policies, 0, NOW);
         let made = allocations(|| {
             for _ in 0..2_500 {
                 for datagram in [&mut data, &mut clamped, &mut forged]
                     .into_iter()
                     .chain(&mut early)
                 {
-                    upstream(
-                        &bed.tables,
-                        &mut bed.reorder,
-                        datagram,
-                        &origin,
-                        NOW,
-                        &mut count,
-                    );
+                    upstream(&batch, &mut bed.reorder, datagram, &origin, &mut count);
                 }
             }
         });
@@ -126,15 +122,50 @@ fn ten_thousand_packets_downstream_allocate_nothing() {
     let mut cut = packet(SERVER, SUBSCRIBER, 4000, false);
     let mut clamped = syn(SERVER, SUBSCRIBER);
     let mut count = Count::default();
+    let batch = Batch::new(&bed.tables, &bed.classifier, &bed.policies, 0, NOW);
     let made = allocations(|| {
         for _ in 0..2_500 {
             for packet in [&mut small, &mut large, &mut cut, &mut clamped] {
                 bed.downstream
-                    .packet(&bed.tables, &bed.addresses, packet, NOW, &mut count);
+                    .packet(&batch, &bed.addresses, packet, &mut count);
             }
         }
     });
     assert_eq!((made, count.0), (0, 7_500));
+}
+
+#[test]
+fn a87_ten_thousand_packets_of_tracked_flows_allocate_nothing_in_either_direction() {
+    let (mut bed, _book) = Bed::filtered(residential());
+    let origin = bed.origin();
+    let mut up = [
+        packet(SUBSCRIBER, SERVER, 60, true),
+        syn(SUBSCRIBER, SERVER),
+    ]
+    .map(|packet| bed.data(&frame(&packet)));
+    let mut down = [
+        packet(SERVER, SUBSCRIBER, 60, true),
+        syn(SERVER, SUBSCRIBER),
+    ];
+    down[0][20..24].copy_from_slice(&[2, 3, 0, 1]);
+    down[1][20..24].copy_from_slice(&[0, 80, 0x30, 0x39]);
+    let mut refused = packet(SERVER, SUBSCRIBER, 60, true);
+    let batch = Batch::new(&bed.tables, &bed.classifier, &bed.policies, 0, NOW);
+    let mut count = Count::default();
+    let made = allocations(|| {
+        for _ in 0..2_500 {
+            // The first round opens the flows: that takes nothing from the heap either.
+            for datagram in &mut up {
+                upstream(&batch, &mut bed.reorder, datagram, &origin, &mut count);
+            }
+            for packet in down.iter_mut().chain([&mut refused]) {
+                bed.downstream
+                    .packet(&batch, &bed.addresses, packet, &mut count);
+            }
+        }
+    });
+    assert_eq!((made, count.0), (0, 10_000));
+    assert_eq!(bed.classifier.events().of(Event::Opened), 2);
 }
 
 #[test]

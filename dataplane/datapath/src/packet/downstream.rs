@@ -4,10 +4,11 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::ops::Range;
 use core::sync::atomic::AtomicU64;
 
+use lns_l2sess::Direction;
 use lns_tables::time::Instant;
 use lns_wire::ip::{Fragments, Ipv4, Unreachable, clamp_mss, deserves_error, unreachable};
 
-use super::{Meter, ppp};
+use super::{Batch, Meter, ppp};
 use crate::limits::{
     HEADER, ICMP_BURST, ICMP_BURST_SESSION, ICMP_PER_SECOND, ICMP_PER_SECOND_SESSION,
 };
@@ -48,16 +49,20 @@ impl Downstream {
     /// No allocation; a fixed number of loads from the tables, plus one header per fragment.
     pub fn packet(
         &mut self,
-        tables: &Tables,
+        batch: &Batch<'_>,
         addresses: &AddressTable,
         packet: &mut [u8],
-        now: Instant,
         sink: &mut impl DownstreamSink,
     ) {
-        let (found, ends) = match route(tables, addresses, packet) {
+        let now = batch.now;
+        let (found, ends) = match route(batch.tables, addresses, packet) {
             Ok(way) => way,
             Err(reason) => return sink.drop(reason),
         };
+        if let Err(reason) = batch.judge(&found, Direction::Output, packet) {
+            found.slot.down.dropped();
+            return sink.drop(reason);
+        }
         if found.view.mss > 0 {
             clamp_mss(packet, found.view.mss);
         }

@@ -1,8 +1,10 @@
-//! What happens to one packet: no socket, no clock, no allocation, nothing shared but the tables.
+//! What happens to one packet: no socket, no clock, no allocation, nothing shared but the tables and the
+//! classifier.
 //!
-//! [`upstream`] and [`downstream`] take a packet and the time and say through a sink what becomes of
+//! [`upstream`] and [`downstream`] take a packet and its [`Batch`] and say through a sink what becomes of
 //! it. A worker's sinks move octets; a test's remember them.
 
+mod batch;
 mod downstream;
 mod meter;
 mod ppp;
@@ -14,6 +16,7 @@ mod allocations;
 #[cfg(test)]
 mod tests;
 
+pub use batch::Batch;
 pub use downstream::{Downstream, DownstreamSink};
 pub use meter::Meter;
 pub use sequence::Reorder;

@@ -2,16 +2,16 @@
 
 use core::net::SocketAddr;
 
-use lns_tables::time::Instant;
+use lns_l2sess::Direction;
 use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::ip::{Ipv4, clamp_mss};
 use lns_wire::l2tp::{DataHeader, Packet};
 
 use super::sequence::{Arrival, Arrivals, Hold, Reorder};
-use super::{Meter, ppp};
+use super::{Batch, Meter, ppp};
 use crate::limits::{PPP_BURST_SESSION, PPP_PER_SECOND_SESSION};
 use crate::stats::DropReason;
-use crate::tables::{Found, Service, Tables, TunnelView};
+use crate::tables::{Found, Service, TunnelView};
 
 const PPP: Meter = Meter::new(PPP_PER_SECOND_SESSION, PPP_BURST_SESSION);
 
@@ -48,11 +48,10 @@ pub trait UpstreamSink {
 /// Anybody can send here. What is not from the ends of a tunnel costs the parse of a header and four
 /// loads.
 pub fn upstream(
-    tables: &Tables,
+    batch: &Batch<'_>,
     reorder: &mut Reorder,
     datagram: &mut [u8],
     origin: &Origin,
-    now: Instant,
     sink: &mut impl UpstreamSink,
 ) {
     const CONTROL: u8 = 0x80;
@@ -60,16 +59,16 @@ pub fn upstream(
         sink.control(origin, datagram);
         return;
     }
-    match admit(tables, datagram, origin, now) {
+    match admit(batch, datagram, origin) {
         Ok((found, header, frame)) => {
             let Some(frame) = datagram.get_mut(frame) else {
                 return;
             };
-            found.slot.up.received(now);
+            found.slot.up.received(batch.now);
             let mut session = Session {
+                batch,
                 found: &found,
                 origin,
-                now,
                 sink,
             };
             match header.sequence.filter(|_| found.view.sequencing) {
@@ -82,8 +81,9 @@ pub fn upstream(
 }
 
 /// Passes on what has waited long enough for packets that did not come.
-pub fn expire(tables: &Tables, reorder: &mut Reorder, now: Instant, sink: &mut impl UpstreamSink) {
-    while let Some((slot, tunnel, id)) = reorder.overdue(now) {
+pub fn expire(batch: &Batch<'_>, reorder: &mut Reorder, sink: &mut impl UpstreamSink) {
+    let tables = batch.tables;
+    while let Some((slot, tunnel, id)) = reorder.overdue(batch.now) {
         let found = tables.slot(slot).ok().flatten();
         let found = found.filter(|found| found.view.tunnel == tunnel && found.view.session == id);
         let ends = tables.tunnel(tunnel).ok().flatten();
@@ -99,9 +99,9 @@ pub fn expire(tables: &Tables, reorder: &mut Reorder, now: Instant, sink: &mut i
             ) => {
                 let origin = Origin { service, remote };
                 Session {
+                    batch,
                     found: &found,
                     origin: &origin,
-                    now,
                     sink,
                 }
                 .give_up_waiting(reorder);
@@ -113,11 +113,11 @@ pub fn expire(tables: &Tables, reorder: &mut Reorder, now: Instant, sink: &mut i
 
 /// The session of a data message, its header and where its frame is, if all of it is right.
 fn admit<'t>(
-    tables: &'t Tables,
+    batch: &Batch<'t>,
     datagram: &[u8],
     origin: &Origin,
-    now: Instant,
 ) -> Result<(Found<'t>, DataHeader, core::ops::Range<usize>), DropReason> {
+    let tables = batch.tables;
     let Ok(Packet::Data(header, frame)) = Packet::parse(datagram) else {
         return Err(DropReason::MalformedL2tp);
     };
@@ -132,7 +132,7 @@ fn admit<'t>(
         .session(header.tunnel, header.session)
         .map_err(|_| DropReason::TableBusy)?;
     let found = found.ok_or(DropReason::UnknownSession)?;
-    tunnel.received(now);
+    tunnel.received(batch.now);
     Ok((found, header, place_of(frame, datagram)))
 }
 
@@ -144,16 +144,16 @@ fn place_of(part: &[u8], whole: &[u8]) -> core::ops::Range<usize> {
 
 /// One session while a packet of it is handled.
 struct Session<'a, S> {
+    batch: &'a Batch<'a>,
     found: &'a Found<'a>,
     origin: &'a Origin,
-    now: Instant,
     sink: &'a mut S,
 }
 
 impl<S: UpstreamSink> Session<'_, S> {
     /// A frame numbered `ns`.
     fn in_order(&mut self, reorder: &mut Reorder, ns: u16, frame: &mut [u8]) {
-        let (found, now) = (self.found, self.now);
+        let (found, now) = (self.found, self.batch.now);
         let mut arrivals = Arrivals::load(&found.slot.arrivals);
         let waited_for = arrivals.expected;
         match arrivals.arrive(ns) {
@@ -187,7 +187,7 @@ impl<S: UpstreamSink> Session<'_, S> {
     }
 
     fn give_up_waiting(&mut self, reorder: &mut Reorder) {
-        let (found, now) = (self.found, self.now);
+        let (found, now) = (self.found, self.batch.now);
         let mut arrivals = Arrivals::load(&found.slot.arrivals);
         arrivals.expected = reorder.release(found, arrivals.expected, true, now, |frame| {
             self.pass(frame);
@@ -205,7 +205,7 @@ impl<S: UpstreamSink> Session<'_, S> {
                 None => self.drop(DropReason::MalformedPpp),
             },
             Some((ppp::IPV6, _)) => self.drop(DropReason::Ipv6NotEnabled),
-            Some(_) if PPP.allows(&self.found.slot.control, self.now) => {
+            Some(_) if PPP.allows(&self.found.slot.control, self.batch.now) => {
                 self.sink.ppp(self.origin, path.tunnel, path.session, frame);
             }
             Some(_) => self.drop(DropReason::ControlRate),
@@ -227,8 +227,11 @@ impl<S: UpstreamSink> Session<'_, S> {
         let Some(packet) = octets.get_mut(..length) else {
             return self.drop(DropReason::MalformedIp);
         };
+        if let Err(reason) = self.batch.judge(self.found, Direction::Input, packet) {
+            return self.drop(reason);
+        }
         if let Some(policer) = self.found.policer
-            && !policer.up.allows(length, self.now)
+            && !policer.up.allows(length, self.batch.now)
         {
             return self.drop(DropReason::Rate);
         }
@@ -236,7 +239,7 @@ impl<S: UpstreamSink> Session<'_, S> {
             clamp_mss(packet, path.mss);
         }
         if self.sink.forward(packet) {
-            self.found.slot.up.forwarded(length, self.now);
+            self.found.slot.up.forwarded(length, self.batch.now);
         } else {
             self.found.slot.up.dropped();
         }

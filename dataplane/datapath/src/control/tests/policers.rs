@@ -109,15 +109,8 @@ fn a_policer_is_not_given_on_while_a_worker_may_still_hold_it() {
     shared.stages[0].advance();
     // The session goes on without rates; another one, in a slot that nobody has had, gets some.
     set(&mut control, 1, with_rates(1, RATES[0]));
-    let left = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(GRACE / 4);
-            left.store(1, Ordering::SeqCst);
-            shared.stages[0].advance();
-        });
-        set(&mut control, 2, with_rates(2, RATES[1]));
-        assert_eq!(left.load(Ordering::SeqCst), 1);
+    waits_for_the_worker(&shared, &mut control, |control| {
+        set(control, 2, with_rates(2, RATES[1]));
     });
 }
 

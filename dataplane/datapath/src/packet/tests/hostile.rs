@@ -3,8 +3,8 @@
 use lns_tables::time::Instant;
 use lns_wire::ip::Ipv4;
 
+use super::filters::residential;
 use super::{Bed, SERVER, SUBSCRIBER, Seen, frame, from_subscriber, packet, syn};
-use crate::packet::{expire, upstream};
 use crate::stats::DropReason;
 
 /// Numbers that look random and are the same each time.
@@ -38,8 +38,12 @@ impl Noise {
 #[test]
 fn whatever_comes_up_only_true_packets_of_the_subscriber_leave() {
     let mut noise = Noise(1);
-    for sequencing in [false, true] {
-        let mut bed = Bed::with(|path| path.sequencing = sequencing);
+    for (sequencing, filtered) in [(false, false), (true, false), (false, true)] {
+        let mut bed = if filtered {
+            Bed::filtered(residential()).0
+        } else {
+            Bed::with(|path| path.sequencing = sequencing)
+        };
         let (origin, mut seen) = (bed.origin(), Seen::default());
         for round in 0..30_000_u64 {
             let inner = if round % 2 == 0 {
@@ -51,15 +55,8 @@ fn whatever_comes_up_only_true_packets_of_the_subscriber_leave() {
             let mut datagram = bed.header(flags, &frame(&inner));
             noise.spoil(&mut datagram);
             let now = Instant::from_millis(round);
-            upstream(
-                &bed.tables,
-                &mut bed.reorder,
-                &mut datagram,
-                &origin,
-                now,
-                &mut seen,
-            );
-            expire(&bed.tables, &mut bed.reorder, now, &mut seen);
+            bed.up_from(&datagram, &origin, now, &mut seen);
+            bed.expire(now, &mut seen);
             for packet in seen.forwarded.drain(..) {
                 let view = Ipv4::parse(&packet).unwrap();
                 assert_eq!(
@@ -81,8 +78,25 @@ fn whatever_comes_up_only_true_packets_of_the_subscriber_leave() {
 
 #[test]
 fn whatever_comes_down_leaves_whole_and_within_the_mtu() {
+    comes_down(Bed::new());
+}
+
+#[test]
+fn whatever_comes_down_to_a_session_with_policies_is_judged_and_no_more_than_that() {
+    let mut open = residential();
+    open.output = None;
+    comes_down(Bed::filtered(open).0);
+    let (mut bed, _) = Bed::filtered(residential());
+    let mut noise = Noise(3);
+    for _ in 0..30_000 {
+        let mut inner = syn(SERVER, SUBSCRIBER);
+        noise.spoil(&mut inner);
+        assert!(bed.down(&mut inner).sent.is_empty());
+    }
+}
+
+fn comes_down(mut bed: Bed) {
     let mut noise = Noise(2);
-    let mut bed = Bed::new();
     for _ in 0..30_000 {
         let length = 40 + noise.next(3_000);
         let mut inner = packet(SERVER, SUBSCRIBER, length, noise.next(3) == 0);

@@ -3,6 +3,7 @@
 #![allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 
 mod downstream;
+pub(super) mod filters;
 mod hostile;
 mod rates;
 mod sequence;
@@ -13,14 +14,19 @@ use core::ops::Range;
 use core::time::Duration;
 use std::sync::Arc;
 
+use lns_l2sess::Classifier;
+use lns_l2sess::key::HashSeed;
+use lns_l2sess::policy::Policies;
+use lns_l2sess::table::TableConfig;
 use lns_tables::index::{IndexLimits, IndexWriter, PageIndex};
 use lns_tables::path::{SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
 use lns_wire::ip::checksum;
 
-use super::upstream::upstream;
-use super::{Downstream, DownstreamSink, Origin, Reorder, UpstreamSink};
+use super::upstream::{expire, upstream};
+use super::{Batch, Downstream, DownstreamSink, Origin, Reorder, UpstreamSink};
+use crate::flows::port_of;
 use crate::stats::DropReason;
 use crate::tables::{AddressTable, PolicerId, Service, SessionView, Tables, is_limited};
 
@@ -86,6 +92,8 @@ impl DownstreamSink for Seen {
 pub(super) struct Bed {
     pub(super) tables: Tables,
     pub(super) addresses: AddressTable,
+    pub(super) classifier: Classifier,
+    pub(super) policies: Arc<Policies>,
     pub(super) reorder: Reorder,
     pub(super) downstream: Downstream,
     tunnel: TunnelId,
@@ -149,9 +157,18 @@ impl Bed {
             .unwrap()
             .answering_from(Ipv4Addr::new(100, 64, 0, 1));
         addresses.insert(SUBSCRIBER, SLOT);
+        let table = TableConfig {
+            entries: 1_000,
+            ports: 10,
+            seed: HashSeed(1, 2),
+        };
+        let classifier = Classifier::new(&table, 1).unwrap();
+        classifier.open(port_of(SLOT));
         Self {
             tables,
             addresses,
+            classifier,
+            policies: Policies::none(),
             reorder: Reorder::new().unwrap(),
             downstream: Downstream::default(),
             tunnel,
@@ -169,14 +186,27 @@ impl Bed {
 
     fn up_from(&mut self, datagram: &[u8], origin: &Origin, now: Instant, seen: &mut Seen) {
         let mut datagram = datagram.to_vec();
-        upstream(
-            &self.tables,
-            &mut self.reorder,
-            &mut datagram,
-            origin,
-            now,
-            seen,
-        );
+        let Self {
+            tables,
+            classifier,
+            policies,
+            reorder,
+            ..
+        } = self;
+        let batch = Batch::new(tables, classifier, policies, 0, now);
+        upstream(&batch, reorder, &mut datagram, origin, seen);
+    }
+
+    fn expire(&mut self, now: Instant, seen: &mut Seen) {
+        let Self {
+            tables,
+            classifier,
+            policies,
+            reorder,
+            ..
+        } = self;
+        let batch = Batch::new(tables, classifier, policies, 0, now);
+        expire(&batch, reorder, seen);
     }
 
     fn up(&mut self, datagram: &[u8]) -> Seen {
@@ -192,8 +222,16 @@ impl Bed {
     }
 
     fn down_at(&mut self, packet: &mut [u8], now: Instant, seen: &mut Seen) {
-        self.downstream
-            .packet(&self.tables, &self.addresses, packet, now, seen);
+        let Self {
+            tables,
+            classifier,
+            policies,
+            addresses,
+            downstream,
+            ..
+        } = self;
+        let batch = Batch::new(tables, classifier, policies, 0, now);
+        downstream.packet(&batch, addresses, packet, seen);
     }
 
     /// A data message without any optional field.

@@ -5,7 +5,6 @@ use lns_wire::id::SessionId;
 
 use super::{Bed, NOW, SERVER, SLOT, SUBSCRIBER, Seen, frame, from_subscriber, packet};
 use crate::limits::{REORDER_PACKETS, REORDER_WAIT};
-use crate::packet::expire;
 use crate::stats::DropReason;
 use crate::tables::SessionView;
 
@@ -106,14 +105,9 @@ fn after_the_wait_the_missing_one_is_given_up() {
     assert!(arrive(&mut bed, &[1, 3], NOW, &mut seen).is_empty());
     let nearly =
         Instant::from_nanos(NOW.as_nanos() + u64::try_from(REORDER_WAIT.as_nanos()).unwrap() - 1);
-    expire(&bed.tables, &mut bed.reorder, nearly, &mut seen);
+    bed.expire(nearly, &mut seen);
     assert!(seen.forwarded.is_empty());
-    expire(
-        &bed.tables,
-        &mut bed.reorder,
-        Instant::from_nanos(nearly.as_nanos() + 1),
-        &mut seen,
-    );
+    bed.expire(Instant::from_nanos(nearly.as_nanos() + 1), &mut seen);
     assert_eq!(seen.forwarded, [marked(1), marked(3)]);
     assert!(!bed.reorder.is_waiting());
     assert_eq!(arrive(&mut bed, &[2, 4], NOW, &mut seen), [4]);
@@ -124,12 +118,7 @@ fn what_waits_for_a_session_that_ends_is_forgotten() {
     let (mut bed, mut seen) = (sequenced(), Seen::default());
     arrive(&mut bed, &[1], NOW, &mut seen);
     bed.tables.session_slot(SLOT).unwrap().write(None);
-    expire(
-        &bed.tables,
-        &mut bed.reorder,
-        Instant::from_millis(60_000),
-        &mut seen,
-    );
+    bed.expire(Instant::from_millis(60_000), &mut seen);
     assert!(seen.forwarded.is_empty() && !bed.reorder.is_waiting());
 }
 
