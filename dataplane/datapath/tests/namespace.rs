@@ -28,6 +28,9 @@ use std::time::Instant;
 use lns_datapath::{
     Config, Control, Datagram, Datapath, DropReason, FlowConfig, Punt, PuntSink, StartError,
 };
+use lns_l2sess::graph::Event;
+use lns_l2sess::policy::{Action, OnChange, Policy, PolicyBook, PolicyTable};
+use lns_l2sess::{PolicyId, Timeouts};
 use lns_tables::index::{IndexLimits, IndexWriter, PageIndex};
 use lns_tables::path::{PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
@@ -547,5 +550,66 @@ fn a_cleared_session_gets_nothing_more() {
         eventually("the drop is counted", || {
             bed.dropped(DropReason::UnknownSession) == 1
         });
+    });
+}
+
+/// What the subscriber asks for comes back; UDP flows live a second.
+fn policy() -> Policy {
+    let table = |default| {
+        Some(PolicyTable {
+            rules: Vec::new(),
+            default,
+        })
+    };
+    Policy {
+        name: "residential".into(),
+        filter_ids: Vec::new(),
+        input: table(Action::Track),
+        output: table(Action::Drop),
+        timeouts: Timeouts {
+            udp_idle: 1,
+            ..Timeouts::DEFAULT
+        },
+        on_change: OnChange::Keep,
+        rates: None,
+    }
+}
+
+#[test]
+fn a_flow_is_let_back_in_listed_and_swept_without_any_traffic() {
+    in_namespace(|| {
+        let mut bed = Bed::new(2);
+        let mut book = PolicyBook::new(2);
+        book.replace(vec![policy()]).unwrap();
+        let chain = book.chain(&["residential".into()]).unwrap();
+        let policies = Arc::clone(book.current());
+        bed.control.apply(&PathUpdate::SetPolicies { policies });
+        let path = SessionPath { chain, ..session() };
+        bed.control
+            .apply(&PathUpdate::SetSession { slot: SLOT, path });
+        bed.control.settle();
+        let (server, flows) = (server(), bed.datapath().flows());
+        server.send_to(b"unasked", (SUBSCRIBER, 5000)).unwrap();
+        eventually("what nobody asked for is refused", || {
+            bed.dropped(DropReason::Policy) == 1
+        });
+        bed.up(&frame(&udp(SUBSCRIBER, [5000, 7000], b"question")));
+        let mut octets = [0; 16];
+        assert_eq!(server.recv_from(&mut octets).unwrap().0, 8);
+        server.send_to(b"answer", (SUBSCRIBER, 5000)).unwrap();
+        assert_eq!(bed.down()[28..], *b"answer");
+        assert_eq!(flows.events().of(Event::Opened), 1);
+        eventually("a flow that is silent is swept", || {
+            flows.events().of(Event::Swept) == 1 && flows.counts().in_use == 0
+        });
+        server.send_to(b"too late", (SUBSCRIBER, 5000)).unwrap();
+        eventually("who comes too late is a stranger", || {
+            bed.dropped(DropReason::Policy) == 2
+        });
+        let hits = flows.policies().hits(PolicyId(0)).unwrap();
+        assert_eq!(
+            (hits.input.unwrap().default, hits.output.unwrap().default),
+            (1, 2)
+        );
     });
 }

@@ -322,7 +322,7 @@ fn waits_for_the_worker(shared: &Shared, control: &mut Control, work: impl FnOnc
     std::thread::scope(|scope| {
         scope.spawn(|| {
             // Not needed to pass: who does not wait is caught by it.
-            std::thread::sleep(GRACE / 4);
+            std::thread::sleep(GRACE);
             left.store(1, Ordering::SeqCst);
             shared.stages[0].advance();
         });

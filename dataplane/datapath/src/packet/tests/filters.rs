@@ -17,8 +17,8 @@ use crate::tables::SessionView;
 const PORTS: [u16; 2] = [5_000, 53];
 const STRANGER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
 
-fn table(rules: Vec<Rule>, default: Action) -> Option<PolicyTable> {
-    Some(PolicyTable { rules, default })
+fn table(rules: Vec<Rule>, default: Action) -> PolicyTable {
+    PolicyTable { rules, default }
 }
 
 /// UDP to this port is dropped.
@@ -39,8 +39,8 @@ pub(in crate::packet) fn residential() -> Policy {
     Policy {
         name: "residential".into(),
         filter_ids: Vec::new(),
-        input: table(vec![without_port(25)], Action::Track),
-        output: table(Vec::new(), Action::Drop),
+        input: Some(table(vec![without_port(25)], Action::Track)),
+        output: Some(table(Vec::new(), Action::Drop)),
         timeouts: Timeouts {
             udp_idle: 8,
             ..Timeouts::DEFAULT
@@ -249,7 +249,7 @@ fn policies_that_are_exchanged_between_batches_judge_new_flows_and_leave_those_t
     let (mut bed, mut book) = Bed::filtered(residential());
     bed.up_udp(SERVER, PORTS, NOW);
     let changed = Policy {
-        input: table(vec![without_port(53)], Action::Track),
+        input: Some(table(vec![without_port(53)], Action::Track)),
         ..residential()
     };
     book.replace(vec![changed]).unwrap();
@@ -270,7 +270,7 @@ fn a_policy_that_says_so_judges_the_next_packet_of_an_open_flow_anew() {
     bed.up_udp(SERVER, PORTS, NOW);
     bed.up_udp(SERVER, [5_000, 54], NOW);
     let changed = Policy {
-        input: table(vec![without_port(53)], Action::Track),
+        input: Some(table(vec![without_port(53)], Action::Track)),
         ..reclassify()
     };
     book.replace(vec![changed]).unwrap();
