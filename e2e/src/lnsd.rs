@@ -2,10 +2,10 @@
 //!
 //! Each JSON answer that is fetched here is held to the OpenAPI document of the same process.
 
-use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ pub(crate) struct Lnsd<'a> {
     child: Child,
     folder: tempfile::TempDir,
     /// Its OpenAPI document, once it was needed.
-    document: OnceCell<Value>,
+    document: OnceLock<Value>,
 }
 
 impl<'a> Lnsd<'a> {
@@ -55,7 +55,7 @@ impl<'a> Lnsd<'a> {
             child: spawn(namespace, folder.path())?,
             namespace,
             folder,
-            document: OnceCell::new(),
+            document: OnceLock::new(),
         };
         lnsd.wait_ready()?;
         Ok(lnsd)
@@ -73,6 +73,28 @@ impl<'a> Lnsd<'a> {
         let new = self.folder.path().join("new");
         std::fs::write(&new, manifest.yaml())?;
         Ok(std::fs::rename(new, self.manifest_path())?)
+    }
+
+    /// Writes a manifest's text into that file and waits until it is in force, or refused with the
+    /// text that is the inner error.
+    pub(crate) fn reload(&self, text: &str) -> Result<std::result::Result<(), String>> {
+        let outcomes = || -> Result<[u64; 2]> {
+            let count = |result| self.metric("lns_reloads_total", &[result]);
+            Ok([count("result=\"applied\"")?, count("result=\"refused\"")?])
+        };
+        let [applied, refused] = outcomes()?;
+        let beside = self.folder.path().join("beside");
+        std::fs::write(&beside, text)?;
+        std::fs::rename(&beside, self.manifest_path())?;
+        self.wait(START, "the changed manifest is in force or refused", |_| {
+            Ok(outcomes()? != [applied, refused])
+        })?;
+        if outcomes()? == [applied + 1, refused] {
+            return Ok(Ok(()));
+        }
+        let status = self.json(&["status"])?;
+        let error = status.pointer("/manifest/error").and_then(Value::as_str);
+        Ok(Err(error.unwrap_or_default().to_owned()))
     }
 
     /// Where the manifest is.

@@ -33,6 +33,7 @@ mod demo;
 mod differential;
 mod house;
 mod http;
+mod l2sess;
 mod lac;
 mod lnsd;
 mod manifest;
@@ -68,6 +69,14 @@ enum Command {
     },
     /// Runs scenarios with a running lnsd, all or those whose names contain a word given
     Scenario {
+        /// Words
+        names: Vec<String>,
+        /// Print what there is
+        #[arg(long)]
+        list: bool,
+    },
+    /// Plays the rows of the classifier's acceptance list, all or those whose names contain a word given
+    L2sess {
         /// Words
         names: Vec<String>,
         /// Print what there is
@@ -134,6 +143,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Scenario { list: true, .. } => scenario::list(),
         Command::Scenario { names, .. } => {
             return Ok(verdict(cleanup::guard(move || scenario::run(&names))?));
+        }
+        Command::L2sess { list: true, .. } => l2sess::list(),
+        Command::L2sess { names, .. } => {
+            return Ok(verdict(cleanup::guard(move || l2sess::run(&names))?));
         }
         Command::Demo => cleanup::guard(demo::run)?,
         Command::Differential { names, show } => {

@@ -21,7 +21,7 @@ pub(crate) struct Manifest {
     pub(crate) isolation: &'static str,
     /// Further lines of `spec.subscribers`.
     pub(crate) subscribers: String,
-    /// Name and password, or name and `{ password: .., address: .. }`.
+    /// Name and password, or name and `{ password: .., policies: [..], address: .. }`.
     pub(crate) users: Vec<(String, String)>,
     /// Name, local address and CIDR of each pool.
     pub(crate) pools: Vec<(&'static str, &'static str, &'static str)>,
@@ -29,6 +29,10 @@ pub(crate) struct Manifest {
     pub(crate) reuse_delay_seconds: u32,
     /// Workers of the datapath; 0 is one per core.
     pub(crate) workers: u32,
+    /// The inside of `spec.datapath.sessionTable`.
+    pub(crate) session_table: String,
+    /// Documents of `SessionPolicy`, each with its `---`.
+    pub(crate) policies: String,
 }
 
 /// An entry of `spec.lacs`.
@@ -79,6 +83,8 @@ impl Default for Manifest {
             pools: vec![("default", "100.64.0.1", "100.64.0.0/16")],
             reuse_delay_seconds: 1,
             workers: 1,
+            session_table: String::new(),
+            policies: String::new(),
         }
     }
 }
@@ -111,11 +117,15 @@ impl Manifest {
             workers,
             ..
         } = self;
+        let table = match self.session_table.as_str() {
+            "" => String::new(),
+            inside => format!(", sessionTable: {{ {inside} }}"),
+        };
         text.push_str(&format!(
             "  ppp:\n    authentication: {authentication}\n    dns: [203.0.113.53]\n{}\
              \x20 core:\n    isolation: {isolation}\n    interface: core0\n\
              \x20 subscribers:\n    localUsers: {{ secretRef: {{ name: users }} }}\n{}\
-             \x20 datapath: {{ mode: TUN, workers: {workers} }}\n  pools:\n",
+             \x20 datapath: {{ mode: TUN, workers: {workers}{table} }}\n  pools:\n",
             indented(ppp),
             indented(subscribers),
         ));
@@ -126,7 +136,7 @@ impl Manifest {
                 self.reuse_delay_seconds
             ));
         }
-        text + &self.secrets()
+        text + &self.policies + &self.secrets()
     }
 
     fn secrets(&self) -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -147,6 +147,7 @@ pub(crate) struct Shared {
     /// Control messages sent again.
     pub(crate) retransmissions: AtomicU64,
     captured: Option<Mutex<Vec<Vec<u8>>>>,
+    news: Condvar,
 }
 
 impl Shared {
@@ -175,6 +176,7 @@ impl Shared {
             down: Flow::default(),
             retransmissions: AtomicU64::new(0),
             captured: capture.then(Mutex::default),
+            news: Condvar::new(),
         }
     }
 
@@ -315,6 +317,7 @@ impl Shared {
             let mut captured = lock(captured);
             if captured.len() < MAX_CAPTURED {
                 captured.push(packet.to_vec());
+                self.news.notify_one();
             }
         }
     }
@@ -325,6 +328,18 @@ impl Shared {
             .as_ref()
             .map(|captured| std::mem::take(&mut *lock(captured)))
             .unwrap_or_default()
+    }
+
+    /// The same, once there is something, or `patience` is over.
+    pub(crate) fn wait_captured(&self, patience: Duration) -> Vec<Vec<u8>> {
+        let Some(captured) = &self.captured else {
+            return Vec::new();
+        };
+        let wait = self
+            .news
+            .wait_timeout_while(lock(captured), patience, |captured| captured.is_empty());
+        let (mut captured, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut captured)
     }
 
     /// The figures of the run so far.
