@@ -19,6 +19,9 @@ pub(super) const HANDSHAKE: &[(bool, u8)] = &[
     (true, flag::ACK),
 ];
 
+/// The first two of them.
+pub(super) const HALF_OPEN: &[(bool, u8)] = &[(true, flag::SYN), (false, flag::SYN | flag::ACK)];
+
 /// The machine was too slow for what a row asks: it is played again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Late;
@@ -176,6 +179,11 @@ impl<'a> Case<'a> {
     /// The packet does not arrive.
     pub(super) fn drops(&self, packet: &Packet) -> Result<()> {
         self.comes_out(packet, packet, false)
+    }
+
+    /// Sends the packet, whatever becomes of it.
+    pub(super) fn sends(&self, packet: &Packet) -> Result<()> {
+        self.stage.send(session_of(packet), packet)
     }
 
     /// The packet does not arrive when it comes from the session of `session`.

@@ -140,14 +140,6 @@ impl Cast {
         }
     }
 
-    /// A policy for each of as many subscribers.
-    pub(super) fn each(policies: Vec<Policy>) -> Self {
-        Self {
-            subscribers: (0..policies.len()).map(|place| vec![place]).collect(),
-            policies,
-        }
-    }
-
     /// Gives the policies names that no other row's have.
     pub(super) fn name(&mut self, prefix: &str) {
         for (place, policy) in self.policies.iter_mut().enumerate() {

@@ -10,7 +10,11 @@
 
 mod case;
 mod cast;
+mod changes;
+mod errors;
+mod limits;
 mod packet;
+mod ports;
 mod stage;
 mod stateful;
 mod stateless;
@@ -23,7 +27,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::case::{Case, Late};
-use self::cast::Cast;
+use self::cast::{Cast, Policy};
 use self::packet::Way;
 use self::stage::Stage;
 use crate::lac::{Lac, Options};
@@ -90,7 +94,16 @@ const fn alone(name: &'static str, says: &'static str, run: fn() -> Result<Strin
 }
 
 fn all() -> Vec<Row> {
-    [stateless::ROWS, stateful::ROWS, timeouts::ROWS].concat()
+    [
+        stateless::ROWS,
+        stateful::ROWS,
+        timeouts::ROWS,
+        changes::ROWS,
+        errors::ROWS,
+        limits::ROWS,
+        ports::ROWS,
+    ]
+    .concat()
 }
 
 /// The user name of a session.
@@ -112,7 +125,8 @@ pub(crate) fn list() {
 /// Runs the rows whose names contain one of `names` (all without names), prints a line each and
 /// `N passed, N failed`. Says whether all passed.
 pub(crate) fn run(names: &[String]) -> Result<bool> {
-    let is_chosen = |row: &Row| names.is_empty() || names.iter().any(|name| row.name.contains(name.as_str()));
+    let is_chosen =
+        |row: &Row| names.is_empty() || names.iter().any(|name| row.name.contains(name.as_str()));
     let chosen: Vec<_> = all().into_iter().filter(is_chosen).collect();
     if chosen.is_empty() {
         bail!(
@@ -195,25 +209,29 @@ impl Report {
 
 /// Plays rows beside each other on one stage.
 fn together(rows: &[&Row], report: &Mutex<Report>) -> Result<()> {
-    let mut casts = Vec::new();
+    let mut roles = Vec::new();
     let mut owned = Vec::new();
     for row in rows {
         let Play::Beside { ways, cast, .. } = row.play else {
             continue;
         };
         let number = row.name.split('-').next().unwrap_or(row.name);
-        owned.push((*row, casts.len()..casts.len() + ways.len()));
+        owned.push((*row, roles.len()..roles.len() + ways.len()));
         for way in ways {
-            casts.push((format!("{number}-{}-{}", way.label(), casts.len()), *way, cast(*way)));
+            roles.push((
+                format!("{number}-{}-{}", way.label(), roles.len()),
+                *way,
+                cast(*way),
+            ));
         }
     }
-    on_stage(Manifest::default(), casts, |mut cases| {
+    on_stage(Manifest::default(), roles, |mut cases| {
         std::thread::scope(|scope| {
             for (row, part) in owned.into_iter().rev() {
-                let mut cases = cases.split_off(part.start);
+                let mut its = cases.split_off(part.start);
                 scope.spawn(move || {
                     let started = Instant::now();
-                    let result = play_row(row, &mut cases);
+                    let result = play_row(row, &mut its);
                     if let Ok(mut report) = report.lock() {
                         report.note(row, started.elapsed(), &result).ok();
                     }
@@ -224,26 +242,28 @@ fn together(rows: &[&Row], report: &Mutex<Report>) -> Result<()> {
     })
 }
 
-/// Starts `lnsd` with the policies and subscribers of `casts`, each with a name that no other has, and
+/// Starts `lnsd` with the policies and subscribers of `roles`, each with a name that no other has, and
 /// does `work` with a case for each.
 fn on_stage<T>(
     mut manifest: Manifest,
-    casts: Vec<(String, Way, Cast)>,
+    roles: Vec<(String, Way, Cast)>,
     work: impl FnOnce(Vec<Case<'_>>) -> Result<T>,
 ) -> Result<T> {
-    manifest.users = vec![(user(0), PASSWORD.to_owned())];
-    let (mut policies, mut parts) = (Vec::new(), Vec::new());
-    for (name, way, mut cast) in casts {
-        cast.name(&name);
-        let names: Vec<_> = cast.policies.iter().map(|it| it.name.clone()).collect();
+    // Markers pass whatever the default policies are.
+    let open = Policy::default().named("open");
+    manifest.users = vec![(user(0), entry(&[&open.name]))];
+    let (mut policies, mut parts) = (vec![open], Vec::new());
+    for (name, way, mut role) in roles {
+        role.name(&name);
+        let names: Vec<_> = role.policies.iter().map(|it| it.name.clone()).collect();
         let first = manifest.users.len();
-        for has in &cast.subscribers {
+        for has in &role.subscribers {
             let has: Vec<_> = has.iter().filter_map(|place| names.get(*place)).collect();
             let entry = (user(manifest.users.len()), entry(&has));
             manifest.users.push(entry);
         }
         let sessions: Vec<_> = (first..manifest.users.len()).collect();
-        policies.extend(cast.policies);
+        policies.extend(role.policies);
         parts.push((way, sessions, names));
     }
     let topology = Topology::create()?;
@@ -265,6 +285,24 @@ fn on_stage<T>(
     let result = stage.attend(|| work(cases))?;
     lac.close()?;
     Ok(result)
+}
+
+/// Does `work` with the cases of `roles` on a stage of their own.
+fn with_cases(
+    manifest: Manifest,
+    roles: Vec<(&str, Way, Cast)>,
+    work: impl FnOnce(&[Case<'_>]) -> Result<String>,
+) -> Result<String> {
+    let roles = roles
+        .into_iter()
+        .map(|(name, way, role)| (name.to_owned(), way, role));
+    on_stage(manifest, roles.collect(), |cases| {
+        let note = work(&cases)?;
+        for case in &cases {
+            case.finish()?;
+        }
+        Ok(note)
+    })
 }
 
 /// The entry of a subscriber in `users.yaml` who has these policies.
@@ -301,7 +339,7 @@ fn play_row(row: &Row, cases: &mut [Case<'_>]) -> Result<String> {
 fn play(run: fn(&Case<'_>) -> Result<()>, case: &mut Case<'_>) -> Result<()> {
     loop {
         let result = run(case).and_then(|()| case.finish());
-        let is_late = result.as_ref().is_err_and(|error| error.is::<Late>());
+        let is_late = result.as_ref().is_err_and(anyhow::Error::is::<Late>);
         case.attempt += 1;
         if !is_late || case.attempt >= ATTEMPTS {
             return result;

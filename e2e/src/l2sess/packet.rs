@@ -127,7 +127,24 @@ fn ports(protocol: u8, from: u16, to: u16) -> Vec<u8> {
     let mut upper = [from.to_be_bytes(), to.to_be_bytes()].concat();
     match protocol {
         protocol::TCP => {
-            upper.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, flag::ACK, 0xff, 0xff, 0, 0, 0, 0]);
+            upper.extend([
+                0,
+                0,
+                0,
+                1,
+                0,
+                0,
+                0,
+                1,
+                0x50,
+                flag::ACK,
+                0xff,
+                0xff,
+                0,
+                0,
+                0,
+                0,
+            ]);
         }
         _ => upper.extend([0, 12, 0, 0, 1, 2, 3, 4]),
     }
@@ -291,9 +308,9 @@ impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let head: Vec<_> = self.upper.iter().take(4).copied().collect();
         let (source, destination) = match head.as_slice() {
-            &[a, b, c, d] if matches!(self.protocol, protocol::TCP | protocol::UDP) => (
-                format!("{}:{}", self.source, u16::from_be_bytes([a, b])),
-                format!("{}:{}", self.destination, u16::from_be_bytes([c, d])),
+            &[from, low, to, end] if matches!(self.protocol, protocol::TCP | protocol::UDP) => (
+                format!("{}:{}", self.source, u16::from_be_bytes([from, low])),
+                format!("{}:{}", self.destination, u16::from_be_bytes([to, end])),
             ),
             _ => (self.source.to_string(), self.destination.to_string()),
         };

@@ -122,8 +122,8 @@ impl<'a> Stage<'a> {
     /// Notes whose the packets of these addresses are.
     pub(super) fn own(&self, owner: usize, addresses: &[Ipv4Addr]) {
         let mut arrivals = lock(&self.arrivals);
-        let owned = addresses.iter().map(|address| (*address, owner));
-        arrivals.owners.extend(owned);
+        let pairs = addresses.iter().map(|address| (*address, owner));
+        arrivals.owners.extend(pairs);
     }
 
     /// Runs `work` while both ends are read.
@@ -181,10 +181,7 @@ impl<'a> Stage<'a> {
             let number = self.next_marker.fetch_add(1, Ordering::Relaxed);
             self.send(self.marker, &self.mark(way, number))?;
             let is_on_its_way = |arrivals: &mut Arrivals| {
-                arrivals
-                    .markers
-                    .get(&way)
-                    .is_none_or(|seen| *seen < number)
+                arrivals.markers.get(&way).is_none_or(|seen| *seen < number)
             };
             let wait = self
                 .news

@@ -82,7 +82,11 @@ pub(super) const ROWS: &[Row] = &[
             case.passes(&flow.out())?;
             case.stage.flush(case.way)?;
             case.has_flows(0, 1)?;
-            ensure!(rules(case, 0)? == [("r0".to_owned(), 1)], "{:?}", rules(case, 0)?);
+            ensure!(
+                rules(case, 0)? == [("r0".to_owned(), 1)],
+                "{:?}",
+                rules(case, 0)?
+            );
             Ok(())
         },
     ),
@@ -108,7 +112,11 @@ pub(super) const ROWS: &[Row] = &[
         },
         |case| {
             let seat = case.seat(0)?;
-            for (count, flow) in [(1, seat.udp(4000, 53)), (2, seat.tcp(4000, 80)), (3, seat.ping(5))] {
+            for (count, flow) in [
+                (1, seat.udp(4000, 53)),
+                (2, seat.tcp(4000, 80)),
+                (3, seat.ping(5)),
+            ] {
                 case.passes(&flow.out())?;
                 case.passes(&flow.back())?;
                 case.passes(&flow.out())?;
@@ -261,7 +269,11 @@ fn denied(case: &Case<'_>) -> Result<()> {
         (case.host, no_input, true),
     ] {
         for port in [7, 8] {
-            let way = if from == case.host { Way::Down } else { Way::Up };
+            let way = if from == case.host {
+                Way::Down
+            } else {
+                Way::Up
+            };
             let sent = packet(from, to, port).on(way);
             // It comes out where the receiver is.
             let out = if to == case.host { Way::Up } else { Way::Down };
@@ -275,8 +287,17 @@ fn denied(case: &Case<'_>) -> Result<()> {
 fn spoofed(case: &Case<'_>) -> Result<()> {
     let (own, other) = (case.address(0)?, case.address(1)?);
     let seat = case.seat(0)?;
-    let up = if case.way == Way::Up { seat } else { seat.turned() };
-    for source in [other, case.host, crate::net::VIP, Ipv4Addr::new(100, 64, 0, 1)] {
+    let up = if case.way == Way::Up {
+        seat
+    } else {
+        seat.turned()
+    };
+    for source in [
+        other,
+        case.host,
+        crate::net::VIP,
+        Ipv4Addr::new(100, 64, 0, 1),
+    ] {
         case.drops_from(own, &up.udp(4000, 53).out().from(source))?;
     }
     case.has_flows(0, 0)?;
@@ -284,11 +305,15 @@ fn spoofed(case: &Case<'_>) -> Result<()> {
     // The other subscriber's flow is not touched by who pretends to be him, not even by a RST.
     let flow = case.seat(1)?.tcp(4000, 80);
     case.segments(&flow, HANDSHAKE)?;
-    let upward = if case.way == Way::Up { flow.out() } else { flow.back() };
+    let upward = if case.way == Way::Up {
+        flow.out()
+    } else {
+        flow.back()
+    };
     case.drops_from(own, &upward.flags(flag::RST))?;
     let flows = case.flows(1)?;
     ensure!(
-        flows.len() == 1 && flows[0]["class"] == "established",
+        flows.len() == 1 && flows.iter().all(|flow| flow["class"] == "established"),
         "{flows:?}"
     );
     Ok(())

@@ -1,6 +1,7 @@
 //! Rules without state: A08 to A29 of the acceptance list.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 
 use super::case::Case;
 use super::cast::{Cast, Policy};
@@ -224,7 +225,44 @@ pub(super) const ROWS: &[Row] = &[
                 case.passes(&flow.out().flags(flags))?;
             }
             // UDP has no flags, though an octet lies where they would be.
-            case.passes(&case.seat(0)?.udp(4000, 80).out().payload(8, 40).flags(flag::SYN))
+            case.passes(
+                &case
+                    .seat(0)?
+                    .udp(4000, 80)
+                    .out()
+                    .payload(8, 40)
+                    .flags(flag::SYN),
+            )
+        },
+    ),
+    both(
+        "a27-dscp-length-octets",
+        "rules by DSCP, by length and by octets anywhere in the packet",
+        |way| {
+            let rules = [
+                "dscp: [46], action: Drop",
+                "length: [\"100-200\"], action: Drop",
+                // The TTL, and the first octet of a UDP payload.
+                "octets: [ { at: 8, mask: \"ff\", value: \"40\" }, { at: 28, mask: \"f0\", value: \"40\" } ], action: Drop",
+            ];
+            Cast::one(Policy::judging(way, &rules, "Pass"))
+        },
+        |case| {
+            // Payloads begin with 01, unless they are made to a length: then with 42.
+            let packet = || case.seat(0).map(|seat| seat.udp(4000, 53).out());
+            // The two lowest bits are not of the DSCP (RFC 3168).
+            for tos in [46 << 2, 46 << 2 | 3] {
+                case.drops(&packet()?.tos(tos))?;
+            }
+            case.passes(&packet()?.tos(45 << 2))?;
+            for (octets, passes) in [(99, true), (100, false), (200, false), (201, true)] {
+                let packet = case.seat(0)?.tcp(4000, 80).out().payload(20, octets - 40);
+                case.comes_out(&packet, &packet, passes)?;
+            }
+            case.passes(&packet()?)?;
+            case.drops(&packet()?.payload(8, 4))?;
+            // It ends before the octet.
+            case.passes(&packet()?.payload(8, 0))
         },
     ),
     both(
@@ -259,7 +297,7 @@ const EIGHTEEN: [&str; 18] = [
     "name: l, protocol: ICMP, icmpTypes: [\"8\"], action: Track",
     "name: m, protocol: ICMP, icmpTypes: [\"3\"], icmpCodes: [\"0-15\"], action: Pass",
     "name: n, protocol: TCP, tcpFlags: { value: [SYN], mask: [SYN, ACK] }, action: Drop",
-    "name: o, dscp: [\"46\"], action: Pass",
+    "name: o, dscp: [46], action: Pass",
     "name: p, length: [\"0-576\"], action: Pass",
     "name: q, octets: [ { at: 8, mask: \"ff\", value: \"01\" } ], action: Drop",
     "name: r, action: Track",
@@ -320,20 +358,21 @@ fn read_back(case: &Case<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The rules of policy `place` in the direction of the case, with what each has counted.
+/// The rules of policy `place` in the direction of the case, with how often each has decided.
 pub(super) fn rules(case: &Case<'_>, place: usize) -> Result<Vec<(String, u64)>> {
-    let all = case.stage.lnsd.rows("policies", &["policies"])?;
     let name = case.policies.get(place).map_or("", String::as_str);
-    let policy = all.iter().find(|policy| policy["name"] == name);
-    let direction = case.way.direction();
-    let rules = policy.and_then(|policy| policy[direction]["rules"].as_array());
-    let rules = rules.map(Vec::as_slice).unwrap_or_default();
-    ensure!(!rules.is_empty(), "no rules of {name} {direction}: {policy:?}");
-    let counted = |rule: &serde_json::Value| {
-        let name = rule["name"].as_str().unwrap_or_default().to_owned();
-        (name, rule["packets"].as_u64().unwrap_or(u64::MAX))
+    let policy = case.stage.lnsd.json(&["policies", name])?;
+    let rules = policy.pointer(&format!("/{}/rules", case.way.direction()));
+    let rules = rules.and_then(Value::as_array).map(Vec::as_slice);
+    let counted = |rule: &Value| {
+        let name = rule["name"].as_str()?.to_owned();
+        Some((name, rule["hits"].as_u64()?))
     };
-    Ok(rules.iter().map(counted).collect())
+    let counted = rules.unwrap_or_default().iter().map(counted).collect();
+    let counted: Option<Vec<_>> = counted;
+    counted
+        .filter(|rules| !rules.is_empty())
+        .with_context(|| format!("no rules of {name}: {policy}"))
 }
 
 fn counted(case: &Case<'_>) -> Result<()> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::case::{Case, HANDSHAKE, wait};
+use super::case::{Case, HALF_OPEN, HANDSHAKE, wait};
 use super::cast::{Cast, Policy};
 use super::packet::{Way, flag};
 use super::{Row, both};
@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Row] = &[
         |way| Cast::one(tracking(way, "tcpTransientSeconds: 1, udpIdleSeconds: 200")),
         |case| {
             let flow = case.seat(0)?.tcp(4000, 80);
-            case.segments(&flow, &HANDSHAKE[..2])?;
+            case.segments(&flow, HALF_OPEN)?;
             has_class(case, "transient")?;
             wait(Instant::now(), Duration::from_secs(3));
             case.drops(&flow.back().flags(flag::ACK))
@@ -128,14 +128,17 @@ pub(super) const ROWS: &[Row] = &[
         |case| {
             let flow = case.seat(0)?.tcp(4000, 80);
             let others = [flag::PSH, flag::URG, flag::ECE, flag::CWR];
-            case.segments(&flow, &HANDSHAKE[..2])?;
+            case.segments(&flow, HALF_OPEN)?;
             for flags in others {
                 case.segments(&flow, &[(true, flags), (false, flags)])?;
                 has_class(case, "transient")?;
             }
-            case.segments(&flow, &HANDSHAKE[2..])?;
+            case.segments(&flow, &[(true, flag::ACK)])?;
             for flags in others {
-                case.segments(&flow, &[(true, flags | flag::ACK), (false, flags | flag::ACK)])?;
+                case.segments(
+                    &flow,
+                    &[(true, flags | flag::ACK), (false, flags | flag::ACK)],
+                )?;
                 has_class(case, "established")?;
             }
             Ok(())

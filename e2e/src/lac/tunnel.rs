@@ -230,11 +230,13 @@ impl Tunnel {
 
     /// Ends one session as its subscriber would: PPP first, then the call.
     pub(crate) fn hang_up(&mut self, index: usize) {
-        let Some(place) = self.calls.iter().position(|call| call.index == index) else {
+        // One that was dialled again has ended calls of its number before it.
+        let is_its = |call: &Call| call.index == index && !call.over;
+        let Some(place) = self.calls.iter().position(is_its) else {
             return;
         };
         let mut frames = Vec::new();
-        let Some(call) = self.calls.get_mut(place).filter(|call| !call.over) else {
+        let Some(call) = self.calls.get_mut(place) else {
             return;
         };
         call.ppp.terminate(&mut frames);
