@@ -23,8 +23,8 @@ use crate::limits;
 pub struct PolicyBook {
     lanes: usize,
     /// By number: those in force, and those that only chains have any more.
-    places: Vec<Option<Place>>,
-    numbers: BTreeMap<Arc<str>, PolicyId>,
+    pub(super) places: Vec<Option<Place>>,
+    pub(super) numbers: BTreeMap<Arc<str>, PolicyId>,
     /// What each Filter-Id means.
     filter_ids: BTreeMap<Arc<str>, Arc<str>>,
     chains: Vec<Option<Arc<Chain>>>,
@@ -32,13 +32,13 @@ pub struct PolicyBook {
     /// Where to look for a free number, so that the one that is free longest comes first.
     next_policy: usize,
     next_chain: u32,
-    retired: Vec<Retired>,
+    pub(super) retired: Vec<Retired>,
     current: Arc<Policies>,
 }
 
 /// A table that has been replaced. A worker may still count by it.
 #[derive(Debug)]
-struct Retired {
+pub(super) struct Retired {
     policy: Arc<str>,
     direction: Direction,
     table: Arc<Table>,

@@ -92,6 +92,16 @@ impl Counters {
     }
 }
 
+#[cfg(test)]
+impl Counters {
+    /// Where the counters of a lane lie.
+    pub(super) fn addresses(&self, lane: usize) -> Vec<usize> {
+        let lane = self.lanes.get(lane).map_or(&[][..], |lane| lane);
+        let cells = lane.iter().flat_map(|Line(cells)| cells);
+        cells.map(|cell| core::ptr::from_ref(cell).addr()).collect()
+    }
+}
+
 fn cell(lane: &[Line], rule: usize) -> Option<&AtomicU64> {
     let Line(cells) = lane.get(rule / CELLS)?;
     cells.get(rule % CELLS)
