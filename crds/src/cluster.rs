@@ -5,7 +5,7 @@
 //! (addresses, prefixes), not their text; they are only built from a document that the schema and
 //! the rules have passed.
 //!
-//! What is not built yet (RADIUS, filters, clustering) is not here, and is refused as unknown.
+//! What is not built yet (RADIUS, clustering) is not here, and is refused as unknown.
 
 #[allow(
     clippy::struct_field_names,
@@ -28,9 +28,13 @@ pub use lac::{
 };
 pub use pool::{Allocation, Pool, PoolPrefix};
 pub use ppp::{Authentication, Echo, Ppp, ProxiedAuthentication};
-pub use service::{Announce, AnnounceMode, Core, Datapath, DatapathMode, Isolation, Service};
+pub use service::{
+    Announce, AnnounceMode, Core, Datapath, DatapathMode, IcmpErrors, Isolation, LaterFragments,
+    Service, SessionTable, WhenFull,
+};
 pub use subscribers::{
     DuplicateAction, DuplicateKey, Duplicates, LocalUsers, SecretReference, Subscribers,
+    UnknownFilterId,
 };
 
 use crate::format;
@@ -104,7 +108,7 @@ pub struct LnsClusterSpec {
     )]
     pub pools: Vec<Pool>,
 
-    /// How packets are moved. A change takes effect at the next start of the process.
+    /// How packets are moved. When a change takes effect is said at each field.
     #[serde(default)]
     pub datapath: Datapath,
 }

@@ -5,6 +5,7 @@
 //! with a key are compared by the key, and their order as such. Of a Secret it is said that a value
 //! has changed, and never which value it has.
 
+mod policies;
 mod secrets;
 mod text;
 
@@ -14,13 +15,16 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::Manifest;
-use crate::schema::{self, effect::Effect, effect::key_of, effect::of_taking_out, effect::within};
+use crate::schema::{
+    self, Resource, effect::Effect, effect::key_of, effect::of_taking_out, effect::within,
+};
 
 /// One thing that differs.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
-    /// Where, as `spec.lacs[wholesale-a].pathMtu` or `Secret/users: users.yaml`.
+    /// Where, as `spec.lacs[wholesale-a].pathMtu`, `SessionPolicy/gold: spec.input.rules[web].action` or
+    /// `Secret/users: users.yaml`.
     pub path: String,
     /// The old value, short enough for a line; `None`: there was none, or it is not shown.
     pub before: Option<String>,
@@ -50,7 +54,7 @@ pub enum Scope {
     Nobody,
 }
 
-/// What differs, in the order of the reference; the Secrets come last.
+/// What differs, in the order of the reference; then the policies, and the Secrets last.
 ///
 /// # Cost
 /// One step for each value and each user of both.
@@ -65,13 +69,14 @@ pub fn diff(before: &Manifest, after: &Manifest) -> Vec<Change> {
         effect: None,
         scope: Scope::Everybody,
     };
-    walk.value(schema::spec(), &place, Some(&old), Some(&new));
+    walk.value(Resource::LnsCluster.spec(), &place, Some(&old), Some(&new));
     let mut changes = walk.changes;
     for change in &mut changes {
         if change.path == "spec.ppp.authentication" {
             change.scope = Scope::Lacs(without_own_authentication(before));
         }
     }
+    changes.extend(policies::diff(before, after));
     changes.extend(secrets::diff(before, after));
     changes
 }

@@ -113,6 +113,10 @@ text_format!(
     ]
 );
 
+mod policy;
+
+pub(crate) use policy::{FilterId, Hex, IcmpNumbers, Lengths, Ports, Protocol, timeout};
+
 /// The schema of the name of a list's entry: what a DNS label can be.
 pub(crate) fn name(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

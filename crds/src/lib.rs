@@ -1,9 +1,10 @@
 //! The kubelns.io resources: types, defaults, validation, and the reader of manifest files.
 //!
-//! [`LnsCluster`] is one resource with two homes: an object in Kubernetes, or a document of the
-//! file that `lnsd run --manifest` reads. Both are held to the same rules, and the rules are written
-//! once: the structure and the CEL rules of the [`crd`], evaluated here the way the API server
-//! evaluates them, and the few of [`rules`] that span lists and that the operator shares.
+//! [`LnsCluster`] and [`SessionPolicy`] are resources with two homes: objects in Kubernetes, or
+//! documents of the file that `lnsd run --manifest` reads. Both are held to the same rules, and the
+//! rules are written once: the structure and the CEL rules of the definition of each ([`Resource`]),
+//! evaluated here the way the API server evaluates them, and the few of [`rules`] that span lists and
+//! objects and that the operator shares.
 //!
 //! [`read_manifest`] is the way in for a file; it gives typed values, so that nobody parses an
 //! address a second time.
@@ -18,6 +19,11 @@ pub mod diff;
 mod format;
 pub mod limits;
 pub mod manifest;
+#[allow(
+    unreachable_pub,
+    reason = "the schema derive makes a private twin of each type, with the type's visibility"
+)]
+pub mod policy;
 pub mod rules;
 pub mod schema;
 
@@ -26,6 +32,7 @@ pub use diff::{Change, diff};
 pub use manifest::{
     Manifest, ManifestError, SharedSecret, User, parse_manifest, read_manifest, read_sources,
 };
-pub use schema::{crd, effect::Effect};
+pub use policy::{SessionPolicy, SessionPolicySpec};
+pub use schema::{Resource, crd, effect::Effect};
 
 pub use ipnet::{IpNet, Ipv4Net};

@@ -52,3 +52,54 @@ pub const WEAK_SECRET: usize = 16;
 
 /// Octets of one manifest file: a million users with room to spare.
 pub const FILE_OCTETS: u64 = 256 << 20;
+
+/// Clusters that one `SessionPolicy` is for.
+pub const CLUSTER_REFS: u32 = 16;
+
+/// `SessionPolicy`s of one cluster, those that are for it (`lns_l2sess::limits::POLICIES`).
+pub const POLICIES: usize = 1_024;
+
+/// Policies in a row for one subscriber (`lns_l2sess::limits::CHAIN`).
+pub const CHAIN: u32 = 8;
+
+/// Values of Filter-Id that mean one policy: one per name that a product has had.
+pub const FILTER_IDS: u32 = 32;
+
+/// Octets of a Filter-Id: RADIUS carries no longer one (RFC 2865, section 5).
+pub const FILTER_ID: u32 = 253;
+
+/// Rules of one direction (`lns_l2sess::limits::RULES`).
+pub const RULES: u32 = 10_000;
+
+/// Ports of one rule and side: as many as iptables' `multiport` takes, and one.
+pub const RULE_PORTS: u32 = 16;
+
+/// ICMP types, or codes, of one rule.
+pub const RULE_ICMP: u32 = 8;
+
+/// DSCPs of one rule: there are no more.
+pub const RULE_DSCP: u32 = 64;
+
+/// Lengths of one rule.
+pub const RULE_LENGTHS: u32 = 4;
+
+/// Octet matches of one rule (`lns_l2sess::limits::OCTET_MATCHES`).
+pub const RULE_OCTETS: u32 = 4;
+
+/// Octets of one octet match (`lns_l2sess::limits::OCTETS`).
+pub const OCTETS: u32 = 16;
+
+/// Where an octet match may begin: the last octet of the largest packet that a LAC's path carries.
+pub const OCTETS_AT: u32 = 9_215;
+
+/// The longest timeout, seconds (`lns_l2sess::limits::TIMEOUT`).
+pub const TIMEOUT_SECONDS: u32 = 8_000_000;
+
+/// The fastest rate, bits per second: ten times the fastest subscriber line there is.
+pub const BITS_PER_SECOND: u64 = 100_000_000_000;
+
+/// Flows of one node (`lns_l2sess::limits::ENTRIES`).
+pub const FLOWS: u32 = 1 << 24;
+
+/// Warnings of one sort; what is wrong with the first few is wrong with the rest.
+pub const WARNINGS: usize = 8;

@@ -1,12 +1,13 @@
 //! The standalone reader: a manifest file, or a folder of them, into typed values.
 //!
-//! A manifest is one `LnsCluster` and the `Secret`s that it names, in the shapes that Kubernetes uses,
-//! so that the same stream goes through `kubectl apply`. What `kubectl` and the API server refuse is
+//! A manifest is one `LnsCluster`, the `SessionPolicy`s that are for it, and the `Secret`s that it names,
+//! in the shapes that Kubernetes uses, so that the same stream goes through `kubectl apply`. What `kubectl` and the API server refuse is
 //! refused here; what they would take silently for something else (a repeated key, an unquoted `yes`)
 //! too. All errors are collected. No error, warning or `Debug` output has a secret or a password in it.
 
 mod document;
 mod error;
+mod policies;
 mod secret;
 mod shown;
 mod users;
@@ -28,7 +29,7 @@ use self::{
     secret::Reference,
 };
 use crate::{
-    LnsCluster,
+    LnsCluster, Resource, SessionPolicy,
     cluster::Lac,
     limits, rules,
     schema::{self, Violation},
@@ -39,6 +40,8 @@ use crate::{
 pub struct Manifest {
     /// The cluster, with all defaults applied.
     pub cluster: LnsCluster,
+    /// The policies that are for it, with all defaults applied, in the order of their names.
+    pub policies: Vec<SessionPolicy>,
     /// The shared secrets of the LACs, by the name of their `Secret`.
     pub secrets: BTreeMap<String, SharedSecret>,
     /// The local users, by name.
@@ -141,17 +144,19 @@ fn assemble(
         }
         return Err(errors);
     };
-    let (value, violations) = schema::check(&document.value);
+    let (value, violations) = schema::check(Resource::LnsCluster, &document.value);
     errors.extend(
         violations
             .into_iter()
             .map(|violation| document.error(violation)),
     );
+    let checked = policies::checked(documents, &mut errors);
     let mut parts = secret::Parts::default();
     for reference in references(&value) {
         secret::resolve(&reference, document, documents, &mut parts);
     }
     secret::unused(documents, &mut parts);
+    let policies = policies::assemble(checked, document, &value, &mut parts);
     errors.append(&mut parts.errors);
     errors.extend(addresses(&value, &parts));
     match serde_json::from_value::<LnsCluster>(value) {
@@ -163,6 +168,7 @@ fn assemble(
             warnings.append(&mut parts.warnings);
             Ok(Manifest {
                 cluster,
+                policies,
                 secrets: parts.shared,
                 users: parts.users,
                 warnings,
@@ -175,7 +181,7 @@ fn assemble(
     }
 }
 
-/// There is one cluster, and one `Secret` of a name.
+/// There is one cluster, and one of each other kind of a name.
 fn repeated(documents: &[Document], errors: &mut Vec<ManifestError>) {
     for (index, document) in documents.iter().enumerate() {
         let earlier = documents
@@ -183,8 +189,8 @@ fn repeated(documents: &[Document], errors: &mut Vec<ManifestError>) {
             .take(index)
             .find(|earlier| match document.kind {
                 Kind::LnsCluster => earlier.kind == Kind::LnsCluster,
-                Kind::Secret => {
-                    earlier.kind == Kind::Secret
+                Kind::SessionPolicy | Kind::Secret => {
+                    earlier.kind == document.kind
                         && (&earlier.name, &earlier.namespace)
                             == (&document.name, &document.namespace)
                 }
@@ -198,7 +204,9 @@ fn repeated(documents: &[Document], errors: &mut Vec<ManifestError>) {
                         earlier.file
                     )
                 }
-                Kind::Secret => format!("is there twice, first in {}", earlier.file),
+                Kind::SessionPolicy | Kind::Secret => {
+                    format!("is there twice, first in {}", earlier.file)
+                }
             };
             errors.push(document.error(Violation::new("", message)));
         }

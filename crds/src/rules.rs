@@ -1,9 +1,11 @@
 //! The rules that neither a schema nor CEL can say: those over all pools together, which would cost
-//! the API server the square of their number. The operator runs them as the reader of files does, and
-//! reports them in the condition `Stalled`.
+//! the API server the square of their number, and those between objects ([`policies`]). The operator
+//! runs them as the reader of files does, and reports them in the condition `Stalled`.
 //!
 //! They work on the document with its defaults applied, so that they also find what is wrong beside
 //! values that are no addresses at all; those are skipped here, the schema has reported them.
+
+pub mod policies;
 
 use core::cmp::Reverse;
 
@@ -63,7 +65,20 @@ pub fn warnings(spec: &LnsClusterSpec) -> Vec<Violation> {
         }
     }
     warnings.extend(nameless_duplicates(spec));
+    warnings.extend(one_for_all(spec));
     warnings
+}
+
+/// A bound for one subscriber that is none.
+fn one_for_all(spec: &LnsClusterSpec) -> Option<Violation> {
+    let table = &spec.datapath.session_table;
+    let (one, all) = (table.per_session, table.entries);
+    (all > 0 && one >= all).then(|| {
+        Violation::new(
+            "spec.datapath.sessionTable.perSession",
+            format!("{one} lets one subscriber take all {all} entries from the others"),
+        )
+    })
 }
 
 /// Who logs in without authentication has no name, and all who have none are one subscriber.

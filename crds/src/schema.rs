@@ -1,8 +1,8 @@
-//! The custom resource definition, and what it says about a document.
+//! The custom resource definitions, and what they say about a document.
 //!
 //! [`validate`] does to a document what the API server does to an object, in the same order: values
 //! of the wrong shape are refused, defaults filled in, the CEL rules evaluated. It reads all of it
-//! from the [`crd`] itself; no rule is written a second time. Left out: `pattern`, `format` and the
+//! from the definition itself; no rule is written a second time. Left out: `pattern`, `format` and the
 //! logical junctors, which our schema does not use (a test sees to it).
 
 pub mod effect;
@@ -20,9 +20,10 @@ use kube::{
         compile_schema, validate_compiled,
     },
 };
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{LnsCluster, rules};
+use crate::{LnsCluster, SessionPolicy, rules};
 
 /// One thing wrong with a document, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,29 +43,72 @@ impl Violation {
     }
 }
 
-/// The definition of the resource [`LnsCluster`], as it is committed.
-pub fn crd() -> CustomResourceDefinition {
-    let mut crd = LnsCluster::crd();
-    let versions = crd.spec.versions.iter_mut();
-    for schema in versions.filter_map(|version| version.schema.as_mut()) {
-        let generated = serde_json::to_value(&schema.open_api_v3_schema).ok();
-        let fit = generated.map(|mut value| {
-            fit(&mut value);
-            value
-        });
-        schema.open_api_v3_schema = fit.and_then(|value| serde_json::from_value(value).ok());
-    }
-    crd
+/// A resource of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// [`LnsCluster`].
+    LnsCluster,
+    /// [`SessionPolicy`].
+    SessionPolicy,
 }
 
-/// The [`crd`] in YAML.
-///
-/// # Errors
-/// When it cannot be written as YAML, which the tests rule out.
-pub fn crd_yaml() -> Result<String, serde_saphyr::ser_error::Error> {
-    let mut value = json!(crd());
-    whole_numbers(&mut value);
-    serde_saphyr::to_string(&value)
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::LnsCluster, Self::SessionPolicy];
+
+    /// Its custom resource definition, as it is committed.
+    pub fn crd(self) -> CustomResourceDefinition {
+        let mut crd = match self {
+            Self::LnsCluster => LnsCluster::crd(),
+            Self::SessionPolicy => SessionPolicy::crd(),
+        };
+        let versions = crd.spec.versions.iter_mut();
+        for schema in versions.filter_map(|version| version.schema.as_mut()) {
+            let generated = serde_json::to_value(&schema.open_api_v3_schema).ok();
+            let fit = generated.map(|mut value| {
+                fit(&mut value);
+                value
+            });
+            schema.open_api_v3_schema = fit.and_then(|value| serde_json::from_value(value).ok());
+        }
+        crd
+    }
+
+    /// The [`crd`](Self::crd) in YAML.
+    ///
+    /// # Errors
+    /// When it cannot be written as YAML, which the tests rule out.
+    pub fn crd_yaml(self) -> Result<String, serde_saphyr::ser_error::Error> {
+        let mut value = json!(self.crd());
+        whole_numbers(&mut value);
+        serde_saphyr::to_string(&value)
+    }
+
+    /// The name of the file in which the definition is committed.
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::LnsCluster => "lnsclusters.kubelns.io.yaml",
+            Self::SessionPolicy => "sessionpolicies.kubelns.io.yaml",
+        }
+    }
+
+    /// The schema of its `spec`.
+    pub(crate) fn spec(self) -> &'static Value {
+        let spec = self.root().value.pointer("/properties/spec");
+        spec.unwrap_or(&Value::Null)
+    }
+
+    fn root(self) -> &'static RootSchema {
+        match self {
+            Self::LnsCluster => &CLUSTER,
+            Self::SessionPolicy => &POLICY,
+        }
+    }
+}
+
+/// The definition of the resource [`LnsCluster`], as it is committed.
+pub fn crd() -> CustomResourceDefinition {
+    Resource::LnsCluster.crd()
 }
 
 /// Checks `document` against structure and rules.
@@ -72,24 +116,34 @@ pub fn crd_yaml() -> Result<String, serde_saphyr::ser_error::Error> {
 /// # Errors
 /// Everything that is wrong with it, in the order of the paths.
 pub fn validate(document: &Value) -> Result<LnsCluster, Vec<Violation>> {
-    let (value, mut violations) = check(document);
-    if violations.is_empty() {
-        match serde_json::from_value(value) {
-            Ok(cluster) => return Ok(cluster),
-            Err(error) => violations.push(Violation::new("", error.to_string())),
-        }
+    typed(check(Resource::LnsCluster, document))
+}
+
+/// The same for a policy. What is wrong between policies is told by [`rules::policies`].
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the paths.
+pub fn validate_policy(document: &Value) -> Result<SessionPolicy, Vec<Violation>> {
+    typed(check(Resource::SessionPolicy, document))
+}
+
+fn typed<T: DeserializeOwned>(checked: (Value, Vec<Violation>)) -> Result<T, Vec<Violation>> {
+    let (value, violations) = checked;
+    if !violations.is_empty() {
+        return Err(violations);
     }
-    Err(violations)
+    serde_json::from_value(value).map_err(|error| vec![Violation::new("", error.to_string())])
 }
 
 /// Checks `document` and gives it back with all defaults applied, even where it is wrong, so that
 /// what it refers to can be checked too.
-pub(crate) fn check(document: &Value) -> (Value, Vec<Violation>) {
+pub(crate) fn check(resource: Resource, document: &Value) -> (Value, Vec<Violation>) {
+    let schema = resource.root();
     let mut violations = Vec::new();
     let mut value = document.clone();
-    structure::check_and_prune(&SCHEMA.value, &mut value, &mut violations);
-    let value = apply_defaults(&SCHEMA.value, &value);
-    let broken = validate_compiled(&SCHEMA.compiled, &value, None)
+    structure::check_and_prune(&schema.value, &mut value, &mut violations);
+    let value = apply_defaults(&schema.value, &value);
+    let broken = validate_compiled(&schema.compiled, &value, None)
         .err()
         .map(ValidationErrors::into_vec);
     let (said_no, failed): (Vec<_>, Vec<_>) = broken
@@ -102,7 +156,10 @@ pub(crate) fn check(document: &Value) -> (Value, Vec<Violation>) {
     if violations.is_empty() {
         violations.extend(failed.into_iter().map(violation));
     }
-    violations.extend(rules::check(&value));
+    violations.extend(match resource {
+        Resource::LnsCluster => rules::check(&value),
+        Resource::SessionPolicy => rules::policies::check(&value),
+    });
     violations
         .sort_by_cached_key(|violation| (natural(&violation.path), violation.message.clone()));
     violations.dedup();
@@ -124,27 +181,24 @@ struct RootSchema {
     compiled: CompiledSchema,
 }
 
-static SCHEMA: LazyLock<RootSchema> = LazyLock::new(|| {
-    let crd = crd();
-    let schema = crd
-        .spec
-        .versions
-        .first()
-        .and_then(|version| version.schema.as_ref());
-    let value = json!(schema.and_then(|schema| schema.open_api_v3_schema.as_ref()));
-    RootSchema {
-        compiled: compile_schema(&value),
-        value,
+impl RootSchema {
+    fn of(resource: Resource) -> Self {
+        let crd = resource.crd();
+        let schema = crd
+            .spec
+            .versions
+            .first()
+            .and_then(|version| version.schema.as_ref());
+        let value = json!(schema.and_then(|schema| schema.open_api_v3_schema.as_ref()));
+        Self {
+            compiled: compile_schema(&value),
+            value,
+        }
     }
-});
-
-/// The schema of the `spec` of [`LnsCluster`].
-pub(crate) fn spec() -> &'static Value {
-    SCHEMA
-        .value
-        .pointer("/properties/spec")
-        .unwrap_or(&Value::Null)
 }
+
+static CLUSTER: LazyLock<RootSchema> = LazyLock::new(|| RootSchema::of(Resource::LnsCluster));
+static POLICY: LazyLock<RootSchema> = LazyLock::new(|| RootSchema::of(Resource::SessionPolicy));
 
 fn violation(error: ValidationError) -> Violation {
     Violation::new(error.field_path, error.message)
@@ -157,12 +211,13 @@ fn violation(error: ValidationError) -> Violation {
 fn fit(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
-            if fields
-                .get("format")
-                .and_then(Value::as_str)
-                .is_some_and(|format| format.starts_with("uint"))
-            {
-                fields.insert("format".to_owned(), json!("int32"));
+            let known = match fields.get("format").and_then(Value::as_str) {
+                Some("uint64") => Some("int64"),
+                Some(format) if format.starts_with("uint") => Some("int32"),
+                Some(_) | None => None,
+            };
+            if let Some(known) = known {
+                fields.insert("format".to_owned(), json!(known));
             }
             if fields.get("nullable") == Some(&Value::Bool(true)) {
                 fields.remove("nullable");

@@ -2,11 +2,14 @@
 //!
 //! The manifest reader has validated everything. What a reload cannot change in a running process is named by [`Setup::needs_restart`].
 
+mod policies;
+
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::num::NonZero;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::thread;
 
 use ipnet::Ipv4Net;
@@ -25,6 +28,8 @@ pub(crate) struct Setup {
     pub(crate) listen: Vec<SocketAddr>,
     /// Threads that move packets.
     pub(crate) workers: usize,
+    /// The flows that policies open.
+    pub(crate) flows: cluster::SessionTable,
     /// The prefixes that workers find by direct lookup.
     pub(crate) pools: Vec<Ipv4Net>,
     /// From where workers send ICMP errors.
@@ -53,6 +58,7 @@ impl Setup {
                 .map(|address| SocketAddr::new(*address, spec.service.port))
                 .collect(),
             workers: workers(spec.datapath.workers),
+            flows: spec.datapath.session_table.clone(),
             pools: pool_prefixes(spec).collect(),
             icmp_source,
             host: host_plan(manifest, icmp_source),
@@ -76,6 +82,10 @@ impl Setup {
             ),
             ("spec.service.port", port(self) != port(newer)),
             ("spec.datapath.workers", self.workers != newer.workers),
+            (
+                "spec.datapath.sessionTable.entries",
+                self.flows.entries != newer.flows.entries,
+            ),
         ]
         .into_iter()
         .filter_map(|(field, changed)| changed.then_some(field))
@@ -160,7 +170,7 @@ fn node_config(manifest: &Manifest) -> Result<node::Config, NoHostName> {
         lacs: spec.lacs.iter().map(|entry| lac(entry, manifest)).collect(),
         ppp: ppp(&spec.ppp),
         subscribers: subscribers(manifest),
-        policies: Vec::new(),
+        policies: policies::policies(manifest),
         pools: spec.pools.iter().map(|entry| pool(entry, spec)).collect(),
         max_sessions: lns_node::limits::MAX_SESSIONS,
     })
@@ -237,19 +247,27 @@ fn subscribers(manifest: &Manifest) -> node::Subscribers {
             name.as_bytes().into(),
             node::User {
                 password: user.password.clone(),
-                policies: Vec::new(),
+                policies: texts(user.policies.iter().map(String::as_str)),
                 address: user.address,
             },
         )
     });
+    let default_policies = subscribers.default_policy_refs.iter();
     node::Subscribers {
         users: users.collect(),
         duplicates: duplicates(&subscribers.duplicates),
-        default_policies: Vec::new(),
-        unknown_filter_id: node::UnknownFilterId::UseDefault,
+        default_policies: texts(default_policies.map(|policy| policy.name.as_str())),
+        unknown_filter_id: match subscribers.unknown_filter_id {
+            cluster::UnknownFilterId::UseDefault => node::UnknownFilterId::UseDefault,
+            cluster::UnknownFilterId::Refuse => node::UnknownFilterId::Refuse,
+        },
         idle: seconds(subscribers.idle_seconds),
         session: seconds(subscribers.session_seconds),
     }
+}
+
+fn texts<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
+    texts.map(Arc::from).collect()
 }
 
 fn duplicates(duplicates: &cluster::Duplicates) -> node::Duplicates {

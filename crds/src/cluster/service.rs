@@ -105,6 +105,85 @@ pub struct Datapath {
     #[serde(default)]
     #[schemars(range(min = 0, max = 256))]
     pub workers: u16,
+
+    /// The flows that policies open. When a change takes effect is said at each field.
+    #[serde(default)]
+    pub session_table: SessionTable,
+}
+
+/// The flows that policies open: how many, and what becomes of packets that fit no flow well.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionTable {
+    /// Flows of one subscriber. One more takes the place of his oldest that is not established, and is
+    /// refused where he has none. A change takes effect at once; open flows stay.
+    #[serde(default = "per_session")]
+    #[schemars(range(min = 1, max = crate::limits::FLOWS))]
+    pub per_session: u32,
+
+    /// Flows of all subscribers of a node; 0 means as many as fit into a quarter of the memory. A change
+    /// takes effect at the next start of the process.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = crate::limits::FLOWS))]
+    pub entries: u32,
+
+    /// What happens to a packet that opens a flow where there is no room and none can give way. Deny: it
+    /// is dropped. Stateless: it passes, and what comes back is judged by itself. A change takes effect
+    /// at once.
+    #[serde(default)]
+    pub when_full: WhenFull,
+
+    /// What happens to an ICMP error about a packet of an open flow. Pass: it passes. Judge: the rules
+    /// decide as for any packet. A change takes effect at once.
+    #[serde(default)]
+    pub icmp_errors: IcmpErrors,
+
+    /// Whether a fragment other than the first, which has no ports, is matched by a rule with a protocol
+    /// and ports. Match: it is, as if it had them. Ignore: it is not. A change takes effect at once.
+    #[serde(default)]
+    pub later_fragments: LaterFragments,
+}
+
+impl Default for SessionTable {
+    fn default() -> Self {
+        Self {
+            per_session: per_session(),
+            entries: 0,
+            when_full: WhenFull::default(),
+            icmp_errors: IcmpErrors::default(),
+            later_fragments: LaterFragments::default(),
+        }
+    }
+}
+
+/// What happens to a packet that opens a flow where there is no room.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    #[doc = "It is dropped."]
+    #[default]
+    Deny,
+    #[doc = "It passes without a flow."]
+    Stateless,
+}
+
+/// What happens to an ICMP error about a packet of an open flow.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IcmpErrors {
+    #[doc = "It passes."]
+    #[default]
+    Pass,
+    #[doc = "The rules decide."]
+    Judge,
+}
+
+/// Whether a fragment without ports is matched by a rule with ports.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LaterFragments {
+    #[doc = "As if it had them."]
+    #[default]
+    Match,
+    #[doc = "It is not."]
+    Ignore,
 }
 
 /// The ways to move packets.
@@ -115,6 +194,10 @@ pub enum DatapathMode {
     Auto,
     #[doc = "The kernel's TUN device."]
     TUN,
+}
+
+fn per_session() -> u32 {
+    400
 }
 
 fn l2tp_port() -> u16 {

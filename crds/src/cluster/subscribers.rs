@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::format;
+use crate::{format, policy::PolicyReference};
 
 /// Who the subscribers are.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,21 @@ pub struct Subscribers {
     /// Users that the LNS knows by itself. A change takes effect for new sessions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_users: Option<LocalUsers>,
+
+    /// The policies, asked in this order, of each subscriber whom no Filter-Id gives others. A change
+    /// takes effect at once: who has them is given the new ones, and loses the flows that are open.
+    #[serde(default)]
+    #[schemars(
+        length(max = crate::limits::CHAIN),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub default_policy_refs: Vec<PolicyReference>,
+
+    /// What happens at a login with a Filter-Id that no policy has. `UseDefault`: the session gets the
+    /// default policies. Refuse: the login fails. A change takes effect at once, for whoever logs in
+    /// from then on.
+    #[serde(default)]
+    pub unknown_filter_id: UnknownFilterId,
 
     /// What happens when a subscriber logs in who is logged in already. A change takes effect at once,
     /// for whoever logs in from then on.
@@ -37,7 +52,7 @@ pub struct Subscribers {
 #[serde(rename_all = "camelCase")]
 pub struct LocalUsers {
     /// The Secret with the key users.yaml: a map from user name to a password, or to { password,
-    /// address }. A change takes effect for new sessions; a live one that is challenged again must
+    /// policies, address }; policies are values of Filter-Id. A change takes effect for new sessions; a live one that is challenged again must
     /// answer with the new password.
     pub secret_ref: SecretReference,
 }
@@ -49,6 +64,16 @@ pub struct SecretReference {
     /// The Secret's name. A change takes effect when that of the field that holds the reference does.
     #[schemars(schema_with = "format::object_name")]
     pub name: String,
+}
+
+/// What happens at a login with a Filter-Id that no policy has.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownFilterId {
+    #[doc = "The session gets the default policies."]
+    #[default]
+    UseDefault,
+    #[doc = "The login fails."]
+    Refuse,
 }
 
 /// What happens when a subscriber logs in who is logged in already.

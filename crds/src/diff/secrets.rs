@@ -54,6 +54,7 @@ struct Counts {
     added: usize,
     removed: usize,
     passwords: usize,
+    policies: usize,
     addresses: usize,
 }
 
@@ -91,9 +92,11 @@ impl Counts {
             return true;
         };
         let (password, address) = (old.password != new.password, old.address != new.address);
+        let policies = old.policies != new.policies;
         self.passwords = self.passwords.saturating_add(usize::from(password));
+        self.policies = self.policies.saturating_add(usize::from(policies));
         self.addresses = self.addresses.saturating_add(usize::from(address));
-        password || address
+        password || policies || address
     }
 
     fn text(&self) -> Option<String> {
@@ -106,6 +109,11 @@ impl Counts {
             of(self.added, "user added", "users added"),
             of(self.removed, "user removed", "users removed"),
             of(self.passwords, "password changed", "passwords changed"),
+            of(
+                self.policies,
+                "user with other policies",
+                "users with other policies",
+            ),
             of(self.addresses, "address changed", "addresses changed"),
         ];
         let parts: Vec<_> = parts.into_iter().flatten().collect();

@@ -168,8 +168,10 @@ fn a_long_list_is_told_by_what_differs_and_a_long_value_is_cut() {
 
 #[test]
 fn the_resources_own_name_counts_where_lacs_are_told_it() {
-    assert_eq!(rows("  name: edge\n", "  name: rim\n"), "");
-    let unnamed = FULL.replace("    hostName: lns1.isp.example ", "    ");
+    let full = FULL.replace("[{ name: edge }]", "[{ name: edge }, { name: rim }]");
+    let unnamed = full.replace("    hostName: lns1.isp.example ", "    ");
+    let renamed = full.replace("  name: edge\n", "  name: rim\n");
+    assert_eq!(diff(&parse(&full), &parse(&renamed)), []);
     let renamed = unnamed.replace("  name: edge\n", "  name: rim\n");
     assert_eq!(
         printed(&diff(&parse(&unnamed), &parse(&renamed))),
@@ -221,6 +223,45 @@ fn of_secrets_it_is_told_that_they_changed_and_never_a_value() {
     for secret in ["hunter", "change me", "0123456789"] {
         assert!(!seen.contains(secret), "{seen}");
     }
+}
+
+#[test]
+fn a_policy_is_told_by_field_and_one_that_comes_or_goes_is_one_row() {
+    assert_eq!(
+        rows(
+            "destinationPorts: [\"80\", \"8000-8100\"], action: Pass",
+            "destinationPorts: [\"80\"], action: Track"
+        ),
+        "SessionPolicy/residential: spec.input.rules[web].action | Pass | Track | at once\n\
+         SessionPolicy/residential: spec.input.rules[web].destinationPorts | 80, 8000-8100 | 80 | at once\n"
+    );
+    assert_eq!(
+        rows("    - { name: rest, action: Track }", "    "),
+        "SessionPolicy/residential: spec.input.rules[rest] | entry 7 of 7 | - | at once\n"
+    );
+    assert_eq!(
+        rows("tcpIdleSeconds: 7440", "tcpIdleSeconds: 3600"),
+        "SessionPolicy/residential: spec.timeouts.tcpIdleSeconds | 7440 | 3600 | at once\n"
+    );
+    let another = "---\napiVersion: kubelns.io/v1alpha1\nkind: SessionPolicy\n\
+        metadata: { name: business, namespace: lns }\nspec: { clusterRefs: [{ name: edge }] }\n";
+    let more = parse(&format!("{FULL}{another}"));
+    assert_eq!(
+        printed(&diff(&parse(FULL), &more)),
+        "SessionPolicy/business | - | 0 rules | at once\n"
+    );
+    assert_eq!(
+        printed(&diff(&more, &parse(FULL))),
+        "SessionPolicy/business | 0 rules | - | at once\n"
+    );
+    assert_eq!(
+        rows("policies: [GOLD_100M.in]", "policies: [residential]"),
+        "Secret/users: users.yaml | - | 1 user with other policies | new sessions\n"
+    );
+    assert_eq!(
+        rows("[{ name: residential }]   #", "[]   #"),
+        "spec.subscribers.defaultPolicyRefs[residential] | entry 1 of 1 | - | at once\n"
+    );
 }
 
 #[test]

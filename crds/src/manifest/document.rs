@@ -9,6 +9,7 @@ use crate::schema::{Violation, describe, unknown};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     LnsCluster,
+    SessionPolicy,
     Secret,
 }
 
@@ -101,7 +102,7 @@ impl Document {
             .and_then(|metadata| metadata.get("name")?.as_str());
         let title = name.map_or_else(|| format!("{kind} ({place})"), |name| title(&kind, name));
         let kind = Kind::parse(&kind).ok_or_else(|| {
-            let message = format!("{kind:?} is no kind of a manifest; it has one LnsCluster and the Secrets that it names");
+            let message = format!("{kind:?} is no kind of a manifest; it has one LnsCluster, its SessionPolicies, and the Secrets that it names");
             fault(&title, "kind", message)
         })?;
         if version != kind.api_version() {
@@ -142,7 +143,7 @@ impl Document {
 
 impl Kind {
     fn parse(word: &str) -> Option<Self> {
-        [Self::LnsCluster, Self::Secret]
+        [Self::LnsCluster, Self::SessionPolicy, Self::Secret]
             .into_iter()
             .find(|kind| kind.word() == word)
     }
@@ -150,13 +151,14 @@ impl Kind {
     fn word(self) -> &'static str {
         match self {
             Self::LnsCluster => "LnsCluster",
+            Self::SessionPolicy => "SessionPolicy",
             Self::Secret => "Secret",
         }
     }
 
     fn api_version(self) -> &'static str {
         match self {
-            Self::LnsCluster => "kubelns.io/v1alpha1",
+            Self::LnsCluster | Self::SessionPolicy => "kubelns.io/v1alpha1",
             Self::Secret => "v1",
         }
     }

@@ -6,16 +6,17 @@ use serde_json::{Value, json};
 use super::Manifest;
 
 impl Manifest {
-    /// The manifest in YAML. Of each `Secret` that the cluster names, the names and keys are there, and of each
-    /// value only how large it is.
+    /// The manifest in YAML. Policies are there whole. Of each `Secret` that the cluster names, the names and
+    /// keys are there, and of each value only how large it is.
     ///
     /// # Errors
     /// When it cannot be written as YAML, which the tests rule out.
     pub fn without_secrets(&self) -> Result<String, serde_saphyr::ser_error::Error> {
         let mut text = serde_saphyr::to_string(&json!(self.cluster))?;
-        for secret in self.shown_secrets() {
+        let policies = self.policies.iter().map(|policy| json!(policy));
+        for document in policies.chain(self.shown_secrets()) {
             text.push_str("---\n");
-            text.push_str(&serde_saphyr::to_string(&secret)?);
+            text.push_str(&serde_saphyr::to_string(&document)?);
         }
         Ok(text)
     }
@@ -71,6 +72,17 @@ spec:
     localAddress: 100.64.0.1
     prefixes: [ { cidr: 100.64.0.0/16 } ]
 ---
+apiVersion: kubelns.io/v1alpha1
+kind: SessionPolicy
+metadata: { name: gold, namespace: lns }
+spec:
+  clusterRefs: [{ name: edge }]
+  input:
+    rules:
+    - { name: web, protocol: TCP, destinationPorts: [\"80\", \"8000-8100\"], action: Pass }
+    - { name: odd, protocol: \"89\", octets: [{ at: 8, mask: FF, value: \"01\" }], action: Drop }
+    - { name: flags, protocol: TCP, tcpFlags: { value: [SYN], mask: [SYN, ACK] }, action: Drop }
+---
 apiVersion: v1
 kind: Secret
 metadata: { name: a, namespace: lns }
@@ -98,6 +110,7 @@ stringData:
             "  current: (20 octets, left out)",
             "  previous: (21 octets, left out)",
             "  users.yaml: (2 users, left out)",
+            "    udpIdleSeconds: 300",
         ] {
             assert!(
                 shown.lines().any(|shown| shown == line),
@@ -107,13 +120,15 @@ stringData:
     }
 
     #[test]
-    fn what_is_shown_of_a_cluster_reads_back_as_the_same_cluster() {
+    fn what_is_shown_reads_back_as_the_same_cluster_and_policies() {
         let manifest = manifest();
         let shown = manifest.without_secrets().unwrap();
-        let (cluster, _) = shown.split_once("---\n").unwrap();
-        let (_, secrets) = MANIFEST.split_once("---\n").unwrap();
-        let text = format!("{cluster}---\n{secrets}");
+        let (objects, _) = shown.split_once("---\napiVersion: v1\n").unwrap();
+        let (_, secrets) = MANIFEST.split_once("---\napiVersion: v1\n").unwrap();
+        let text = format!("{objects}---\napiVersion: v1\n{secrets}");
         let again = parse_manifest([("shown.yaml", text.as_str())]).unwrap();
         assert_eq!(again.cluster.spec, manifest.cluster.spec);
+        assert_eq!(again.policies, manifest.policies);
+        assert_eq!(again.policies.len(), 1);
     }
 }

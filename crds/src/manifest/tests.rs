@@ -50,3 +50,4 @@ const ALICE: &str = "alice@isp.example: \"change me\"";
 mod accepted;
 mod cluster;
 mod documents;
+mod policies;

@@ -21,6 +21,9 @@ use crate::{
 pub struct User {
     /// The password, as octets of UTF-8.
     pub password: Secret,
+    /// Values of Filter-Id, in order: what this user's packets are judged by. None: by the default
+    /// policies.
+    pub policies: Vec<String>,
     /// The address that this user always gets.
     pub address: Option<Ipv4Addr>,
 }
@@ -81,22 +84,24 @@ fn user(name: &str, value: &Value) -> Result<User, String> {
     match value {
         Value::String(_) => Ok(User {
             password: password(value)?,
+            policies: Vec::new(),
             address: None,
         }),
         Value::Object(fields) => {
-            let known = ["password", "address"];
+            let known = ["password", "policies", "address"];
             if let Some(field) = fields.keys().find(|field| !known.contains(&field.as_str())) {
                 return Err(format!("{field}: {}", unknown(field, &known)));
             }
             let text = fields.get("password").ok_or("password: is required")?;
             Ok(User {
                 password: password(text)?,
+                policies: fields.get("policies").map_or(Ok(Vec::new()), policies)?,
                 address: fields.get("address").map(address).transpose()?,
             })
         }
         other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
             Err(format!(
-                "must be a password or {{ password, address }}, and is {}; a password of digits or such a word must be quoted",
+                "must be a password or {{ password, policies, address }}, and is {}; a password of digits or such a word must be quoted",
                 shape(other)
             ))
         }
@@ -121,6 +126,45 @@ fn password(value: &Value) -> Result<Secret, String> {
             shape(other)
         )),
     }
+}
+
+fn policies(value: &Value) -> Result<Vec<String>, String> {
+    let Value::Array(values) = value else {
+        return Err(format!(
+            "policies: must be a list of values of Filter-Id, and is {}",
+            shape(value)
+        ));
+    };
+    if values.is_empty() {
+        return Err("policies: is empty; leave it out to mean the default policies".to_owned());
+    }
+    if values.len() > limits::CHAIN as usize {
+        return Err(format!(
+            "policies: has {} entries; {} are the most",
+            values.len(),
+            limits::CHAIN
+        ));
+    }
+    let texts = values.iter().enumerate();
+    let texts = texts.map(|(index, value)| match value {
+        Value::String(text) if !text.is_empty() && text.len() <= limits::FILTER_ID as usize => {
+            Ok(text.clone())
+        }
+        Value::String(text) => Err(format!(
+            "policies[{index}]: has {} octets; a Filter-Id has 1 to {}",
+            text.len(),
+            limits::FILTER_ID
+        )),
+        other @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Array(_)
+        | Value::Object(_)) => Err(format!(
+            "policies[{index}]: must be a string, and is {}; quote it",
+            shape(other)
+        )),
+    });
+    texts.collect()
 }
 
 fn address(value: &Value) -> Result<Ipv4Addr, String> {

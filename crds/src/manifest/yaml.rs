@@ -10,6 +10,9 @@ use serde_saphyr::{Error, options::DuplicateKeyPolicy};
 
 use crate::limits;
 
+/// Documents of one file: all policies of a node, a Secret for each LAC, and as many of other clusters.
+const DOCUMENTS: usize = 4_096;
+
 /// Where a text is not YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -38,14 +41,16 @@ pub(super) fn document(text: &str) -> Result<Value, Fault> {
 }
 
 fn options() -> serde_saphyr::Options {
-    // A user is at most five nodes (name, map, two keys, two values), the rest of a manifest is small.
-    let nodes = limits::USERS.saturating_mul(8);
+    // A user is at most 16 nodes (name, map, three keys, two values, a list of eight); of a million not
+    // all are, and a policy of 10,000 rules is as much as 20,000 of them.
+    let nodes = limits::USERS.saturating_mul(16);
     serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::Error,
         legacy_octal_numbers: true,
         with_snippet: false,
         emit_comments: false,
         budget: serde_saphyr::budget! {
+            max_documents: DOCUMENTS,
             max_nodes: nodes,
             max_events: nodes.saturating_mul(2),
             max_total_scalar_bytes: usize::try_from(limits::FILE_OCTETS).unwrap_or(usize::MAX),

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::Resource;
+
 /// When a change takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema, Serialize)]
 pub enum Effect {
@@ -107,18 +109,25 @@ fn description(schema: &Value) -> String {
 /// A field of the manifest that has a value of its own, or the order of a list.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Field {
-    /// Its path, as `spec.lacs[].pathMtu`; the order of a list has the path of the list. A key of a
-    /// Secret is called `Secret: current`.
+    /// Its path, as `spec.lacs[].pathMtu`; the order of a list has the path of the list. A field of a
+    /// policy is called `SessionPolicy: spec.onChange`, a policy itself `SessionPolicy`, and a key of a
+    /// Secret `Secret: current`.
     pub path: String,
     /// When a change takes effect.
     pub effect: Effect,
 }
 
-/// Every field of the `spec`, and every key of a Secret that it names.
+/// Every field of the `spec` of a cluster and of a policy, the policy itself, and every key of a Secret
+/// that a cluster names.
 pub fn fields() -> Vec<Field> {
-    let spec = super::spec();
     let mut found = Vec::new();
-    collect(spec, "spec", None, &mut found);
+    collect(Resource::LnsCluster.spec(), "spec", None, &mut found);
+    let policy = Resource::SessionPolicy;
+    collect(policy.spec(), "SessionPolicy: spec", None, &mut found);
+    found.extend(of_policy().map(|effect| Field {
+        path: "SessionPolicy".to_owned(),
+        effect,
+    }));
     let keys = [
         ("current", SHARED_SECRET),
         ("previous", SHARED_SECRET),
@@ -138,9 +147,18 @@ pub(crate) const SHARED_SECRET: &[&str] = &["lacs", "tunnelAuthentication", "sec
 /// The same for the users.
 pub(crate) const USERS: &[&str] = &["subscribers", "localUsers", "secretRef"];
 
-/// When a change of the field takes effect to which these names lead, through lists.
+/// When it takes effect that a policy comes or goes: as when it comes to be for the cluster, or no more.
+pub(crate) fn of_policy() -> Option<Effect> {
+    of_field(Resource::SessionPolicy, &["clusterRefs"])
+}
+
+/// When a change of the cluster's field takes effect to which these names lead, through lists.
 pub(crate) fn of_path(names: &[&str]) -> Option<Effect> {
-    let mut schema = super::spec();
+    of_field(Resource::LnsCluster, names)
+}
+
+fn of_field(resource: Resource, names: &[&str]) -> Option<Effect> {
+    let mut schema = resource.spec();
     let mut effect = None;
     for name in names {
         schema = schema.get("items").unwrap_or(schema);

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod lacs;
+mod policies;
 mod ppp;
 mod process;
 mod stage;
@@ -44,6 +45,8 @@ fn proofs() -> impl Iterator<Item = &'static Proof> {
         ppp::PROOFS,
         subscribers::PROOFS,
         addresses::PROOFS,
+        policies::PROOFS,
+        policies::OF_RULES,
     ]
     .into_iter()
     .flatten()

@@ -34,6 +34,8 @@ spec:
   core: { isolation: Open, interface: core0 }
   subscribers:
     localUsers: { secretRef: { name: users } }
+    defaultPolicyRefs: [{ name: silver }, { name: gold }]
+    unknownFilterId: Refuse
     duplicates: { key: [UserName, NASPortId], action: Replace }
     idleSeconds: 600
     sessionSeconds: 86400
@@ -44,7 +46,17 @@ spec:
     - { cidr: 100.64.0.0/16, exclude: [100.64.0.0/28] }
     - { cidr: 10.0.0.0/24, allocation: Disabled }
     reuseDelaySeconds: 5
-  datapath: { mode: TUN, workers: 3 }
+  datapath: { mode: TUN, workers: 3, sessionTable: { perSession: 40, entries: 1000 } }
+---
+apiVersion: kubelns.io/v1alpha1
+kind: SessionPolicy
+metadata: { name: silver, namespace: lns }
+spec: { clusterRefs: [{ name: edge }] }
+---
+apiVersion: kubelns.io/v1alpha1
+kind: SessionPolicy
+metadata: { name: gold, namespace: lns }
+spec: { clusterRefs: [{ name: edge }], filterIds: [GOLD] }
 ---
 apiVersion: v1
 kind: Secret
@@ -57,7 +69,7 @@ metadata: { name: users, namespace: lns }
 stringData:
   users.yaml: |
     alice: a-password
-    bob: { password: b-password, address: 203.0.113.7 }
+    bob: { password: b-password, policies: [silver, GOLD], address: 203.0.113.7 }
     carol: { password: c-password, address: 100.64.1.1 }
 "#;
 
@@ -120,7 +132,10 @@ fn every_field_of_a_lac_reaches_the_node() {
 
 #[test]
 fn ppp_and_subscribers_reach_the_node() {
-    let Setup { node, .. } = setup(&[]);
+    let Setup { node, flows, .. } = setup(&[]);
+    assert_eq!((flows.per_session, flows.entries), (40, 1000));
+    let names: Vec<_> = node.policies.iter().map(|it| &*it.name).collect();
+    assert_eq!(names, ["gold", "silver"]);
     assert_eq!(node.host_name.octets(), b"lns1.isp.example");
     let node::Ppp {
         authentication,
@@ -164,8 +179,9 @@ fn ppp_and_subscribers_reach_the_node() {
         [node::DuplicateKey::UserName, node::DuplicateKey::NasPortId]
     );
     assert_eq!(duplicates.action, node::DuplicateAction::Replace);
-    assert!(default_policies.is_empty());
-    assert_eq!(unknown_filter_id, node::UnknownFilterId::UseDefault);
+    assert_eq!(bob.policies, ["silver".into(), "GOLD".into()]);
+    assert_eq!(default_policies, ["silver".into(), "gold".into()]);
+    assert_eq!(unknown_filter_id, node::UnknownFilterId::Refuse);
     assert_eq!((idle.as_secs(), session.as_secs()), (600, 86_400));
 }
 

@@ -5,9 +5,9 @@ use super::*;
 const DOCUMENTS_THAT_DO_NOT_BELONG: &[Row<'_>] = &[
     (
         "kind: LnsCluster",
-        "kind: SessionPolicy",
+        "kind: ConfigMap",
         &[
-            r#"SessionPolicy/edge: kind: "SessionPolicy" is no kind of a manifest; it has one LnsCluster and the Secrets that it names"#,
+            r#"ConfigMap/edge: kind: "ConfigMap" is no kind of a manifest; it has one LnsCluster, its SessionPolicies, and the Secrets that it names"#,
         ],
     ),
     (
@@ -143,21 +143,21 @@ const USERS_THAT_ARE_WRONG: &[Row<'_>] = &[
         ALICE,
         "alice@isp.example: 12345",
         &[
-            "Secret/users: users.yaml: alice@isp.example: must be a password or { password, address }, and is a number; a password of digits or such a word must be quoted",
+            "Secret/users: users.yaml: alice@isp.example: must be a password or { password, policies, address }, and is a number; a password of digits or such a word must be quoted",
         ],
     ),
     (
         ALICE,
         "alice@isp.example: no",
         &[
-            "Secret/users: users.yaml: alice@isp.example: must be a password or { password, address }, and is a boolean; a password of digits or such a word must be quoted",
+            "Secret/users: users.yaml: alice@isp.example: must be a password or { password, policies, address }, and is a boolean; a password of digits or such a word must be quoted",
         ],
     ),
     (
         ALICE,
         "alice@isp.example:",
         &[
-            "Secret/users: users.yaml: alice@isp.example: must be a password or { password, address }, and is empty; a password of digits or such a word must be quoted",
+            "Secret/users: users.yaml: alice@isp.example: must be a password or { password, policies, address }, and is empty; a password of digits or such a word must be quoted",
         ],
     ),
     (
@@ -184,10 +184,8 @@ const USERS_THAT_ARE_WRONG: &[Row<'_>] = &[
     ),
     (
         ALICE,
-        "alice@isp.example: { password: hunter2, policies: [gold] }",
-        &[
-            "Secret/users: users.yaml: alice@isp.example: policies: unknown field; known here: password, address",
-        ],
+        "alice@isp.example: { password: hunter2, polices: [gold] }",
+        &["Secret/users: users.yaml: alice@isp.example: polices: unknown field; policies is known"],
     ),
     (
         ALICE,
@@ -356,7 +354,7 @@ fn all_errors_are_told_at_once_and_in_order() {
             r#"LnsCluster/edge: spec.pools[0].prefixes[2].cidr: "10.0.1.0/24" overlaps "10.0.0.0/16" at spec.pools[0].prefixes[1].cidr; an address belongs to one pool"#,
             "Secret/wholesale-a: stringData.curent: unknown field; current is known",
             r#"LnsCluster/edge: spec.lacs[0].tunnelAuthentication.secretRef.name: Secret "wholesale-a" has no key current"#,
-            "Secret/users: users.yaml: alice@isp.example: must be a password or { password, address }, and is a number; a password of digits or such a word must be quoted",
+            "Secret/users: users.yaml: alice@isp.example: must be a password or { password, policies, address }, and is a number; a password of digits or such a word must be quoted",
         ]
     );
 }

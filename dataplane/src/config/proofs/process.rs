@@ -1,6 +1,7 @@
 //! Fields of the process and the machine.
 
 use lns_api::Effect::{AtOnce, NewTunnels, Restart};
+use lns_api::cluster::{IcmpErrors, LaterFragments, SessionTable, WhenFull};
 use lns_wire::l2tp::Message;
 use lns_wire::ppp::{Code, Protocol};
 use serde_json::json;
@@ -27,6 +28,38 @@ pub(super) const PROOFS: &[Proof] = &[
         refused(stage, ("workers: 1", "workers: 2"), "spec.datapath.workers");
     }),
     proof("spec.datapath.mode", Restart, mode),
+    proof("spec.datapath.sessionTable.entries", Restart, |stage| {
+        refused(
+            stage,
+            ("entries: 0", "entries: 1000"),
+            "spec.datapath.sessionTable.entries",
+        );
+    }),
+    proof("spec.datapath.sessionTable.perSession", AtOnce, |stage| {
+        flows(stage, ("perSession: 400", "perSession: 40"), |flows| {
+            flows.per_session = 40;
+        });
+    }),
+    proof("spec.datapath.sessionTable.whenFull", AtOnce, |stage| {
+        flows(stage, ("whenFull: Deny", "whenFull: Stateless"), |flows| {
+            flows.when_full = WhenFull::Stateless;
+        });
+    }),
+    proof("spec.datapath.sessionTable.icmpErrors", AtOnce, |stage| {
+        flows(stage, ("icmpErrors: Pass", "icmpErrors: Judge"), |flows| {
+            flows.icmp_errors = IcmpErrors::Judge;
+        });
+    }),
+    proof(
+        "spec.datapath.sessionTable.laterFragments",
+        AtOnce,
+        |stage| {
+            let edit = ("laterFragments: Match", "laterFragments: Ignore");
+            flows(stage, edit, |flows| {
+                flows.later_fragments = LaterFragments::Ignore;
+            });
+        },
+    ),
     proof("spec.core.isolation", AtOnce, isolation),
     proof("spec.core.interface", AtOnce, interface),
 ];
@@ -44,6 +77,16 @@ fn node_selector(stage: &mut Stage) {
 fn refused(stage: &mut Stage, edit: (&str, &str), field: &str) {
     let (running, wanted) = stage.read_changed(&[edit]);
     assert_eq!(running.needs_restart(&wanted), [field]);
+}
+
+/// The reload takes the field over, and nothing else of the table.
+fn flows(stage: &mut Stage, edit: (&str, &str), change: fn(&mut SessionTable)) {
+    let call = stage.alice();
+    let mut expected = stage.setup.flows.clone();
+    change(&mut expected);
+    stage.change(&[edit]);
+    assert_eq!(stage.setup.flows, expected);
+    assert!(stage.is_up(call));
 }
 
 fn host_name(stage: &mut Stage) {
@@ -86,7 +129,7 @@ fn announce(stage: &mut Stage) {
 /// Both modes are the TUN device today, so that a process runs the same way under either.
 fn mode(stage: &mut Stage) {
     let before = format!("{:?}", stage.setup);
-    let (running, wanted) = stage.read_changed(&[("mode: Auto, workers", "mode: TUN, workers")]);
+    let (running, wanted) = stage.read_changed(&[("mode: Auto\n", "mode: TUN\n")]);
     assert_eq!(format!("{wanted:?}"), before);
     assert!(running.needs_restart(&wanted).is_empty());
 }

@@ -58,6 +58,8 @@ spec:
   core: { isolation: Nodeless, interface: core0 }
   subscribers:
     localUsers: { secretRef: { name: users } }
+    defaultPolicyRefs: [{ name: residential }]
+    unknownFilterId: UseDefault
     duplicates: { key: [UserName], action: Allow }
     idleSeconds: 0
     sessionSeconds: 0
@@ -71,7 +73,39 @@ spec:
   - name: second
     localAddress: 100.66.0.1
     prefixes: [ { cidr: 100.66.0.0/24 } ]
-  datapath: { mode: Auto, workers: 1 }
+  datapath:
+    mode: Auto
+    workers: 1
+    sessionTable: { perSession: 400, entries: 0, whenFull: Deny, icmpErrors: Pass, laterFragments: Match }
+---
+apiVersion: kubelns.io/v1alpha1
+kind: SessionPolicy
+metadata: { name: residential, namespace: lns }
+spec:
+  clusterRefs: [{ name: edge }, { name: rim }]
+  filterIds: [GOLD]
+  input:
+    defaultAction: Track
+    rules:
+    - { name: in-tcp, protocol: TCP, source: 192.0.2.0/24, destination: 203.0.113.0/24, sourcePorts: ["1024-65535"], destinationPorts: ["25"], action: Drop }
+    - { name: in-flags, protocol: TCP, tcpFlags: { value: [SYN], mask: [SYN, ACK] }, action: Drop }
+    - { name: in-icmp, protocol: ICMP, icmpTypes: ["8"], icmpCodes: ["0"], action: Drop }
+    - { name: in-any, family: IPv6, dscp: [46], length: ["64"], octets: [{ at: 8, mask: ff, value: "01" }], action: Drop }
+  output:
+    defaultAction: Track
+    rules:
+    - { name: out-tcp, protocol: TCP, source: 192.0.2.0/24, destination: 203.0.113.0/24, sourcePorts: ["1024-65535"], destinationPorts: ["25"], action: Drop }
+    - { name: out-flags, protocol: TCP, tcpFlags: { value: [SYN], mask: [SYN, ACK] }, action: Drop }
+    - { name: out-icmp, protocol: ICMP, icmpTypes: ["8"], icmpCodes: ["0"], action: Drop }
+    - { name: out-any, family: IPv6, dscp: [46], length: ["64"], octets: [{ at: 8, mask: ff, value: "01" }], action: Drop }
+  timeouts: { udpIdleSeconds: 300, tcpIdleSeconds: 7440, tcpTransientSeconds: 120, tcpClosingSeconds: 10 }
+  onChange: Keep
+  rates: { upBitsPerSecond: 50000000, downBitsPerSecond: 100000000, burstMilliseconds: 200 }
+---
+apiVersion: kubelns.io/v1alpha1
+kind: SessionPolicy
+metadata: { name: business, namespace: lns }
+spec: { clusterRefs: [{ name: edge }] }
 ---
 apiVersion: v1
 kind: Secret
@@ -457,8 +491,15 @@ fn edited(text: &str, edits: &[Edit<'_>]) -> String {
     })
 }
 
-/// The field of a path: `spec.lacs[a].from` and `Secret/users: users.yaml` without the names.
+/// The field of a path: `spec.lacs[a].from`, `SessionPolicy/gold: spec.rates` and
+/// `Secret/users: users.yaml` without the names.
 fn general(path: &str) -> String {
+    if let Some(path) = path.strip_prefix("SessionPolicy/") {
+        return match path.split_once(": ") {
+            Some((_, field)) => format!("SessionPolicy: {}", general(field)),
+            None => "SessionPolicy".to_owned(),
+        };
+    }
     if let Some((_, key)) = path
         .strip_prefix("Secret/")
         .and_then(|rest| rest.split_once(": "))

@@ -53,7 +53,7 @@ fn users(stage: &mut Stage) {
         ("bob: bob-password", "bob: another-password"),
         (
             "carol: carol-password",
-            "carol: { password: carol-password, address: 203.0.113.7 }",
+            "carol: { password: carol-password, policies: [GOLD], address: 203.0.113.7 }",
         ),
     ]);
     assert!([old, bob, carol].iter().all(|call| stage.is_up(*call)));
@@ -69,6 +69,8 @@ fn users(stage: &mut Stage) {
     let again = stage.call(old.lac, "carol");
     assert_eq!(stage.address(again), "203.0.113.7");
     assert_ne!(stage.address(carol), "203.0.113.7");
+    let users = &stage.setup.node.subscribers.users;
+    assert_eq!(users[&b"carol"[..]].policies, ["GOLD".into()]);
 
     challenged_again_with_the_new_password(stage);
 }
