@@ -23,6 +23,11 @@ pub mod manifest;
     unreachable_pub,
     reason = "the schema derive makes a private twin of each type, with the type's visibility"
 )]
+#[allow(
+    clippy::struct_field_names,
+    clippy::duplicated_attributes,
+    reason = "the names of the manifest's fields; two columns of one type"
+)]
 pub mod policy;
 pub mod rules;
 pub mod schema;

@@ -138,7 +138,7 @@ fn policies(value: &Value) -> Result<Vec<String>, String> {
     if values.is_empty() {
         return Err("policies: is empty; leave it out to mean the default policies".to_owned());
     }
-    if values.len() > limits::CHAIN as usize {
+    if !fits(values.len(), limits::CHAIN) {
         return Err(format!(
             "policies: has {} entries; {} are the most",
             values.len(),
@@ -147,7 +147,7 @@ fn policies(value: &Value) -> Result<Vec<String>, String> {
     }
     let texts = values.iter().enumerate();
     let texts = texts.map(|(index, value)| match value {
-        Value::String(text) if !text.is_empty() && text.len() <= limits::FILTER_ID as usize => {
+        Value::String(text) if !text.is_empty() && fits(text.len(), limits::FILTER_ID) => {
             Ok(text.clone())
         }
         Value::String(text) => Err(format!(
@@ -165,6 +165,10 @@ fn policies(value: &Value) -> Result<Vec<String>, String> {
         )),
     });
     texts.collect()
+}
+
+fn fits(length: usize, most: u32) -> bool {
+    u32::try_from(length).is_ok_and(|length| length <= most)
 }
 
 fn address(value: &Value) -> Result<Ipv4Addr, String> {

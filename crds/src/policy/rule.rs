@@ -55,8 +55,8 @@ pub struct PolicyRule {
     #[schemars(with = "Family")]
     pub family: Option<Family>,
 
-    /// The upper protocol: TCP, UDP, ICMP, ICMPv6, ESP, AH, GRE, IPIP, SCTP, UDPLite, DCCP, or the
-    /// number of one without a name here, quoted. A change takes effect at once.
+    /// The upper protocol: TCP, UDP, ICMP, `ICMPv6`, ESP, AH, GRE, IPIP, SCTP, `UDPLite`, DCCP, or
+    /// the number of one without a name here, quoted. A change takes effect at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<format::Protocol>")]
     pub protocol: Option<Protocol>,

@@ -32,9 +32,9 @@ pub(super) const OF_RULES: &[Proof] = of_rules! {
     "name", "tcp", "-tcp," => "-new,", |it| it.name = it.name.replace("tcp", "new").into();
     "family", "any", "IPv6" => "IPv4", |it| it.matches.family = Some(Family::IPv4);
     "protocol", "any", "family" => "protocol: UDP, family", |it| it.matches.protocol = Some(17);
-    "source", "tcp", "192.0.2.0/24" => "192.0.2.7/32", |it| it.matches.source = host([192, 0, 2, 7]);
+    "source", "tcp", "192.0.2.0/24" => "192.0.2.7/32", |it| it.matches.source = Some(host([192, 0, 2, 7]));
     "destination", "tcp", "203.0.113.0/24" => "203.0.113.9/32",
-        |it| it.matches.destination = host([203, 0, 113, 9]);
+        |it| it.matches.destination = Some(host([203, 0, 113, 9]));
     "sourcePorts", "tcp", "1024-65535" => "0-65535", |it| it.matches.source_ports = vec![0..=65535];
     "destinationPorts", "tcp", "[\"25\"]" => "[\"25\", \"465\"]",
         |it| it.matches.destination_ports = vec![25..=25, 465..=465];
@@ -132,7 +132,7 @@ pub(super) const PROOFS: &[Proof] = &[
         |stage| {
             let edit = ("downBitsPerSecond: 100000000", "downBitsPerSecond: 0");
             of_policy(stage, edit, |policy| {
-                policy.rates.as_mut().unwrap().down = 0
+                policy.rates.as_mut().unwrap().down = 0;
             });
         },
     ),
@@ -245,12 +245,12 @@ fn default_action(stage: &mut Stage, field: &str, direction: Direction) {
     });
 }
 
-fn host(address: [u8; 4]) -> Option<Prefix> {
-    Some(Prefix {
+fn host(address: [u8; 4]) -> Prefix {
+    Prefix {
         family: Family::IPv4,
         address: u32::from_be_bytes(address).into(),
         length: 32,
-    })
+    }
 }
 
 fn come_and_go(stage: &mut Stage) {
