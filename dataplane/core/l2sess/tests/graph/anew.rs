@@ -1,6 +1,6 @@
 //! Policies change under open flows: Keep and Reclassify.
 
-use lns_l2sess::policy::{Action, Matches, OnChange, Policy, PolicyTable};
+use lns_l2sess::policy::{Action, Matches, OnChange, Policy, PolicyTable, Prefix};
 use lns_l2sess::{Class, Direction, Event, Timeouts};
 
 use super::support::bed::*;
@@ -81,7 +81,20 @@ fn a_flow_that_would_not_be_opened_ends_and_its_packet_is_what_policy_says() {
 #[test]
 fn a_rule_about_the_opener_s_ends_and_ports_finds_the_answers_too() {
     for case in Case::all() {
+        let (from, to) = match case.opener {
+            Direction::Input => (INSIDE, OUTSIDE),
+            Direction::Output => (OUTSIDE, INSIDE),
+        };
+        let host = |host: Host| {
+            Some(Prefix {
+                family: case.family,
+                address: host.number(case.family),
+                length: case.family.bits(),
+            })
+        };
         let to_dns = Matches {
+            source: host(from),
+            destination: host(to),
             protocol: Some(17),
             source_ports: vec![1000..=1000],
             destination_ports: vec![53..=53],
