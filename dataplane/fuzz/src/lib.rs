@@ -27,6 +27,7 @@
 
 pub mod corpus;
 mod explain;
+mod filter;
 mod ip;
 mod l2tp;
 mod node;
@@ -69,7 +70,7 @@ pub struct Family {
 }
 
 /// All harnesses.
-pub const FAMILIES: [Family; 13] = [
+pub const FAMILIES: [Family; 15] = [
     family("l2tp-header", l2tp::header, 400_000),
     family("l2tp-message", l2tp::message, 400_000),
     family("l2tp-hidden", l2tp::hidden, 300_000),
@@ -79,6 +80,11 @@ pub const FAMILIES: [Family; 13] = [
     family("ppp-chap", ppp::chap, 400_000),
     family("ip-upstream", ip::upstream, 400_000),
     family("ip-downstream", ip::downstream, 200_000),
+    Family {
+        also: &["ip-upstream"],
+        ..family("filter-packet", filter::packet, 200_000)
+    },
+    family("filter", filter::run, 40_000),
     family("ppp-session", session::run, 100_000),
     family("l2tp-tunnel", tunnel::run, 60_000),
     family("node", node::run, 800),

@@ -90,6 +90,8 @@ families! {
     ppp_chap "ppp-chap",
     ip_upstream "ip-upstream",
     ip_downstream "ip-downstream",
+    filter_packets "filter-packet",
+    filters "filter",
     ppp_sessions "ppp-session",
     l2tp_tunnels "l2tp-tunnel",
     nodes "node",

@@ -53,7 +53,8 @@ events! {
     Restarted = "restarted",
     /// A flow was judged anew and stays.
     Reclassified = "reclassified",
-    /// A flow was judged anew and went.
+    /// A flow went because policy is asked anew: it would not be opened any more, or it was closing and
+    /// the side that had not opened it begins another.
     Revoked = "revoked",
     /// A packet that should have opened a flow went on without one: its headers cannot be read, or it
     /// answers what nobody asked.

@@ -179,7 +179,9 @@ impl<'a> Walk<'a> {
 
     /// The flow is no more; the packet may begin another.
     fn ended(&self, hit: &Hit) -> Exit {
-        self.classifier.table.wipe(hit);
+        if self.classifier.table.wipe(hit) {
+            self.count(Event::Revoked);
+        }
         Exit::Unknown
     }
 
@@ -204,7 +206,6 @@ impl<'a> Walk<'a> {
         };
         if let Some(exit) = ended {
             let unknown = self.ended(hit);
-            self.count(Event::Revoked);
             return Err(if is_opener { exit } else { unknown });
         }
         (hit.policy, hit.epoch) = (judgement.policy, chain.epoch());
