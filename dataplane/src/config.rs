@@ -173,6 +173,7 @@ fn node_config(manifest: &Manifest) -> Result<node::Config, NoHostName> {
         policies: policies::policies(manifest),
         pools: spec.pools.iter().map(|entry| pool(entry, spec)).collect(),
         max_sessions: lns_node::limits::MAX_SESSIONS,
+        workers: workers(spec.datapath.workers),
     })
 }
 

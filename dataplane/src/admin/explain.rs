@@ -140,12 +140,28 @@ fn step_in_words(step: &Step) -> String {
     match step {
         Step::State { machine, from, to } => format!("{machine}: {from} -> {to}"),
         Step::Login { method, verdict } => format!("login by {method}: {}", plain(verdict)),
+        Step::Policies { names, by, unknown } => policies_in_words(names, by, unknown.as_deref()),
         Step::Address { address, source } => format!("address {address}, chosen by {source}"),
         Step::NoAddress { reason } => format!("no address: {}", plain(reason)),
         Step::Told { message, result } => {
             format!("the LAC is told with a {message}: {}", plain(result))
         }
         Step::Ended { reason } => format!("ended: {}", plain(reason)),
+    }
+}
+
+fn policies_in_words(names: &[Arc<str>], by: &str, unknown: Option<&str>) -> String {
+    let names = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
+    match (by, unknown) {
+        (_, Some(unknown)) => {
+            format!("default policies: {names}; no policy has the Filter-Id {unknown:?}")
+        }
+        ("filter_id", None) => format!("policies by Filter-Id: {names}"),
+        (_, None) => format!("default policies: {names}"),
     }
 }
 

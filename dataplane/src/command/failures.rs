@@ -162,13 +162,14 @@ fn zoned(time: &str) -> Option<Zoned> {
 }
 
 fn reason(one: &Value) -> String {
-    let reason = at(one, &["reason"]).replace('_', " ");
-    let detail = at(one, &["detail"]).replace('_', " ");
-    let detail = if detail == reason {
-        String::new()
-    } else {
-        detail
+    let (reason, detail) = (at(one, &["reason"]), at(one, &["detail"]));
+    let detail = match &*reason {
+        same if same == detail => String::new(),
+        // The value, as it was written.
+        "unknown_filter_id" => detail,
+        _ => detail.replace('_', " "),
     };
+    let reason = reason.replace('_', " ");
     let took = match count(one, &["sessions"]) {
         0 => String::new(),
         sessions => format!(", with {} sessions", thousands(sessions)),
@@ -225,5 +226,7 @@ mod tests {
         assert_eq!(reason(&one), "no answer, with 1,200 sessions");
         let one = json!({ "reason": "authentication_failed", "detail": "wrong_password" });
         assert_eq!(reason(&one), "authentication failed (wrong password)");
+        let one = json!({ "reason": "unknown_filter_id", "detail": "GOLD_100M.in" });
+        assert_eq!(reason(&one), "unknown filter id (GOLD_100M.in)");
     }
 }

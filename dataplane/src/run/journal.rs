@@ -81,12 +81,16 @@ impl Journal {
                 lac,
                 user,
                 address,
+                unknown_filter_id,
                 setup,
                 ..
             } => {
                 let id = format_args!("{tunnel}.{session}");
                 let address = address.map(display);
-                info!(%id, lac = %lac, user = %user.escape_ascii(), address, setup_ms = millis(*setup), "session up");
+                let unknown_filter_id = unknown_filter_id
+                    .as_deref()
+                    .map(|it| display(it.escape_debug()));
+                info!(%id, lac = %lac, user = %user.escape_ascii(), address, unknown_filter_id, setup_ms = millis(*setup), "session up");
             }
             Event::SessionDown(end) => self.session_down(end, counters.unwrap_or_default(), now),
         }
@@ -111,7 +115,7 @@ impl Journal {
                 dropped = from.dropped + to.dropped, "session down"
             );
         } else if let Some(suppressed) = self.failures.admit(now) {
-            warn!(%id, lac, %user, %calling_number, stage = end.stage.label(), reason, detail = end.detail, suppressed = left_out(suppressed), "call failed");
+            warn!(%id, lac, %user, %calling_number, stage = end.stage.label(), reason, detail = end.detail.as_deref(), suppressed = left_out(suppressed), "call failed");
         }
     }
 }

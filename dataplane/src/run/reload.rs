@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use lns_api::{Change as Difference, Manifest, diff, read_manifest};
-use lns_node::config::Pool;
+use lns_node::config::{self, Pool};
 use lns_node::view::{self, SessionFilter};
 use lns_tables::time;
 use notify::event::{AccessKind, AccessMode};
@@ -170,10 +170,10 @@ impl Reloader {
         if let Err(problem) = self.host.check(&plan).await {
             return Ok(Some(problem.to_string()));
         }
-        let pools = setup.node.pools.clone();
+        let config = setup.node.clone();
         let taken = self
             .asker
-            .ask(move |control, now| local_address_taken(control, &pools, now));
+            .ask(move |control, now| taken_away(control, &config, now));
         taken.await
     }
 
@@ -275,7 +275,7 @@ impl Reloader {
         let config = setup.node.clone();
         let done = self.asker.ask(move |control, now| {
             // Somebody may have got it since it was asked for the first time.
-            if let Some(why) = local_address_taken(control, &config.pools, now) {
+            if let Some(why) = taken_away(control, &config, now) {
                 return Err(Refused(why));
             }
             control.path.set_pools(&pools, icmp_source).map_err(
@@ -366,6 +366,41 @@ impl Reloader {
             }
         }
     }
+}
+
+/// Why `config` cannot be taken over: subscribers have what it takes away.
+fn taken_away(control: &Control, config: &config::Config, now: time::Instant) -> Option<String> {
+    local_address_taken(control, &config.pools, now).or_else(|| {
+        let in_use = control.node.policies_still_in_use(&config.policies);
+        let each: Vec<_> = in_use.iter().map(still_in_use).collect();
+        (!each.is_empty()).then(|| each.join("; "))
+    })
+}
+
+fn still_in_use(policy: &view::PolicyInUse) -> String {
+    let view::PolicyInUse {
+        policy,
+        sessions,
+        users,
+        has_others,
+    } = policy;
+    let sessions = match sessions {
+        1 => "1 session".to_owned(),
+        more => format!("{more} sessions"),
+    };
+    let others = if *has_others { ", and others" } else { "" };
+    let named: Vec<_> = users
+        .iter()
+        .map(|user| user.escape_debug().to_string())
+        .collect();
+    let way_out = users.first().map_or_else(String::new, |user| {
+        format!(" (`lnsd disconnect --user {}`)", user.escape_debug())
+    });
+    format!(
+        "SessionPolicy/{policy}: is used by {sessions} by Filter-Id ({}{others}): keep it until they \
+         have ended, or end them first{way_out}",
+        named.join(", ")
+    )
 }
 
 /// Why the local addresses of `pools` cannot be ours: a subscriber has one of them.
@@ -557,7 +592,7 @@ mod tests {
         let pool = Pool {
             name: "default".into(),
             local_address: [100, 64, 0, 5].into(),
-            addresses: lns_node::config::PoolConfig::default(),
+            addresses: config::PoolConfig::default(),
         };
         let mut holder = comparison::tests::session();
         assert_eq!(
@@ -568,6 +603,24 @@ mod tests {
         );
         holder.user = None;
         assert!(taken(&pool, &holder).contains("4711.12 through wholesale-a: "));
+    }
+
+    #[test]
+    fn a_policy_that_sessions_have_by_filter_id_is_kept_and_the_refusal_says_who_has_it() {
+        let mut in_use = view::PolicyInUse {
+            policy: "gold".to_owned(),
+            sessions: 5,
+            users: ["alice", "bob", "carol"].map(str::to_owned).to_vec(),
+            has_others: true,
+        };
+        assert_eq!(
+            still_in_use(&in_use),
+            "SessionPolicy/gold: is used by 5 sessions by Filter-Id (alice, bob, carol, and others): keep \
+             it until they have ended, or end them first (`lnsd disconnect --user alice`)"
+        );
+        (in_use.sessions, in_use.has_others) = (1, false);
+        in_use.users.truncate(1);
+        assert!(still_in_use(&in_use).contains("by 1 session by Filter-Id (alice): keep"));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// The most sessions that this node holds; fixed at the start.
     pub max_sessions: u32,
+    /// Threads that judge packets by the policies, each with counters of its own; fixed at the start.
+    pub workers: usize,
 }
 
 /// One entry of `lacs`.

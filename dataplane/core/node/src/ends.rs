@@ -106,6 +106,7 @@ impl Node {
         let address = held.map(|held| held.address);
         self.note_session_end(&mut session, reason, address, now);
         self.lacs.release_session(&session.profile.lac.name);
+        self.bindings.release(&session.binding);
         if session.up_at.is_some() {
             self.up = self.up.saturating_sub(1);
             self.stats.ending(reason);
@@ -123,7 +124,7 @@ impl Node {
             calling_number: session.about.calling_number.clone(),
             stage: session.stage,
             reason,
-            detail: session.detail,
+            detail: session.detail.clone(),
             up: session.up_at.map(|at| now.since(at)),
         };
         self.event(Event::SessionDown(Box::new(end)));

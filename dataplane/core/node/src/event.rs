@@ -2,6 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use lns_tables::path::SlotIndex;
@@ -70,6 +71,8 @@ pub enum Event {
         user: Arc<[u8]>,
         /// What it was given; `None`: nothing, and it can send nothing.
         address: Option<Ipv4Addr>,
+        /// The Filter-Id that names no policy, for which it has the default ones.
+        unknown_filter_id: Option<Arc<str>>,
         /// From the Incoming-Call-Request to now.
         setup: Duration,
     },
@@ -98,8 +101,8 @@ pub struct SessionEnd {
     pub stage: Stage,
     /// Why: a label from a fixed list.
     pub reason: &'static str,
-    /// More of why, for engineers: `wrong_password`, `unknown_user`.
-    pub detail: Option<&'static str>,
+    /// More of why, for engineers: `wrong_password`, `unknown_user`, the Filter-Id that names no policy.
+    pub detail: Option<Cow<'static, str>>,
     /// How long it was up; `None`: it never was.
     pub up: Option<Duration>,
 }

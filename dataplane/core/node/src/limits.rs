@@ -54,6 +54,13 @@ pub const SPARE_BUFFERS: usize = 256;
 /// more is asked with the current secret first, as before.
 pub const SECRET_CHOICES: usize = 4_096;
 
+/// Combinations of policies that sessions have by Filter-Id: all that there may be but two, which are
+/// for the default policies before and after a reload.
+pub const FILTER_ID_CHAINS: usize = lns_l2sess::limits::CHAINS - 2;
+
+/// Who uses a policy that is to be deleted: names that are told.
+pub const USERS_NAMED: usize = 3;
+
 /// Octets of a datagram that the transcript keeps: what comes in one frame of Ethernet.
 pub const KEPT_OF_DATAGRAM: usize = 1_500;
 

@@ -1,6 +1,6 @@
 //! The node: what it holds, how it starts, takes a new configuration, drains, and gives out what it
 //! wants done. The rooms beside this file hold what it does: `control` (tunnels), `calls`, `ppp`,
-//! `ends`, `timers`, `show`, `observe`.
+//! `ends`, `policies`, `timers`, `show`, `observe`.
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -24,6 +24,7 @@ use crate::event::Event;
 use crate::explain::Explain;
 use crate::lacs::Lacs;
 use crate::limits;
+use crate::policies::Bindings;
 use crate::pools::Pools;
 use crate::profile::profiles;
 use crate::session::Session;
@@ -49,6 +50,7 @@ pub struct Node {
     /// [`SecretChoice`]. Only those that are not [`SecretChoice::Current`].
     pub(crate) secret_choices: BTreeMap<SecretKey, SecretChoice>,
     pub(crate) pools: Pools,
+    pub(crate) bindings: Bindings,
     pub(crate) present: Present,
     /// Who holds an address, of a pool or not.
     pub(crate) addresses: BTreeMap<Ipv4Addr, SlotIndex>,
@@ -92,6 +94,13 @@ impl Node {
         let (index, shared_index) = PageIndex::new(limits);
         let tunnel_keys = u32::from(u16::MAX).saturating_add(1);
         let profiles = profiles(config.lacs, &config.host_name, &config.ppp);
+        let mut bindings = Bindings::new(
+            config.policies,
+            config.subscribers.default_policies,
+            config.subscribers.unknown_filter_id,
+            config.workers,
+        );
+        let path = bindings.news().into_iter().collect();
         Self {
             host_name: config.host_name,
             users: config.subscribers.users,
@@ -102,6 +111,7 @@ impl Node {
             lacs: Lacs::new(profiles, now),
             secret_choices: BTreeMap::new(),
             pools: Pools::new(config.pools, now),
+            bindings,
             present: Present::default(),
             addresses: BTreeMap::new(),
             index,
@@ -118,7 +128,7 @@ impl Node {
             ready: DirtyList::new(tunnel_keys),
             teardown: VecDeque::new(),
             frames: FrameQueue::default(),
-            path: VecDeque::new(),
+            path,
             events: VecDeque::new(),
             explain: Explain::default(),
             ppp_output: Output::default(),
@@ -138,12 +148,18 @@ impl Node {
     ///
     /// A local address that is a subscriber's now would be two hosts': ask
     /// [`local_address_holder`](Self::local_address_holder) before. A former local address is kept from
-    /// the pools until [`handle_free_local`](Self::handle_free_local).
+    /// the pools until [`handle_free_local`](Self::handle_free_local). Policies that sessions have by
+    /// Filter-Id should stay: ask [`policies_still_in_use`](Self::policies_still_in_use) before.
     pub fn handle_config(&mut self, config: Config, now: Instant) {
         self.lacs
             .reconfigure(profiles(config.lacs, &config.host_name, &config.ppp), now);
         self.pools.reconfigure(config.pools, now);
         self.move_addresses(now);
+        self.change_policies(
+            config.policies,
+            config.subscribers.default_policies,
+            config.subscribers.unknown_filter_id,
+        );
         self.host_name = config.host_name;
         self.users = config.subscribers.users;
         self.idle = config.subscribers.idle;

@@ -403,7 +403,7 @@ impl Node {
             None => Kind::Failed,
         };
         let last = Last {
-            detail: session.detail.or(link.why).map(Into::into),
+            detail: session.detail.as_deref().or(link.why).map(Into::into),
             tunnel: Some(session.tunnel),
             session: Some(session.call.local()),
             called_number: session.about.called_number.clone(),

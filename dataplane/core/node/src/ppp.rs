@@ -16,53 +16,13 @@ use crate::config::User;
 use crate::event::Stage;
 use crate::explain::transcript::Step;
 use crate::node::Node;
+use crate::rejection::Rejection;
 use crate::session::{Held, Idle};
 use crate::subscribers::{Judgement, Present};
 use crate::transmit::Transmit;
 
 /// Why a PPP frame is dropped whose call is not connected.
 const BEFORE_ICCN: &str = "ppp_before_iccn";
-
-/// Why a subscriber is not let in.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Rejection {
-    /// Nobody has this name.
-    UnknownUser,
-    /// The name has another password.
-    WrongPassword,
-    /// It was let in under another name.
-    AnotherUser,
-    /// The rule for duplicates.
-    Duplicate,
-}
-
-impl Rejection {
-    /// For engineers.
-    const fn label(self) -> &'static str {
-        match self {
-            Self::UnknownUser => "unknown_user",
-            Self::WrongPassword => "wrong_password",
-            Self::AnotherUser => "another_user",
-            Self::Duplicate => "duplicate_user",
-        }
-    }
-
-    /// The reason of the end.
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::Duplicate => "duplicate_user",
-            Self::UnknownUser | Self::WrongPassword | Self::AnotherUser => "authentication_failed",
-        }
-    }
-
-    /// For the subscriber, who is not told whether name or password is wrong.
-    const fn message(self) -> &'static [u8] {
-        match self {
-            Self::Duplicate => b"Already logged in",
-            Self::UnknownUser | Self::WrongPassword | Self::AnotherUser => b"Login incorrect",
-        }
-    }
-}
 
 impl Node {
     /// A PPP control frame of a session, as a worker took it out of its data message.
@@ -197,13 +157,15 @@ impl Node {
         let judged = self.judge(slot, request, now);
         let login = Step::Login {
             method: request.method().label(),
-            verdict: judged.as_ref().map_or_else(|no| no.label(), |_| "accepted"),
+            verdict: judged
+                .as_ref()
+                .map_or_else(Rejection::label, |_| "accepted"),
         };
         self.note_step(slot, login, now);
         let verdict = judged.unwrap_or_else(|rejection| {
             self.change(slot, |session| {
                 session.closing = Some(rejection.reason());
-                session.detail = Some(rejection.label());
+                session.detail = Some(rejection.detail());
             });
             Verdict::Reject {
                 message: rejection.message().into(),
@@ -219,13 +181,20 @@ impl Node {
             if session.up_at.is_none() {
                 session.stage = Stage::Address;
             }
+            if !request.repeated {
+                self.note_binding(slot, now);
+            }
         }
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
         if let Some(ppp) = session.ppp.as_deref_mut() {
             ppp.handle_verdict(&verdict, now, &mut self.rng, out);
         }
     }
 
-    /// Judges a claim to be somebody against the local users, then by the rule for duplicates.
+    /// Judges a claim to be somebody against the local users, then whether there are such policies, then
+    /// by the rule for duplicates.
     fn judge(
         &mut self,
         slot: SlotIndex,
@@ -248,18 +217,20 @@ impl Node {
         if before.is_none() || is_other {
             self.note_user(slot);
         }
-        let acceptance = match request.credentials {
-            lns_ppp::Credentials::None => lns_ppp::Acceptance::default(),
+        let (acceptance, filter_ids) = match request.credentials {
+            lns_ppp::Credentials::None => (lns_ppp::Acceptance::default(), Vec::new()),
             lns_ppp::Credentials::Pap { .. }
             | lns_ppp::Credentials::Chap { .. }
             | lns_ppp::Credentials::MsChapV2 { .. } => {
                 let user = self.users.get(&request.name);
                 let user = user.ok_or(Rejection::UnknownUser)?;
                 let verified = request.verify(&user.password);
-                verified.ok_or(Rejection::WrongPassword)?
+                let acceptance = verified.ok_or(Rejection::WrongPassword)?;
+                (acceptance, user.policies.clone())
             }
         };
         if !request.repeated {
+            self.bind(slot, &filter_ids)?;
             self.admit_subscriber(slot, now)
                 .ok_or(Rejection::Duplicate)?;
         }
@@ -537,6 +508,7 @@ impl Node {
             lac: Arc::clone(&session.profile.lac.name),
             user: session.user.clone().unwrap_or_default(),
             address: session.open.and_then(|open| open.address),
+            unknown_filter_id: session.binding.unknown.clone(),
             setup: now.since(session.opened_at),
         };
         self.event(event);
@@ -551,7 +523,7 @@ impl Node {
             .tunnels
             .get(session.tunnel)
             .is_some_and(|link| link.remote.is_ipv6());
-        let path = session.path(outer_ipv6);
+        let path = session.path(outer_ipv6, &self.bindings);
         self.path.push_back(PathUpdate::SetSession { slot, path });
     }
 

@@ -2,10 +2,9 @@
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use lns_l2sess::ChainId;
-use lns_l2sess::policy::Rates;
 use lns_l2tp::Call;
 use lns_ppp::{LcpParameters, Parameters};
 use lns_tables::path::{SessionPath, SlotIndex};
@@ -17,6 +16,7 @@ use crate::explain::same;
 use crate::explain::transcript::Position;
 use crate::lacs::Profile;
 use crate::observe::Shown;
+use crate::policies::{Binding, Bindings};
 use crate::subscribers::{Identity, Key};
 use crate::{limits, view};
 
@@ -41,6 +41,7 @@ pub(crate) struct Session {
     /// Under which the rule for duplicates knows it.
     pub(crate) key: Option<Key>,
     pub(crate) address: Option<Held>,
+    pub(crate) binding: Binding,
     /// What IPCP agreed on; `None` while no IP may pass.
     pub(crate) open: Option<Parameters>,
     pub(crate) lcp: Option<LcpParameters>,
@@ -55,7 +56,7 @@ pub(crate) struct Session {
     /// What PPP gave as the reason when it began to close.
     pub(crate) closing: Option<&'static str>,
     /// More of why.
-    pub(crate) detail: Option<&'static str>,
+    pub(crate) detail: Option<Cow<'static, str>>,
     /// The last entry of the transcript.
     pub(crate) last: Option<Position>,
     /// The states that were noted there last.
@@ -110,6 +111,7 @@ impl Session {
             user: None,
             key: None,
             address: None,
+            binding: Binding::default(),
             open: None,
             lcp: None,
             proxied_authentication: false,
@@ -151,7 +153,7 @@ impl Session {
     }
 
     /// What a worker must know to forward for it.
-    pub(crate) fn path(&self, outer_ipv6: bool) -> SessionPath {
+    pub(crate) fn path(&self, outer_ipv6: bool, bindings: &Bindings) -> SessionPath {
         let open = self.open;
         let fits = self
             .profile
@@ -175,13 +177,14 @@ impl Session {
             sequencing: self.sequencing,
             acfc: open.is_some_and(|open| open.acfc),
             pfc: open.is_some_and(|open| open.pfc),
-            chain: ChainId::NONE,
-            rates: Rates::default(),
+            chain: self.binding.chain,
+            rates: bindings.rates(self.binding.chain).unwrap_or_default(),
         }
     }
 
     /// The session for an engineer.
-    pub(crate) fn view(&self, slot: SlotIndex, now: Instant) -> view::Session {
+    pub(crate) fn view(&self, slot: SlotIndex, bindings: &Bindings, now: Instant) -> view::Session {
+        let names = bindings.names(self.binding.chain).iter();
         let authentication = self.lcp.map(|lcp| lcp.authentication.label());
         view::Session {
             id: format!("{}.{}", self.tunnel, self.call.local()),
@@ -208,6 +211,10 @@ impl Session {
             proxied_lcp: self.lcp.is_some_and(|lcp| lcp.proxied),
             proxied_authentication: self.proxied_authentication,
             mtu: self.open.map(|open| open.mru),
+            policies: names.map(ToString::to_string).collect(),
+            bound_by: self.binding.bound_by(),
+            unknown_filter_id: self.binding.unknown.as_deref().map(str::to_owned),
+            rates: bindings.rates(self.binding.chain).map(Into::into),
             tx_speed: self.about.tx_speed,
             rx_speed: self.about.rx_speed,
             seconds: now.since(self.up_at.unwrap_or(self.opened_at)).as_secs(),
@@ -236,9 +243,10 @@ mod tests {
     #[test]
     fn a_session_fits_the_control_memory_that_is_promised_for_it() {
         // What every session has, and what the heap and the maps take for it: its user and key with
-        // their headers, an entry each in the present, the addresses, and its timer.
+        // their headers, a Filter-Id that names no policy, an entry each in the present, the addresses,
+        // and its timer.
         let boxed = size_of::<lns_ppp::Session>() + size_of::<About>();
-        let around = 2 * (16 + 253) + 3 * 64 + 24;
+        let around = 3 * (16 + 253) + 3 * 64 + 24;
         let octets = size_of::<Session>() + boxed + 2 * limits::NUMBER + around;
         assert!(octets <= 2048, "{octets}");
     }

@@ -81,7 +81,7 @@ impl Node {
             .sessions
             .range(first..end)
             .filter(|(_, session)| session.matches(filter))
-            .map(|(slot, session)| session.view(slot, now))
+            .map(|(slot, session)| session.view(slot, &self.bindings, now))
             .collect();
         let next = (end < self.sessions.span()).then(|| SlotIndex(end.saturating_sub(1)));
         view::SessionPage { sessions, next }
@@ -95,7 +95,45 @@ impl Node {
         now: Instant,
     ) -> Option<view::Session> {
         let slot = self.index.lookup(tunnel, session)?;
-        Some(self.sessions.get(slot)?.view(slot, now))
+        self.session_at(slot, now)
+    }
+
+    /// The session in a slot.
+    pub fn session_at(&self, slot: SlotIndex, now: Instant) -> Option<view::Session> {
+        let session = self.sessions.get(slot)?;
+        Some(session.view(slot, &self.bindings, now))
+    }
+
+    /// The id of the session in a slot, and the name that it logged in with: octets of the subscriber's.
+    pub fn name_of(&self, slot: SlotIndex) -> Option<(TunnelId, SessionId, Option<&[u8]>)> {
+        let session = self.sessions.get(slot)?;
+        Some((
+            session.tunnel,
+            session.call.local(),
+            session.user.as_deref(),
+        ))
+    }
+
+    /// The slots of the sessions that match `filter` among the next `limit` slots behind `after`, and where
+    /// to go on.
+    ///
+    /// # Cost
+    /// That of [`sessions`](Self::sessions), without what is shown of each.
+    pub fn slots(
+        &self,
+        filter: &view::SessionFilter,
+        after: Option<SlotIndex>,
+        limit: u32,
+    ) -> (Vec<SlotIndex>, Option<SlotIndex>) {
+        let first = after.map_or(0, |slot| slot.0.saturating_add(1));
+        let end = first.saturating_add(limit).min(self.sessions.span());
+        let found = self.sessions.range(first..end);
+        let slots = found
+            .filter(|(_, session)| session.matches(filter))
+            .map(|(slot, _)| slot)
+            .collect();
+        let next = (end < self.sessions.span()).then(|| SlotIndex(end.saturating_sub(1)));
+        (slots, next)
     }
 
     /// Finds addresses that have rested and are free now, so that [`pools`](Self::pools) shows them as
@@ -124,7 +162,7 @@ impl Node {
     ) -> Option<(&'a Pool, view::Session)> {
         pools.iter().find_map(|pool| {
             let slot = self.addresses.get(&pool.local_address)?;
-            Some((pool, self.sessions.get(*slot)?.view(*slot, now)))
+            Some((pool, self.session_at(*slot, now)?))
         })
     }
 

@@ -145,6 +145,14 @@ pub struct Session {
     pub proxied_authentication: bool,
     /// The largest packet that the subscriber takes, octets.
     pub mtu: Option<u16>,
+    /// The policies by which its packets are judged, in order.
+    pub policies: Vec<String>,
+    /// How it has come to them.
+    pub bound_by: BoundBy,
+    /// The Filter-Id that names no policy, for which it has the default ones.
+    pub unknown_filter_id: Option<String>,
+    /// How fast it may be; null: its policies do not say.
+    pub rates: Option<Rates>,
     /// The LAC's transmit speed, bit/s; 0: unknown.
     pub tx_speed: u32,
     /// The LAC's receive speed, bit/s; 0: unknown.
@@ -153,6 +161,64 @@ pub struct Session {
     pub seconds: u64,
     /// Seconds until it ends for its age.
     pub remaining_seconds: Option<u64>,
+}
+
+/// How a session has come to its policies.
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum BoundBy {
+    /// By a Filter-Id.
+    FilterId,
+    /// As one of those without.
+    Default,
+    /// It has none.
+    None,
+}
+
+/// How fast a subscriber may be.
+#[derive(Clone, Copy, Debug, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rates {
+    /// From the subscriber, bits of IP packets per second; 0: no limit.
+    pub up_bits_per_second: u64,
+    /// To the subscriber.
+    pub down_bits_per_second: u64,
+    /// How much may pass at once after silence: so many milliseconds' worth.
+    pub burst_milliseconds: u32,
+}
+
+impl From<lns_l2sess::policy::Rates> for Rates {
+    fn from(rates: lns_l2sess::policy::Rates) -> Self {
+        Self {
+            up_bits_per_second: rates.up,
+            down_bits_per_second: rates.down,
+            burst_milliseconds: rates.burst_milliseconds,
+        }
+    }
+}
+
+/// How many sessions have a policy.
+#[derive(Clone, Debug, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySessions {
+    /// Its name.
+    pub policy: String,
+    /// Sessions that have it.
+    pub sessions: u32,
+    /// Those of them that have it by a Filter-Id.
+    pub by_filter_id: u32,
+}
+
+/// A policy that cannot go yet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct PolicyInUse {
+    /// Its name.
+    pub policy: String,
+    /// Sessions that have it by a Filter-Id.
+    pub sessions: u32,
+    /// Some of those who have it: at most [`crate::limits::USERS_NAMED`].
+    pub users: Vec<String>,
+    /// There are others.
+    pub has_others: bool,
 }
 
 /// A part of the sessions.

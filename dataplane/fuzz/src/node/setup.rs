@@ -83,6 +83,7 @@ pub(super) fn config(bits: u8) -> Config {
             "100.64.0.0/28"
         })],
         max_sessions: 12,
+        workers: 1,
     }
 }
 

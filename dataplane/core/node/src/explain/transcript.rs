@@ -44,7 +44,7 @@ pub enum What {
 }
 
 /// What the machine did, and why.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Step {
     /// A machine went into another state.
     State {
@@ -61,6 +61,15 @@ pub enum Step {
         method: &'static str,
         /// `accepted`, or why not.
         verdict: &'static str,
+    },
+    /// The session was bound to policies.
+    Policies {
+        /// Which, in order.
+        names: Box<[Arc<str>]>,
+        /// `filter_id`, `default`: how it has come to them.
+        by: &'static str,
+        /// The Filter-Id that names no policy, for which it has the default ones.
+        unknown: Option<Arc<str>>,
     },
     /// An address was found.
     Address {
@@ -126,6 +135,11 @@ impl Entry {
     pub(crate) fn cost(&self) -> usize {
         let octets = match &self.what {
             What::Received { octets, .. } | What::Sent { octets } => octets.octets.len(),
+            What::Step(Step::Policies { names, unknown, .. }) => {
+                let texts = names.iter().chain(unknown);
+                let each = |text: &Arc<str>| text.len().saturating_add(size_of::<Arc<str>>());
+                texts.map(each).fold(0, usize::saturating_add)
+            }
             What::Step(_) => 0,
         };
         octets.saturating_add(size_of::<Self>())

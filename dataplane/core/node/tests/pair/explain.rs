@@ -35,6 +35,9 @@ fn line(entry: &Entry) -> String {
         What::Sent { octets } => format!("> {}", kind(octets)),
         What::Step(Step::State { machine, from, to }) => format!("{machine} {from} to {to}"),
         What::Step(Step::Login { method, verdict }) => format!("login {method} {verdict}"),
+        What::Step(Step::Policies { names, by, unknown }) => {
+            format!("policies {} {by} {unknown:?}", names.join(" "))
+        }
         What::Step(Step::Address { source, .. }) => format!("address of {source}"),
         What::Step(Step::NoAddress { reason }) => format!("no address {reason}"),
         What::Step(Step::Told { message, result }) => format!("told {message} {result}"),

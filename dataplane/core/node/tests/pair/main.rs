@@ -21,4 +21,5 @@ mod manifest;
 mod network;
 mod operator;
 mod peers;
+mod policies;
 mod world;

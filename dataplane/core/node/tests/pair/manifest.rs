@@ -5,6 +5,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use lns_crypto::Secret;
+use lns_l2sess::Timeouts;
+use lns_l2sess::policy::{Action, OnChange, Policy, PolicyTable, Rates};
 use lns_node::config::{
     Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey, Duplicates,
     HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp, Subscribers,
@@ -60,6 +62,7 @@ pub fn config() -> Config {
             },
         }],
         max_sessions: 10_000,
+        workers: 1,
     }
 }
 
@@ -83,6 +86,27 @@ pub fn lac() -> Lac {
         lcp_renegotiation: LcpRenegotiation::OnMismatch,
         path_mtu: 1500,
         authentication: None,
+    }
+}
+
+/// A policy that passes everything and says how fast a subscriber may be; 0: it does not.
+pub fn policy(name: &str, filter_ids: &[&str], rate: u64) -> Policy {
+    let passes = PolicyTable {
+        rules: Vec::new(),
+        default: Action::Pass,
+    };
+    Policy {
+        name: name.into(),
+        filter_ids: filter_ids.iter().map(|&id| id.into()).collect(),
+        input: Some(passes.clone()),
+        output: Some(passes),
+        timeouts: Timeouts::DEFAULT,
+        on_change: OnChange::Keep,
+        rates: (rate > 0).then_some(Rates {
+            up: rate,
+            down: 2 * rate,
+            burst_milliseconds: 100,
+        }),
     }
 }
 

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use lns_crypto::Rng;
+use lns_l2sess::ChainId;
+use lns_l2sess::policy::{Chain, Policies};
 use lns_l2tp::{Call, CallAction, HostName, Secrets, Tunnel, TunnelConfig, TunnelEvent};
 use lns_node::config::Config;
 use lns_node::{Event, Node};
@@ -42,8 +44,12 @@ pub struct World {
 }
 
 /// What the workers know, and what they would report.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Workers {
+    pub policies: Arc<Policies>,
+    /// How often the policies were told, and each session.
+    pub policies_told: u32,
+    pub sessions_told: BTreeMap<SlotIndex, u32>,
     pub tunnels: BTreeMap<TunnelId, TunnelPath>,
     pub sessions: BTreeMap<SlotIndex, SessionPath>,
     pub last_received: BTreeMap<SlotIndex, Instant>,
@@ -118,7 +124,7 @@ impl World {
             lacs: Vec::new(),
             faults: Faults::default(),
             events: Vec::new(),
-            workers: Workers::default(),
+            workers: Workers::new(),
             sent: Vec::new(),
             net: BinaryHeap::new(),
             rng: Rng::from_seed([seed ^ 0x55; 32]),
@@ -469,6 +475,27 @@ impl World {
 }
 
 impl Workers {
+    fn new() -> Self {
+        Self {
+            policies: Policies::none(),
+            policies_told: 0,
+            sessions_told: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            last_received: BTreeMap::new(),
+            last_forwarded: BTreeMap::new(),
+            last_of_tunnel: BTreeMap::new(),
+        }
+    }
+
+    /// The policies by which the packets in a slot are judged, in order.
+    pub fn policies_of(&self, slot: SlotIndex) -> Vec<String> {
+        let chain = self.sessions[&slot].chain;
+        let chain = self.policies.chain(chain);
+        let names = chain.into_iter().flat_map(Chain::names);
+        names.map(ToString::to_string).collect()
+    }
+
     pub fn slot(&self, tunnel: TunnelId, session: SessionId) -> Option<SlotIndex> {
         let found = self
             .sessions
@@ -477,9 +504,13 @@ impl Workers {
         found.map(|(slot, _)| *slot)
     }
 
-    fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
+    pub fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match *update {
-            PathUpdate::SetPolicies { .. } => {}
+            PathUpdate::SetPolicies { ref policies } => {
+                self.policies = Arc::clone(policies);
+                self.policies_told += 1;
+                self.check_chains();
+            }
             PathUpdate::SetTunnel { tunnel, path } => drop(self.tunnels.insert(tunnel, path)),
             PathUpdate::ClearTunnel { tunnel } => drop(self.tunnels.remove(&tunnel)),
             PathUpdate::SetSession { slot, path } => {
@@ -488,7 +519,9 @@ impl Workers {
                     old.is_none_or(|old| (old.tunnel, old.session) == (path.tunnel, path.session)),
                     "a slot was given away before it was cleared"
                 );
+                *self.sessions_told.entry(slot).or_default() += 1;
                 self.check_addresses();
+                self.check_chains();
             }
             PathUpdate::ClearSession {
                 slot,
@@ -525,6 +558,14 @@ impl Workers {
             }
         }
         None
+    }
+
+    /// Every chain that a session has is there.
+    fn check_chains(&self) {
+        for (slot, path) in &self.sessions {
+            let is_there = self.policies.chain(path.chain).is_some();
+            assert!(path.chain == ChainId::NONE || is_there, "{slot:?}");
+        }
     }
 
     /// No address is ever held by two sessions.
