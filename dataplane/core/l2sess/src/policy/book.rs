@@ -39,7 +39,7 @@ pub struct PolicyBook {
 /// A table that has been replaced. A worker may still count by it.
 #[derive(Debug)]
 pub(super) struct Retired {
-    policy: Arc<str>,
+    policy: PolicyId,
     direction: Direction,
     table: Arc<Table>,
     /// What its successor has been given of it.
@@ -220,8 +220,7 @@ impl PolicyBook {
 
     fn carry(&self, retired: &mut Retired) {
         let sums = retired.table.counters.sums();
-        let id = self.numbers.get(&retired.policy);
-        let policy = id.and_then(|id| self.place(*id)).map(|it| &it.policy);
+        let policy = self.place(retired.policy).map(|it| &it.policy);
         let table = policy.and_then(|policy| policy.table(retired.direction));
         if let Some(table) = table.filter(|_| sums != retired.carried) {
             let before = retired.carried.iter().chain(core::iter::repeat(&0));
@@ -329,7 +328,7 @@ impl PolicyBook {
             let new = policy.table(direction);
             if new.is_some_and(|new| !Arc::ptr_eq(new, old)) {
                 self.retired.push(Retired {
-                    policy: Arc::clone(&policy.policy.name),
+                    policy: policy.id,
                     direction,
                     table: Arc::clone(old),
                     carried: Vec::new(),

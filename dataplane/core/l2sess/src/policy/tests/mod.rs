@@ -10,6 +10,7 @@ mod book;
 mod check;
 mod classifier;
 mod matching;
+mod model;
 mod random;
 
 use std::sync::Arc;
