@@ -107,9 +107,12 @@ impl Control {
     /// an address outside the pools when there is no place for another) leaves the entry as it was and
     /// is counted as [`Control::refused`].
     ///
+    /// A session whose chain changes keeps the flows that it has until [`settle`](Self::settle) is called.
+    ///
     /// # Cost
-    /// O(1). A slot that changes hands may wait for workers that are still in the batch in which it was
-    /// cleared: some microseconds, [`GRACE`] at most.
+    /// O(1), and the number of flows of a session that ends. A slot or policer that changes hands may
+    /// wait for workers that are still in the batch in which it was cleared, and so do new policies for
+    /// all that are in a batch: some microseconds, [`GRACE`] at most.
     pub fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match update {
             PathUpdate::SetPolicies { policies } => {

@@ -7,8 +7,12 @@
 //! worker 1   ...                        both read `tables`, which one `Control` writes
 //! ```
 //!
+//! A packet of a session is checked (whose is it, whose address does it have), then judged by the
+//! session's policies ([`lns_l2sess`]), then held against its rate.
+//!
 //! [`packet`] says what happens to one packet and touches no socket, clock or memory of the heap;
-//! [`tables`] is what it looks things up in: one writer, readers that never wait. The rest of the
+//! [`tables`] is what it looks things up in: one writer, readers that never wait. One more thread,
+//! `lns-flows`, frees what flows have left that were silent for too long. The rest of the
 //! crate is sockets and threads. This is the only crate of the workspace with `unsafe`: kernel calls
 //! that no safe interface offers in the needed form, and zeroed memory that is touched only when used.
 //!

@@ -3,6 +3,12 @@
 //! They are a pool, so that a session without rates has none. The control gives them out and takes them
 //! back; a worker finds a session's by the number in its slot. A pace may change under a worker's hands:
 //! a packet that is judged by half of each is judged by something between them.
+//!
+//! What a policer does to TCP: the sum of some connections, and one alone over a line with a delay of
+//! some milliseconds, keep within 1 % of the rate with a burst of 200 ms. One alone over a line without
+//! any delay gets some per cent less, because it then says nothing for the 200 ms or more of Linux's
+//! least retransmission timeout, in which the bucket overflows; a burst above 250 ms makes up for it. A
+//! burst of 50 ms costs half of the rate there.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;

@@ -188,6 +188,19 @@ fn policies_are_taken_over_by_workers_and_the_former_ones_freed_by_the_control()
 }
 
 #[test]
+fn policies_are_every_workers_before_a_session_is_set_to_a_chain_of_them() {
+    let shared = shared(1);
+    let mut bed = Bed::new(&shared);
+    shared.stages[0].advance();
+    bed.book.replace(vec![opens("c")]).unwrap();
+    let policies = Arc::clone(bed.book.current());
+    let update = PathUpdate::SetPolicies { policies };
+    waits_for_the_worker(&shared, &mut bed.control, |control| {
+        control.apply(&update);
+    });
+}
+
+#[test]
 fn flows_are_listed_and_ended_by_session_or_all_at_once() {
     let shared = shared(0);
     let mut bed = Bed::new(&shared);
