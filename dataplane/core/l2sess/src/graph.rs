@@ -174,8 +174,13 @@ impl Classifier {
         flows
     }
 
-    /// What has happened since the start, by all threads. Cost: the number of lanes.
+    /// What has happened since the start, by all threads. Cost: the number of lanes, and that of
+    /// [`counts`](FlowTable::counts).
     pub fn events(&self) -> Events {
-        self.events.sum()
+        // One new flow may take the place of several, and a flow may give way to one that in the end
+        // does not come: the table knows.
+        self.events
+            .sum()
+            .with(Event::Evicted, self.table.counts().evicted)
     }
 }

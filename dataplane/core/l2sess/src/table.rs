@@ -191,6 +191,8 @@ pub struct Counts {
     /// Flows by class, in the order of [`Class::ALL`]; a change that a hit has made counts from the
     /// next sweep on at the latest.
     pub classes: [u32; 4],
+    /// Flows that have given way to others since the start.
+    pub evicted: u64,
 }
 
 impl Counts {

@@ -131,6 +131,13 @@ impl Events {
         self.0.get(event.place()).copied().unwrap_or_default()
     }
 
+    pub(super) fn with(mut self, event: Event, times: u64) -> Self {
+        if let Some(sum) = self.0.get_mut(event.place()) {
+            *sum = times;
+        }
+        self
+    }
+
     /// All of them, also those that have not happened.
     pub fn all(&self) -> impl Iterator<Item = (Event, u64)> + '_ {
         Event::ALL.iter().copied().zip(self.0)

@@ -100,10 +100,7 @@ impl<'a> Walk<'a> {
             timeouts: self.policies.timeouts(self.policy),
         };
         match self.classifier.table.add(&key, &new, options.per_port, now) {
-            Ok(Added::New { evicted }) => {
-                if evicted {
-                    self.count(Event::Evicted);
-                }
+            Ok(Added::New { .. }) => {
                 self.count(Event::Opened);
                 Exit::Opened
             }

@@ -1,3 +1,5 @@
+//! Keys of tuples and of their mirrors.
+
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::wildcard_enum_match_arm,

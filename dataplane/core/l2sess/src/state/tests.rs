@@ -1,3 +1,5 @@
+//! The state machine of a connection, as a table and segment by segment.
+
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::wildcard_enum_match_arm,

@@ -187,6 +187,7 @@ impl FlowTable {
             let reading = self.records.hot(record).read()?;
             if reading.class().gives_way() {
                 self.retire(shard, record, &reading);
+                shard.evicted = shard.evicted.wrapping_add(1);
                 return Some(record);
             }
             self.relist(shard, record, &reading, now);

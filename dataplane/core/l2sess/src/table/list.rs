@@ -48,9 +48,11 @@ impl FlowTable {
 
     /// How many flows there are.
     pub fn counts(&self) -> Counts {
-        let mut classes = [0_u32; 4];
+        let (mut classes, mut evicted) = ([0_u32; 4], 0_u64);
         for cell in &*self.cells {
-            let of_shard = cell.with(&self.records, |shard| shard.classes);
+            let (of_shard, gave_way) =
+                cell.with(&self.records, |shard| (shard.classes, shard.evicted));
+            evicted = evicted.wrapping_add(gave_way);
             for (all, some) in classes.iter_mut().zip(of_shard) {
                 *all = all.saturating_add(some);
             }
@@ -59,6 +61,7 @@ impl FlowTable {
             capacity: self.free.entries(),
             in_use: self.free.taken(),
             classes,
+            evicted,
         }
     }
 

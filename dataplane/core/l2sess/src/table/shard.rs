@@ -34,6 +34,8 @@ pub(super) struct Shard {
     soft: Soft,
     /// Flows by [`place_of`] their class.
     pub(super) classes: [u32; 4],
+    /// How many of its flows have given way to others.
+    pub(super) evicted: u64,
     pub(super) news: Ring,
 }
 
@@ -78,6 +80,7 @@ impl Shard {
                 last: NOBODY,
             },
             classes: [0; 4],
+            evicted: 0,
             news: Ring::default(),
         })
     }
