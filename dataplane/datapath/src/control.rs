@@ -62,6 +62,8 @@ pub struct Control {
     policies: Arc<Published<Policies>>,
     /// Policies that were in force and that workers may still hold.
     retired: Vec<Arc<Policies>>,
+    /// Policies were put in force and a worker may be in a batch that began before.
+    has_news: bool,
     classifier: Arc<Classifier>,
     /// Sessions whose policies have changed, and whose flows are still to be ended.
     rebound: Vec<SlotIndex>,
@@ -85,6 +87,7 @@ impl Control {
             published: Arc::clone(&shared.addresses),
             policies: Arc::clone(&shared.policies),
             retired: Vec::new(),
+            has_news: false,
             classifier: Arc::clone(&shared.classifier),
             rebound: Vec::new(),
             stages: Arc::clone(&shared.stages),
@@ -111,8 +114,8 @@ impl Control {
     ///
     /// # Cost
     /// O(1), and the number of flows of a session that ends. A slot or policer that changes hands may
-    /// wait for workers that are still in the batch in which it was cleared, and so do new policies for
-    /// all that are in a batch: some microseconds, [`GRACE`] at most.
+    /// wait for workers that are still in the batch in which it was cleared, and so may the first session
+    /// in traffic that is set to new policies: some microseconds, [`GRACE`] at most.
     pub fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match update {
             PathUpdate::SetPolicies { policies } => {
@@ -243,13 +246,13 @@ impl Control {
     }
 
     /// Puts policies in force. The former ones are freed here and not by the worker that lets go of them
-    /// last. No session is set to a chain of the new ones before workers have them.
+    /// last.
     fn set_policies(&mut self, policies: &Arc<Policies>) {
         self.retired
             .retain(|retired| Arc::strong_count(retired) > 1);
         let last = self.policies.publish(Arc::clone(policies));
         self.retired.push(last);
-        self.let_workers_pass();
+        self.has_news = true;
     }
 
     fn send_one(&self, datagram: &Datagram<'_>) -> bool {

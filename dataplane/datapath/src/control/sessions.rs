@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
+use lns_l2sess::ChainId;
 use lns_l2sess::policy::Rates;
 use lns_tables::path::{PathReport, SessionPath, SlotIndex};
 use lns_tables::time::Instant;
@@ -44,13 +45,20 @@ impl Control {
             slot.reset();
             self.classifier.open(port_of(index));
         }
+        let rebound = same.filter(|same| same.chain != path.chain);
+        if self.has_news && rebound.is_some_and(|rebound| rebound.address.is_some()) {
+            // Of a chain that a worker does not have yet it would drop all packets; here there may be
+            // some. A session that is only coming up has none.
+            self.let_workers_pass();
+        }
         let had = same.and_then(|same| same.policer);
         let has = self.police(had, path.rates);
         slot.write(Some(&SessionView::new(path, has)));
         if has.is_none() {
             self.release(had);
         }
-        if same.is_some_and(|same| same.chain != path.chain) {
+        // Without policies no flow was opened.
+        if rebound.is_some_and(|rebound| rebound.chain != ChainId::NONE) {
             self.rebind(index);
         }
         true
@@ -138,6 +146,7 @@ impl Control {
         let now = AtomicU64::new(0);
         self.mark_cleared(&now);
         self.wait_for_workers(&now);
+        self.has_news = false;
     }
 
     /// Waits until no worker is in a batch in which it may have read what was there before `cleared`.

@@ -331,6 +331,23 @@ fn waits_for_the_worker(shared: &Shared, control: &mut Control, work: impl FnOnc
     });
 }
 
+/// That `work` ends though the worker does not leave its batch.
+fn does_not_wait(shared: &Shared, control: &mut Control, work: impl FnOnce(&mut Control)) {
+    control.grace = Duration::from_secs(60);
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let ended = scope.spawn(move || {
+            let ended = ended.recv_timeout(Duration::from_secs(20)).is_ok();
+            shared.stages[0].advance();
+            ended
+        });
+        work(control);
+        // Nobody is there any more who could take it, if it comes too late.
+        let _late = done.send(());
+        assert!(ended.join().unwrap());
+    });
+}
+
 #[test]
 fn datagrams_leave_from_the_service_address() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

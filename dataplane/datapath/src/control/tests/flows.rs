@@ -187,16 +187,62 @@ fn policies_are_taken_over_by_workers_and_the_former_ones_freed_by_the_control()
     assert!(bed.control.retired.len() <= 2);
 }
 
-#[test]
-fn policies_are_every_workers_before_a_session_is_set_to_a_chain_of_them() {
-    let shared = shared(1);
-    let mut bed = Bed::new(&shared);
+/// A worker is in a batch that began before the policies that are in force now, of which the chain is.
+fn with_news(shared: &Shared, bed: &mut Bed) -> ChainId {
     shared.stages[0].advance();
     bed.book.replace(vec![opens("c")]).unwrap();
+    let chain = bed.book.chain(&["c".into()]).unwrap();
     let policies = Arc::clone(bed.book.current());
-    let update = PathUpdate::SetPolicies { policies };
+    bed.control.apply(&PathUpdate::SetPolicies { policies });
+    chain
+}
+
+#[test]
+fn policies_are_every_workers_before_a_session_in_traffic_is_set_to_a_chain_of_them() {
+    let shared = shared(1);
+    let mut bed = Bed::new(&shared);
+    let in_traffic = path(1, Some([100, 64, 0, 9]));
+    set(&mut bed.control, 1, in_traffic);
+    let chain = with_news(&shared, &mut bed);
     waits_for_the_worker(&shared, &mut bed.control, |control| {
-        control.apply(&update);
+        set(
+            control,
+            1,
+            SessionPath {
+                chain,
+                ..in_traffic
+            },
+        );
+    });
+}
+
+#[test]
+fn a_session_that_comes_up_waits_for_no_worker() {
+    let shared = shared(1);
+    let mut bed = Bed::new(&shared);
+    let chain = with_news(&shared, &mut bed);
+    let open = SessionPath {
+        chain,
+        ..path(1, Some([100, 64, 0, 9]))
+    };
+    let begins = SessionPath {
+        chain: ChainId::NONE,
+        address: None,
+        ..open
+    };
+    let logged_in = SessionPath {
+        address: None,
+        ..open
+    };
+    does_not_wait(&shared, &mut bed.control, |control| {
+        for path in [begins, logged_in, open] {
+            set(control, 1, path);
+            control.settle();
+        }
+        for path in [begins, open] {
+            set(control, 2, path);
+            control.settle();
+        }
     });
 }
 
