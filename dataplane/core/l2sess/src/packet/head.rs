@@ -39,7 +39,7 @@ impl<'a> Head<'a> {
         let fixed = octets.first_chunk::<{ Ipv4::HEADER }>()?;
         let header = usize::from(fixed[0] & 0x0f).saturating_mul(4);
         let total = usize::from(u16::from_be_bytes([fixed[2], fixed[3]]));
-        if header < Ipv4::HEADER || header > total {
+        if header < Ipv4::HEADER {
             return None;
         }
         let payload = octets.get(header..total.min(octets.len()))?;
