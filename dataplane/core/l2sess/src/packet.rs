@@ -67,7 +67,9 @@ pub enum Upper {
     },
     /// A protocol without ports.
     None,
-    /// A fragment that is not the first: no upper header is in it.
+    /// A fragment that is not the first: no upper header is in it. Its tuple is one of addresses and
+    /// protocol, so it is not of the flow that its first fragment is of: policy judges it, and tracks it
+    /// as a flow of its own if it says so.
     LaterFragment,
     /// The packet ends before what should be there.
     Unreadable,
