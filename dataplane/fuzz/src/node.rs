@@ -16,7 +16,7 @@
 //! - 07 n: n half seconds pass.
 //! - 08 session: an administrator ends it. 09 tunnel: the same.
 //! - 0a n: another configuration. Bits: 0 a smaller pool, 1 the LACs drain, 2 the LACs are refused, 3
-//!   duplicates are replaced, 4 refused, 5 idle sessions end, 6 other secrets.
+//!   duplicates are replaced, 4 refused, 5 idle sessions end, 6 other secrets, 7 other policies.
 //! - 0b: the node drains.
 //! - 0c n: from now on the workers say what they last received: now (odd) or never (even).
 
@@ -26,9 +26,12 @@ mod setup;
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lns_crypto::Secret;
 use lns_crypto::l2tp::challenge_response;
+use lns_l2sess::ChainId;
+use lns_l2sess::policy::Policies;
 use lns_node::Node;
 use lns_tables::path::{PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
@@ -88,10 +91,18 @@ struct World {
 }
 
 /// What the workers know.
-#[derive(Default)]
 struct Workers {
+    policies: Arc<Policies>,
     tunnels: BTreeMap<TunnelId, TunnelPath>,
     sessions: BTreeMap<SlotIndex, SessionPath>,
+}
+
+impl Workers {
+    /// The chain of a session is there, with its rates.
+    fn find(&self, path: &SessionPath) {
+        let chain = self.policies.chain(path.chain);
+        assert!(path.chain == ChainId::NONE || chain.is_some(), "{path:?}");
+    }
 }
 
 /// The numbers of one end.
@@ -125,7 +136,11 @@ impl World {
         Self {
             node: Node::new(setup::config(0), [3; 32], now),
             now,
-            workers: Workers::default(),
+            workers: Workers {
+                policies: Policies::none(),
+                tunnels: BTreeMap::new(),
+                sessions: BTreeMap::new(),
+            },
             ends: BTreeMap::new(),
             heard: BTreeMap::new(),
             calls: 0,
@@ -181,10 +196,21 @@ impl World {
                     self.node.handle_disconnect_tunnel(tunnel, self.now);
                 }
             }
-            10 => self.node.handle_config(setup::config(ops.u8()), self.now),
+            10 => self.reload(ops.u8()),
             11 => self.node.handle_drain(self.now),
             _ => self.active = ops.u8() & 1 == 1,
         }
+    }
+
+    /// Policies that somebody has by Filter-Id stay: a reload without them would be refused.
+    fn reload(&mut self, bits: u8) {
+        let mut config = setup::config(bits);
+        let in_use = self.node.policies_still_in_use(&config.policies);
+        let known = self.node.policies().policies().map(|(_, policy)| policy);
+        let kept = known.filter(|known| in_use.iter().any(|it| *it.policy == *known.name));
+        let kept: Vec<_> = kept.cloned().collect();
+        config.policies.extend(kept);
+        self.node.handle_config(config, self.now);
     }
 
     // What comes in.
@@ -397,7 +423,14 @@ impl World {
     fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         let workers = &mut self.workers;
         match *update {
-            PathUpdate::SetPolicies { .. } => {}
+            PathUpdate::SetPolicies { ref policies } => {
+                assert_ne!(workers.policies, *policies, "the same policies again");
+                workers.policies = Arc::clone(policies);
+                workers
+                    .sessions
+                    .values()
+                    .for_each(|path| workers.find(path));
+            }
             PathUpdate::SetTunnel { tunnel, path } => {
                 workers.tunnels.insert(tunnel, path);
             }
@@ -408,6 +441,7 @@ impl World {
             }
             PathUpdate::SetSession { slot, path } => {
                 assert!(workers.tunnels.contains_key(&path.tunnel));
+                workers.find(&path);
                 if let Some(address) = path.address {
                     let holds = |(other, held): (&SlotIndex, &SessionPath)| {
                         *other != slot && held.address == Some(address)

@@ -278,9 +278,7 @@ impl<'p> Run<'p> {
         let lacs = self.plan.lacs.len();
         match act {
             Act::Reload(settings) => {
-                let config = settings.config(self.plan);
-                self.world
-                    .with_node(|node, now| node.handle_config(config, now));
+                self.reload(settings);
             }
             Act::Disconnect(n) => {
                 let n = usize::try_from(*n).expect("32 bits");
@@ -377,7 +375,18 @@ impl<'p> Run<'p> {
             idle: Duration::ZERO,
             ..self.plan.settings.clone()
         };
-        let config = settings.config(self.plan);
+        self.reload(&settings);
+    }
+
+    /// Policies that somebody has by Filter-Id stay: a reload without them would be refused.
+    fn reload(&mut self, settings: &Settings) {
+        let mut config = settings.config(self.plan);
+        let node = self.world.node();
+        let in_use = node.policies_still_in_use(&config.policies);
+        let known = node.policies().policies().map(|(_, policy)| policy);
+        let kept = known.filter(|known| in_use.iter().any(|it| *it.policy == *known.name));
+        let kept: Vec<_> = kept.cloned().collect();
+        config.policies.extend(kept);
         self.world
             .with_node(|node, now| node.handle_config(config, now));
     }
@@ -503,9 +512,18 @@ impl<'p> Run<'p> {
             let status = node.status();
             let tunnels = node.tunnels(None, 1, run.world.now()).0.len();
             let used: u64 = node.pools().iter().map(|pool| pool.used).sum();
-            let left = (status.sessions, status.sessions_opening, tunnels, used);
+            let policies = node.policy_sessions();
+            let bound: u32 = policies.iter().map(|policy| policy.sessions).sum();
+            let left = (
+                status.sessions,
+                status.sessions_opening,
+                tunnels,
+                used + u64::from(bound),
+            );
             let known = (workers.sessions(), workers.tunnels().count());
-            let what = format!("sessions, opening, tunnels, addresses {left:?}; workers {known:?}");
+            let what = format!(
+                "sessions, opening, tunnels, addresses and policies {left:?}; workers {known:?}"
+            );
             (left != (0, 0, 0, 0) || known != (0, 0)).then_some(what)
         });
     }
@@ -558,6 +576,7 @@ pub fn rules(plan: &Plan) -> Rules {
         echo: unless_none(all().map(echo).collect()),
         session: unless_none(all().map(|it| it.session).collect()),
         max_sessions: all().map(|it| it.max_sessions).max().unwrap_or_default(),
+        everybody_has_policies: all().all(|it| !it.filters.defaults.is_empty()),
     }
 }
 

@@ -7,7 +7,7 @@ use core::time::Duration;
 
 use crate::observe::Invariant;
 use crate::peers::{Bugs, Proxied, Quirks};
-use crate::plan::{LoginPlan, Plan};
+use crate::plan::{Filters, LoginPlan, Plan};
 
 /// Runs that are spent on one plan at most: some minutes.
 const RUNS: u32 = 3_000;
@@ -134,6 +134,7 @@ impl<F: FnMut(&Plan) -> Option<Invariant>> Search<F> {
         self.attempt(|plan| plan.settings.rechallenge = Duration::ZERO);
         self.attempt(|plan| plan.settings.session = Duration::ZERO);
         self.attempt(|plan| plan.settings.idle = Duration::ZERO);
+        self.attempt(|plan| plan.settings.filters = Filters::default());
     }
 
     fn shorten(&mut self) {

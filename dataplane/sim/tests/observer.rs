@@ -9,8 +9,11 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
+use std::sync::Arc;
 
 use lns_crypto::Secret;
+use lns_l2sess::policy::{Action, OnChange, Policies, Policy, PolicyTable, Rates};
+use lns_l2sess::{ChainId, Timeouts};
 use lns_node::Node;
 use lns_sim::config::{SECRET, config};
 use lns_sim::observe::{Invariant, Observer, Rules};
@@ -42,6 +45,7 @@ fn rules() -> Rules {
         echo: Duration::from_secs(180),
         session: Duration::ZERO,
         max_sessions: 10,
+        everybody_has_policies: false,
     }
 }
 
@@ -131,8 +135,8 @@ impl Bench {
             sequencing: false,
             acfc: false,
             pfc: false,
-            chain: lns_l2sess::ChainId::NONE,
-            rates: lns_l2sess::policy::Rates::default(),
+            chain: ChainId::NONE,
+            rates: Rates::default(),
         };
         let slot = SlotIndex(slot);
         self.observer
@@ -381,4 +385,102 @@ fn more_datagrams_for_one_input_than_there_can_be_are_i17() {
     }
     bench.observer.settled(&bench.node, at(0));
     assert_eq!(bench.found(), Some(Invariant::Work));
+}
+
+/// A world in which everybody has a policy.
+fn with_a_policy() -> World<Observer> {
+    let mut config = config(1);
+    config.policies = vec![Policy {
+        name: "residential".into(),
+        filter_ids: Vec::new(),
+        input: Some(PolicyTable {
+            rules: Vec::new(),
+            default: Action::Track,
+        }),
+        output: None,
+        timeouts: Timeouts::DEFAULT,
+        on_change: OnChange::Keep,
+        rates: Some(Rates {
+            up: 1_000,
+            down: 2_000,
+            burst_milliseconds: 100,
+        }),
+    }];
+    config.subscribers.default_policies = vec!["residential".into()];
+    let rules = Rules {
+        everybody_has_policies: true,
+        ..rules()
+    };
+    let mut world = World::watched(config, 1, Observer::new(&rules, false));
+    world.add_lac(LacSettings {
+        secret: Some(Secret::new(SECRET.as_bytes())),
+        ..LacSettings::new(lac(), SERVICE, "lac1")
+    });
+    world.add_line(0, LineSettings::new(Login::new("user0", "user0")));
+    world.run(Duration::from_secs(2));
+    assert!(world.is_up(0, 0));
+    world.audit(Observer::audit);
+    assert_eq!(world.watch().violation(), None);
+    world
+}
+
+/// Tells the observer something of a session that the node has not said.
+type Tell = fn(&mut Observer, &Node, SlotIndex, SessionPath);
+
+fn set(observer: &mut Observer, slot: SlotIndex, path: SessionPath) {
+    observer.path(&PathUpdate::SetSession { slot, path }, at(2));
+}
+
+fn set_policies(observer: &mut Observer, policies: Arc<Policies>) {
+    observer.path(&PathUpdate::SetPolicies { policies }, at(2));
+}
+
+const fn without_policies(path: SessionPath, address: Option<Ipv4Addr>) -> SessionPath {
+    SessionPath {
+        chain: ChainId::NONE,
+        rates: Rates {
+            up: 0,
+            down: 0,
+            burst_milliseconds: 0,
+        },
+        address,
+        ..path
+    }
+}
+
+/// What breaks it, but the first.
+const TELLS: [Tell; 7] = [
+    |observer, _, slot, path| set(observer, slot, path),
+    |observer, _, slot, path| {
+        let chain = ChainId(99);
+        set(observer, slot, SessionPath { chain, ..path });
+    },
+    |observer, _, slot, mut path| {
+        path.rates.up += 1;
+        set(observer, slot, path);
+    },
+    |observer, _, slot, path| set(observer, slot, without_policies(path, path.address)),
+    |observer, node, slot, path| {
+        set(observer, slot, without_policies(path, None));
+        observer.audit(node, at(2));
+    },
+    |observer, _, _, _| set_policies(observer, Policies::none()),
+    |observer, node, _, _| set_policies(observer, Arc::clone(node.policies())),
+];
+
+#[test]
+fn a_chain_that_is_not_there_has_other_rates_or_is_nobodys_is_i19() {
+    for (number, tell) in TELLS.into_iter().enumerate() {
+        let mut world = with_a_policy();
+        let (tunnel, session) = {
+            let it = &world.lacs()[0];
+            (TunnelId(it.ids().1), SessionId(it.lines()[0].ids().1))
+        };
+        let slot = world.workers().find(tunnel, session).expect("it is up");
+        let path = world.workers().slot(slot).expect("it is up").path;
+        world.audit(|observer, node, _| tell(observer, node, slot, path));
+        let seen = world.watch().violation().map(|found| found.invariant);
+        let expected = (number > 0).then_some(Invariant::Policies);
+        assert_eq!(seen, expected, "{number}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What the node shows of itself, and what must hold of it at any time.
 
+use lns_l2sess::policy::Chain;
 use lns_node::{Node, Stage, Stats, view};
 use lns_tables::time::Instant;
 
@@ -12,6 +13,7 @@ pub(super) struct Shown {
     sessions: Vec<view::Session>,
     lacs: Vec<view::Lac>,
     pools: Vec<view::Pool>,
+    policies: Vec<view::PolicySessions>,
     stats: Stats,
     timer: Option<Instant>,
 }
@@ -25,6 +27,7 @@ impl Shown {
             sessions: sessions(node, now),
             lacs: node.lacs(),
             pools: node.pools(),
+            policies: node.policy_sessions(),
             stats: node.stats().clone(),
             timer: node.poll_timeout(),
         }
@@ -54,6 +57,7 @@ impl Shown {
         let of_tunnels: u32 = self.tunnels.iter().map(|tunnel| tunnel.sessions).sum();
         assert_eq!(of_tunnels, all);
         self.check_addresses();
+        self.check_policies(workers);
         let slots: Vec<_> = self.sessions.iter().map(|each| each.slot).collect();
         let known: Vec<_> = workers.sessions.keys().copied().collect();
         assert_eq!(slots, known, "the workers know every session and no other");
@@ -72,10 +76,29 @@ impl Shown {
         assert_eq!(u64::from(count(drawn)), used);
     }
 
+    /// Who has which policies is what the workers know, and counted.
+    fn check_policies(&self, workers: &Workers) {
+        for session in &self.sessions {
+            let path = workers.sessions.get(&session.slot);
+            let path = path.expect("the workers know every session");
+            let chain = workers.policies.chain(path.chain);
+            let names = chain.into_iter().flat_map(Chain::names);
+            assert!(names.map(|name| &**name).eq(session.policies.iter()));
+            let rates = chain.and_then(Chain::rates).unwrap_or_default();
+            assert_eq!(path.rates, rates, "{session:?}");
+        }
+        for known in &self.policies {
+            let has = |each: &&view::Session| each.policies.contains(&known.policy);
+            let there = count(self.sessions.iter().filter(has));
+            assert_eq!(known.sessions, there, "{known:?}");
+        }
+    }
+
     /// Nobody is there any more.
     pub(super) fn check_empty(&self) {
         assert_eq!(count(self.tunnels.iter()), 0);
         assert_eq!(count(self.sessions.iter()), 0);
+        assert!(self.policies.iter().all(|known| known.sessions == 0));
     }
 
     /// What became of the input between `before` and now.

@@ -4,6 +4,8 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use lns_crypto::Secret;
+use lns_l2sess::Timeouts;
+use lns_l2sess::policy::{Action, OnChange, Policy, PolicyTable, Rates};
 use lns_node::config::{
     Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey, Duplicates,
     HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp, Subscribers,
@@ -46,6 +48,17 @@ pub(super) fn config(bits: u8) -> Config {
         current: Secret::new(current),
         previous: has(6).then(|| Secret::new(SECRET)),
     };
+    // What is gone with the other ones, changes, or comes.
+    let (policies, default, own): (_, _, &[&str]) = if has(7) {
+        let policies = vec![policy("base", 2), policy("extra", 0)];
+        (policies, "extra", &["EXTRA", "nobody"])
+    } else {
+        (
+            vec![policy("base", 1), policy("gold", 3)],
+            "base",
+            &["GOLD"],
+        )
+    };
     Config {
         host_name: HostName::new(*b"lns1").expect("a name"),
         lacs: vec![
@@ -63,20 +76,20 @@ pub(super) fn config(bits: u8) -> Config {
         },
         subscribers: Subscribers {
             users: [
-                user("user", None),
-                user("fixed", Some(Ipv4Addr::new(203, 0, 113, 7))),
+                user("user", None, &[]),
+                user("fixed", Some(Ipv4Addr::new(203, 0, 113, 7)), own),
             ]
             .into(),
             duplicates: Duplicates {
                 key: vec![DuplicateKey::UserName],
                 action,
             },
-            default_policies: Vec::new(),
+            default_policies: vec![default.into()],
             unknown_filter_id: UnknownFilterId::UseDefault,
             idle: Duration::from_secs(if has(5) { 20 } else { 0 }),
             session: Duration::ZERO,
         },
-        policies: Vec::new(),
+        policies,
         pools: vec![pool(if has(0) {
             "100.64.0.0/30"
         } else {
@@ -87,16 +100,33 @@ pub(super) fn config(bits: u8) -> Config {
     }
 }
 
-fn user(name: &str, address: Option<Ipv4Addr>) -> (Box<[u8]>, User) {
-    let password = Secret::new(name.as_bytes());
-    (
-        name.as_bytes().into(),
-        User {
-            password,
-            policies: Vec::new(),
-            address,
-        },
-    )
+fn user(name: &str, address: Option<Ipv4Addr>, filter_ids: &[&str]) -> (Box<[u8]>, User) {
+    let user = User {
+        password: Secret::new(name.as_bytes()),
+        policies: filter_ids.iter().map(|&id| id.into()).collect(),
+        address,
+    };
+    (name.as_bytes().into(), user)
+}
+
+/// A policy with its name in capitals as a Filter-Id.
+fn policy(name: &str, up: u64) -> Policy {
+    Policy {
+        name: name.into(),
+        filter_ids: vec![name.to_uppercase().into()],
+        input: Some(PolicyTable {
+            rules: Vec::new(),
+            default: Action::Track,
+        }),
+        output: None,
+        timeouts: Timeouts::DEFAULT,
+        on_change: OnChange::Reclassify,
+        rates: (up > 0).then_some(Rates {
+            up,
+            down: 0,
+            burst_milliseconds: 100,
+        }),
+    }
 }
 
 fn pool(prefix: &str) -> Pool {

@@ -13,12 +13,14 @@
 //! | [`deadlines`] | I12: no state without an exit |
 //! | [`automaton`] | I13: LCP and IPCP as RFC 1661 has them |
 //! | [`bounds`] | I16 and I17: limits, and the work for one input |
+//! | [`policies`] | I19: the policies of sessions |
 
 mod automaton;
 mod bounds;
 mod calls;
 mod deadlines;
 mod delivery;
+mod policies;
 mod rejection;
 mod repeats;
 mod tape;
@@ -40,6 +42,7 @@ use calls::Calls;
 use deadlines::Deadlines;
 use delivery::Deliveries;
 pub(crate) use delivery::Target;
+use policies::Filters;
 use rejection::Rejection;
 pub use tape::{Record, Tape, Way};
 
@@ -66,6 +69,8 @@ pub enum Invariant {
     Bounds,
     /// One input makes bounded work.
     Work,
+    /// A session has the policies that the workers know of, and nobody who has gone has any.
+    Policies,
     /// Once all is well again, everybody who wants to be up is, and once all have gone, nothing is left.
     Liveness,
     /// The node does not panic.
@@ -86,6 +91,7 @@ impl Invariant {
             Self::Octets => "I15",
             Self::Bounds => "I16",
             Self::Work => "I17",
+            Self::Policies => "I19",
             Self::Liveness => "liveness",
             Self::Panic => "panic",
         }
@@ -132,6 +138,8 @@ pub struct Rules {
     pub session: Duration,
     /// The most sessions.
     pub max_sessions: u32,
+    /// There are default policies in every configuration.
+    pub everybody_has_policies: bool,
 }
 
 /// The ids by which the node knows a session.
@@ -147,6 +155,7 @@ pub struct Observer {
     automata: Automata,
     rejection: Rejection,
     bounds: Bounds,
+    filters: Filters,
     tape: Tape,
     /// Ends of sessions, where somebody listens for them.
     ends: Option<Vec<SessionEnd>>,
@@ -166,6 +175,7 @@ impl Observer {
             automata: Automata::default(),
             rejection: Rejection::default(),
             bounds: Bounds::new(rules),
+            filters: Filters::new(rules),
             tape: Tape::new(records),
             ends: None,
         }
@@ -207,7 +217,8 @@ impl Observer {
         let found = self
             .calls
             .audit(node, now, self.deadlines.excused())
-            .and_then(|()| self.bounds.audit(node, now));
+            .and_then(|()| self.bounds.audit(node, now))
+            .and_then(|()| self.filters.audit(node, now));
         self.note(found, now);
     }
 
@@ -316,6 +327,8 @@ impl Watch for Observer {
     fn path(&mut self, update: &PathUpdate, now: Instant) {
         self.tape.path(update, now);
         let found = self.calls.path(update, now);
+        self.note(found, now);
+        let found = self.filters.path(update);
         self.note(found, now);
         self.deadlines.path(update, now);
         self.automata.path(update);

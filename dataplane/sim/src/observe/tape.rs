@@ -100,7 +100,13 @@ impl Tape {
     /// An instruction to the workers: it is in the number only, for a log would be too long with it.
     pub(super) fn path(&mut self, update: &PathUpdate, now: Instant) {
         self.mix(now.as_nanos());
-        self.mix_text(update);
+        let PathUpdate::SetPolicies { policies } = update else {
+            return self.mix_text(update);
+        };
+        // What they are compiled to says no more.
+        for policy in policies.policies() {
+            self.mix_text(&policy);
+        }
     }
 
     /// Everything of `what` that its text shows: all fields.

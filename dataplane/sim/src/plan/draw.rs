@@ -108,6 +108,7 @@ impl Plan {
             },
         };
         plan.draw_acts(dice);
+        plan.draw_filters();
         plan
     }
 
@@ -254,6 +255,7 @@ fn draw_settings(dice: &mut Dice, lines: u32) -> Settings {
             100_000
         },
         max_sessions: 2_000,
+        filters: super::Filters::default(),
     }
 }
 

@@ -7,6 +7,7 @@
 mod act;
 mod draw;
 mod hostile;
+mod policies;
 pub(crate) mod settings;
 
 use core::time::Duration;
@@ -14,6 +15,7 @@ use core::time::Duration;
 pub use act::Act;
 pub use draw::Dice;
 pub use hostile::{Hostile, Malice};
+pub use policies::Filters;
 pub use settings::{Duplicate, Settings};
 
 use crate::peers::{Bugs, Proxied, Quirks};

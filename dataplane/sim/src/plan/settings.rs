@@ -9,7 +9,7 @@ use lns_node::config::{
     LcpRenegotiation, TunnelSecret, User,
 };
 
-use super::{LoginPlan, Plan};
+use super::{Filters, LoginPlan, Plan};
 use crate::config::{FIXED, PREVIOUS, SECRET, config, pool};
 
 /// What is varied.
@@ -49,6 +49,8 @@ pub struct Settings {
     pub setups_per_second: u32,
     /// Sessions of the node.
     pub max_sessions: u32,
+    /// The policies, and who has which.
+    pub filters: Filters,
 }
 
 /// The rule for duplicates.
@@ -94,6 +96,7 @@ impl Settings {
             self.lac(&entry, "wholesale", 18),
             self.lac(&entry, "rogue", 19),
         ];
+        self.filters.put(&mut config);
         config
     }
 
