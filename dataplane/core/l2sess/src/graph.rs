@@ -25,7 +25,7 @@ use crate::key::{Direction, PortId};
 use crate::packet::Packet;
 use crate::policy::{ChainId, Policies};
 use crate::state::Seconds;
-use crate::table::{FlowTable, NoMemory, TableConfig};
+use crate::table::{FlowTable, Hit, NoMemory, TableConfig};
 use crate::verdict::{Refusal, Verdict};
 
 /// Nodes that a packet passes at most. From the session node to an end it is four; more only when
@@ -162,6 +162,11 @@ impl Classifier {
     /// Ends the flows of a port, since its policies are others or somebody asks for it; returns how many.
     pub fn clear(&self, port: PortId) -> usize {
         self.cleared(self.table.clear(port))
+    }
+
+    /// Ends one flow, since somebody asks for it. `true` if it was this call that did it.
+    pub fn wipe(&self, hit: &Hit) -> bool {
+        self.cleared(usize::from(self.table.wipe(hit))) > 0
     }
 
     /// Ends all flows; returns how many.

@@ -24,6 +24,12 @@ impl FlowTable {
         listed
     }
 
+    /// How many flows a port has.
+    pub fn flows_at(&self, port: PortId) -> u32 {
+        let cell = self.cell(port);
+        cell.with(&self.records, |shard| shard.port(port).flows)
+    }
+
     /// Up to `most` flows from the place `from` on, 0 at first, and the place with which to go on;
     /// none at the end. Flows that are there all the time are listed once; one that comes or ends
     /// meanwhile may be missing. There may be fewer than `most` before the end: a call looks at no more
