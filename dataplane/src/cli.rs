@@ -1,11 +1,18 @@
 //! What can be typed: commands, options, help with an example each.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod explain;
+mod flows;
+
+use core::net::{Ipv4Addr, SocketAddr};
 use core::str::FromStr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::explain::{FailuresArguments, Followed, TraceArguments, TraceOutput};
+pub(crate) use self::flows::{
+    FlowClass, FlowFilter, FlowsArguments, PoliciesArguments, Protocol, Remote,
+};
 use crate::failure::Failure;
 use crate::{command, run};
 
@@ -33,6 +40,8 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
         Command::Failures(arguments) => command::failures::failures(&arguments),
         Command::Trace(arguments) => command::trace::trace(&arguments),
         Command::Pools(arguments) => command::read::pools(&arguments),
+        Command::Flows(arguments) => command::flows::flows(&arguments),
+        Command::Policies(arguments) => command::policies::policies(&arguments),
         Command::Disconnect(arguments) => command::disconnect::disconnect(&arguments),
         Command::Report(arguments) => command::report::report(&arguments),
         Command::Openapi => command::read::openapi(),
@@ -98,6 +107,20 @@ enum Command {
     /// Lists address pools
     #[command(after_help = "Example:\n  lnsd pools")]
     Pools(ReadArguments),
+    /// Lists flows: who speaks with whom; all filters that are given must match
+    ///
+    /// A flow is what a policy's Track has opened: packets of it pass in both directions without being
+    /// judged again. The arrow goes from the end that opened it. With --flush the flows that match are
+    /// cleared, which no session notices whose policy lets their packets open them again.
+    #[command(
+        after_help = "Example:\n  lnsd flows --user alice@isp.example --watch\n  lnsd flows --remote 203.0.113.7:443 --flush"
+    )]
+    Flows(FlowsArguments),
+    /// Lists policies, or shows the rules of one and how many packets each has matched
+    ///
+    /// Packets of a flow that is open match no rule: they are not judged again.
+    #[command(after_help = "Example:\n  lnsd policies residential")]
+    Policies(PoliciesArguments),
     /// Ends sessions; the LAC is told, the subscriber may dial in again
     #[command(after_help = "Example:\n  lnsd disconnect --pool old --rate 50/s")]
     Disconnect(DisconnectArguments),
@@ -274,99 +297,6 @@ pub(crate) struct ShowArguments {
     pub(crate) read: ReadArguments,
 }
 
-/// What `failures` takes.
-#[derive(Args, Debug)]
-pub(crate) struct FailuresArguments {
-    #[command(flatten)]
-    pub(crate) read: ReadArguments,
-    /// Only of subscribers with this name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) user: Option<String>,
-    /// Only of this entry of the manifest
-    #[arg(long, value_name = "NAME")]
-    pub(crate) lac: Option<String>,
-    /// Only of calls with this Calling Number
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) calling_number: Option<String>,
-    /// Only of the LAC with this address
-    #[arg(long, value_name = "IP")]
-    pub(crate) remote: Option<IpAddr>,
-    /// Only what came so far
-    #[arg(long, value_enum, ignore_case = true, value_name = "STAGE")]
-    pub(crate) stage: Option<Stage>,
-    /// Refused: LACs. Failed: calls that never came up. Ended: sessions and tunnels that were up
-    #[arg(long, value_enum, ignore_case = true, value_name = "KIND")]
-    pub(crate) kind: Option<Kind>,
-    /// Not longer ago than this, for instance 90s, 15m, 1h [default: a day]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) since: Option<Since>,
-    /// Shows the last messages and steps of each
-    #[arg(long, short)]
-    pub(crate) messages: bool,
-    #[command(flatten)]
-    pub(crate) limit: Limit,
-}
-
-/// How far something had come, as [`lns_node::Stage`] has it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-#[value(rename_all = "verbatim")]
-pub(crate) enum Stage {
-    /// The control connection
-    Tunnel,
-    /// ICRQ to ICCN
-    Call,
-    /// LCP
-    #[value(name = "LCP")]
-    Lcp,
-    /// Who it is
-    Authentication,
-    /// An address is being found
-    Address,
-    /// IPCP
-    #[value(name = "NCP")]
-    Ncp,
-    /// It was up
-    Up,
-}
-
-impl Stage {
-    /// The name in the admin interface.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Tunnel => "Tunnel",
-            Self::Call => "Call",
-            Self::Lcp => "LCP",
-            Self::Authentication => "Authentication",
-            Self::Address => "Address",
-            Self::Ncp => "NCP",
-            Self::Up => "Up",
-        }
-    }
-}
-
-/// What kind of end, as [`lns_node::explain::failures::Kind`] has it.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-#[value(rename_all = "verbatim")]
-pub(crate) enum Kind {
-    /// A LAC that was refused
-    Refused,
-    /// A call that never came up
-    Failed,
-    /// A session or tunnel that was up
-    Ended,
-}
-
-impl Kind {
-    /// The name in the admin interface.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Refused => "Refused",
-            Self::Failed => "Failed",
-            Self::Ended => "Ended",
-        }
-    }
-}
-
 /// A length of time.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Since(pub(crate) u64);
@@ -384,57 +314,6 @@ impl FromStr for Since {
             "a length of time is a number with a unit, for instance 90s, 15m, 1h, 1d".to_owned()
         })
     }
-}
-
-/// What `trace` takes.
-#[derive(Args, Debug)]
-pub(crate) struct TraceArguments {
-    #[command(flatten)]
-    pub(crate) of: Followed,
-    /// Also writes what is shown into this file, for Wireshark and tcpdump
-    #[arg(short, long, value_name = "FILE.pcap")]
-    pub(crate) write: Option<PathBuf>,
-    /// Ends after so long, for instance 10m [default: never]
-    #[arg(long = "for", value_name = "TIME")]
-    pub(crate) duration: Option<Since>,
-    /// How lines look: for a person, or JSON for programs
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "text")]
-    pub(crate) output: TraceOutput,
-    #[command(flatten)]
-    pub(crate) state: State,
-}
-
-/// Whom `trace` follows.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = true)]
-pub(crate) struct Followed {
-    /// Subscribers with this name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) user: Option<String>,
-    /// LACs of this entry of the manifest, with their tunnels and calls
-    #[arg(long, value_name = "NAME")]
-    pub(crate) lac: Option<String>,
-    /// Calls with this Calling Number
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) calling_number: Option<String>,
-    /// The LAC with this address, whether it has an entry or not
-    #[arg(long, value_name = "IP")]
-    pub(crate) remote: Option<IpAddr>,
-    /// This tunnel with its calls, by our id
-    #[arg(long, value_name = "ID", conflicts_with = "session")]
-    pub(crate) tunnel: Option<u16>,
-    /// This session
-    #[arg(long, value_name = "ID")]
-    pub(crate) session: Option<SessionName>,
-}
-
-/// How lines of a trace look.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum TraceOutput {
-    /// One line for a person
-    Text,
-    /// One JSON object per line
-    Json,
 }
 
 /// What `disconnect` takes.
@@ -550,6 +429,7 @@ impl FromStr for Rate {
 mod tests {
     use clap::CommandFactory;
 
+    use super::explain::{Kind, Stage};
     use super::*;
 
     #[test]
@@ -570,7 +450,7 @@ mod tests {
         Cli::command()
             .get_subcommands()
             .for_each(|sub| leaves(sub, &mut found));
-        assert_eq!(found.len(), 13);
+        assert_eq!(found.len(), 15);
         for command in found {
             let help = command
                 .get_after_help()

@@ -2,6 +2,8 @@
 //!
 //! The manifest reader has validated everything. What a reload cannot change in a running process is named by [`Setup::needs_restart`].
 
+mod flows;
+mod memory;
 mod policies;
 
 use core::fmt;
@@ -17,6 +19,7 @@ use lns_api::cluster;
 use lns_api::{LnsClusterSpec, Manifest};
 use lns_node::config as node;
 
+pub(crate) use self::flows::Flows;
 use crate::host::{self, Plan};
 
 /// What a manifest means for this process.
@@ -29,7 +32,7 @@ pub(crate) struct Setup {
     /// Threads that move packets.
     pub(crate) workers: usize,
     /// The flows that policies open.
-    pub(crate) flows: cluster::SessionTable,
+    pub(crate) flows: Flows,
     /// The prefixes that workers find by direct lookup.
     pub(crate) pools: Vec<Ipv4Net>,
     /// From where workers send ICMP errors.
@@ -58,7 +61,7 @@ impl Setup {
                 .map(|address| SocketAddr::new(*address, spec.service.port))
                 .collect(),
             workers: workers(spec.datapath.workers),
-            flows: spec.datapath.session_table.clone(),
+            flows: Flows::new(&spec.datapath.session_table, lns_node::limits::MAX_SESSIONS),
             pools: pool_prefixes(spec).collect(),
             icmp_source,
             host: host_plan(manifest, icmp_source),
@@ -84,7 +87,7 @@ impl Setup {
             ("spec.datapath.workers", self.workers != newer.workers),
             (
                 "spec.datapath.sessionTable.entries",
-                self.flows.entries != newer.flows.entries,
+                !newer.flows.entries.is_served_by(&self.flows.entries),
             ),
         ]
         .into_iter()

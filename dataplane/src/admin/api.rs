@@ -1,23 +1,24 @@
 //! Handlers of `/v1`: each asks the control task short questions and joins the answers.
 
 use core::net::Ipv4Addr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::{Extension, Json};
+use lns_datapath::FlowsHandle;
+use lns_l2sess::graph::Options;
+use lns_l2sess::table::Counts;
+use lns_l2sess::{Class, PortId};
 use lns_node::view;
 use lns_tables::path::{Counters, DirectionCounters, SlotIndex};
 use lns_wire::id::{SessionId, TunnelId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tracing::field::display;
-use tracing::info;
 
-use super::audit::Who;
-use super::document::{Asked, Order};
-use super::server::Peer;
+use super::document::Asked;
 use super::{Admin, Refusal};
 use crate::cli::{SessionName, VERSION};
 use crate::run::control::Control;
@@ -27,7 +28,7 @@ use crate::run::situation::{ManifestState, Phase};
 const PAGE: usize = 1_000;
 
 /// Rows of a page at most.
-const LARGEST_PAGE: usize = 10_000;
+pub(super) const LARGEST_PAGE: usize = 10_000;
 
 /// Slots that one question to the control task looks at: some hundred microseconds.
 const SLOTS_PER_QUESTION: u32 = 1_024;
@@ -37,9 +38,6 @@ const TUNNELS_PER_QUESTION: usize = 256;
 
 /// Resting addresses of a pool that one question to the control task looks at.
 const ADDRESSES_PER_QUESTION: usize = 4_096;
-
-/// Sessions that one request ends at most.
-const LARGEST_DISCONNECT: usize = 1_000;
 
 /// The process and its node at a glance.
 #[derive(Debug, JsonSchema, Serialize)]
@@ -55,8 +53,37 @@ pub(crate) struct Status {
     manifest: ManifestState,
     #[serde(flatten)]
     node: view::Status,
+    /// What the session table holds.
+    flows: Flows,
     /// What was forwarded.
     traffic: Traffic,
+}
+
+/// What the session table holds.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "FlowCounts")]
+struct Flows {
+    /// Flows that there are.
+    in_use: u32,
+    /// How many fit.
+    capacity: u32,
+    /// How many one session may have.
+    per_session: u32,
+    /// Those that there are, by class: `transient`, `established`, `closing` (TCP), `udp` (the rest).
+    by_class: BTreeMap<&'static str, u32>,
+}
+
+impl Flows {
+    fn new(counts: &Counts, options: Options) -> Self {
+        let by_class = Class::ALL.map(|class| (class.label(), counts.of(class)));
+        Self {
+            in_use: counts.in_use,
+            capacity: counts.capacity,
+            per_session: options.per_port,
+            by_class: by_class.into(),
+        }
+    }
 }
 
 /// What the workers have moved and dropped since the start.
@@ -104,6 +131,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Result<Json<Status>, R
         uptime_seconds: admin.situation.uptime_seconds(),
         manifest: admin.situation.manifest(),
         node,
+        flows: Flows::new(&admin.flows.counts(), admin.flows.classifier().options()),
         traffic: Traffic::new(&(admin.stats)(), dropped),
     }))
 }
@@ -269,6 +297,8 @@ pub(crate) struct Session {
     up: Direction,
     /// To the subscriber.
     down: Direction,
+    /// Flows that it has.
+    flows: u32,
 }
 
 /// One direction of a session.
@@ -306,11 +336,12 @@ impl From<DirectionCounters> for Direction {
 }
 
 impl Session {
-    fn new(session: view::Session, counters: Counters) -> Self {
+    fn new(session: view::Session, counters: Counters, flows: u32) -> Self {
         Self {
             of: session,
             up: counters.up.into(),
             down: counters.down.into(),
+            flows,
         }
     }
 }
@@ -354,6 +385,7 @@ async fn look(
     after: Option<SlotIndex>,
     slots: u32,
 ) -> Result<(Vec<Session>, Option<SlotIndex>), Refusal> {
+    let handle = admin.flows.clone();
     let question = admin.asker.ask(move |control, now| {
         let page = control.node.sessions(&filter, after, slots, now);
         let with_counters = page.sessions.into_iter().map(|session| {
@@ -362,11 +394,17 @@ async fn look(
                 TunnelId(session.tunnel),
                 SessionId(session.session),
             );
-            Session::new(session, counters)
+            let flows = flows_of(&handle, session.slot);
+            Session::new(session, counters, flows)
         });
         (with_counters.collect(), page.next)
     });
     question.await.map_err(|_| Refusal::gone())
+}
+
+/// How many flows the session in a slot has.
+fn flows_of(flows: &FlowsHandle, SlotIndex(slot): SlotIndex) -> u32 {
+    flows.classifier().table().flows_at(PortId(slot))
 }
 
 /// Which session.
@@ -383,243 +421,27 @@ pub(super) async fn session(
 ) -> Result<Json<Session>, Refusal> {
     let Path(SessionPath { id }) = path.map_err(|wrong| Refusal::bad(wrong.body_text()))?;
     let name: SessionName = id.parse().map_err(Refusal::bad)?;
+    let handle = admin.flows.clone();
     let found = admin.asker.ask(move |control, now| {
         let session = control
             .node
             .session(TunnelId(name.tunnel), SessionId(name.session), now)?;
         let counters =
             control.counters(session.slot, TunnelId(name.tunnel), SessionId(name.session));
-        Some(Session::new(session, counters))
+        let flows = flows_of(&handle, session.slot);
+        Some(Session::new(session, counters, flows))
     });
     let found = found.await.map_err(|_| Refusal::gone())?;
     found.map(Json).ok_or_else(|| no_session(name))
 }
 
-/// Whom to disconnect, by exactly one of user, session, tunnel, pool; and how many at once.
-#[derive(Debug, Default, Deserialize, JsonSchema, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct DisconnectOrder {
-    /// Every session that logged in with this name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) user: Option<String>,
-    /// This session, `tunnel.session`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) session: Option<String>,
-    /// This tunnel, by our id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) tunnel: Option<u16>,
-    /// Every session of this pool.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pool: Option<String>,
-    /// At most so many sessions now; without it, 1000.
-    #[schemars(range(min = 1, max = LARGEST_DISCONNECT))]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) limit: Option<usize>,
-    /// The `next` of the answer before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) after: Option<u32>,
-}
-
-/// What was done.
-#[derive(Debug, Default, Deserialize, JsonSchema, Serialize)]
-pub(crate) struct Disconnected {
-    /// Sessions ended (for a tunnel: all that it had).
-    pub(crate) disconnected: u64,
-    /// Pass it as `after` to go on; null: that was all.
-    pub(crate) next: Option<u32>,
-}
-
-/// `POST /v1/disconnect`
-pub(super) async fn disconnect(
-    State(admin): State<Admin>,
-    Extension(peer): Extension<Option<Peer>>,
-    Order(order): Order<DisconnectOrder>,
-) -> Result<Json<Disconnected>, Refusal> {
-    let target = Target::from(&order);
-    let who = Who::of(peer).await;
-    // What has begun is finished and told, though its client may leave meanwhile.
-    let done = tokio::spawn(async move {
-        let done = carry_out(&admin, order).await?;
-        target.log(&who, &done);
-        Ok(Json(done))
-    });
-    done.await.map_err(|_| Refusal::gone())?
-}
-
-/// Whom an order named, kept for the log.
-#[derive(Debug)]
-struct Target {
-    user: Option<String>,
-    session: Option<String>,
-    tunnel: Option<u16>,
-    pool: Option<String>,
-}
-
-impl From<&DisconnectOrder> for Target {
-    fn from(order: &DisconnectOrder) -> Self {
-        let escaped =
-            |name: &Option<String>| name.as_deref().map(|name| name.escape_debug().to_string());
-        Self {
-            user: escaped(&order.user),
-            session: escaped(&order.session),
-            tunnel: order.tunnel,
-            pool: escaped(&order.pool),
-        }
-    }
-}
-
-impl Target {
-    /// Writes who asked for what. Of the many orders of a slow disconnect, those that ended nothing
-    /// have no line; a tunnel is closed even when it had no session.
-    fn log(&self, who: &Who, done: &Disconnected) {
-        if done.disconnected == 0 && self.tunnel.is_none() {
-            return;
-        }
-        let [user, session, pool, by, process] =
-            [&self.user, &self.session, &self.pool, &who.by, &who.process]
-                .map(|name| name.as_ref().map(display));
-        info!(
-            uid = who.uid,
-            by,
-            pid = who.pid,
-            process,
-            user,
-            session,
-            tunnel = self.tunnel,
-            pool,
-            disconnected = done.disconnected,
-            "disconnect asked for over the admin socket"
-        );
-    }
-}
-
-async fn carry_out(admin: &Admin, order: DisconnectOrder) -> Result<Disconnected, Refusal> {
-    match order {
-        DisconnectOrder {
-            user: None,
-            session: Some(id),
-            tunnel: None,
-            pool: None,
-            ..
-        } => disconnect_session(admin, id.parse().map_err(Refusal::bad)?).await,
-        DisconnectOrder {
-            user: None,
-            session: None,
-            tunnel: Some(id),
-            pool: None,
-            ..
-        } => disconnect_tunnel(admin, TunnelId(id)).await,
-        DisconnectOrder {
-            user,
-            session: None,
-            tunnel: None,
-            pool,
-            limit,
-            after,
-        } if user.is_some() != pool.is_some() => {
-            let filter = view::SessionFilter {
-                user: user.map(|user| user.into_bytes().into()),
-                pool,
-                ..Default::default()
-            };
-            let limit = limit
-                .unwrap_or(LARGEST_DISCONNECT)
-                .clamp(1, LARGEST_DISCONNECT);
-            disconnect_matching(admin, Arc::new(filter), limit, after.map(SlotIndex)).await
-        }
-        _ => Err(Refusal::bad(
-            "give exactly one of user, session, tunnel, pool",
-        )),
-    }
-}
-
-async fn disconnect_session(admin: &Admin, name: SessionName) -> Result<Disconnected, Refusal> {
-    let ended = admin.asker.ask(move |control, now| {
-        control
-            .node
-            .handle_disconnect(TunnelId(name.tunnel), SessionId(name.session), now)
-    });
-    if ended.await.map_err(|_| Refusal::gone())? {
-        Ok(Disconnected {
-            disconnected: 1,
-            next: None,
-        })
-    } else {
-        Err(no_session(name))
-    }
-}
-
-async fn disconnect_tunnel(admin: &Admin, tunnel: TunnelId) -> Result<Disconnected, Refusal> {
-    let ended = admin.asker.ask(move |control, now| {
-        let sessions = tunnel_sessions(&control.node, tunnel, now);
-        control
-            .node
-            .handle_disconnect_tunnel(tunnel, now)
-            .then_some(sessions)
-    });
-    match ended.await.map_err(|_| Refusal::gone())? {
-        Some(sessions) => Ok(Disconnected {
-            disconnected: sessions,
-            next: None,
-        }),
-        None => Err(Refusal(
-            StatusCode::NOT_FOUND,
-            format!("there is no tunnel {tunnel}"),
-        )),
-    }
-}
-
-/// How many calls a tunnel has. Pages are ordered by id and begin behind the one given.
-fn tunnel_sessions(node: &lns_node::Node, tunnel: TunnelId, now: lns_tables::time::Instant) -> u64 {
-    let before = tunnel.0.checked_sub(1).map(TunnelId);
-    let (found, _) = node.tunnels(before, 1, now);
-    found
-        .iter()
-        .find(|found| found.id == tunnel.0)
-        .map_or(0, |found| found.sessions.into())
-}
-
-/// Ends matching sessions until `limit` are ended or there are no more.
-async fn disconnect_matching(
-    admin: &Admin,
-    filter: Arc<view::SessionFilter>,
-    limit: usize,
-    mut after: Option<SlotIndex>,
-) -> Result<Disconnected, Refusal> {
-    let mut ended = 0;
-    loop {
-        let filter = Arc::clone(&filter);
-        let slots = slots(limit - ended);
-        let question = admin.asker.ask(move |control, now| {
-            let page = control.node.sessions(&filter, after, slots, now);
-            let end = |session: &&view::Session| {
-                control.node.handle_disconnect(
-                    TunnelId(session.tunnel),
-                    SessionId(session.session),
-                    now,
-                )
-            };
-            (page.sessions.iter().filter(end).count(), page.next)
-        });
-        let (count, next) = question.await.map_err(|_| Refusal::gone())?;
-        ended += count;
-        after = next;
-        if after.is_none() || ended >= limit {
-            let disconnected = u64::try_from(ended).unwrap_or(u64::MAX);
-            return Ok(Disconnected {
-                disconnected,
-                next: after.map(|SlotIndex(slot)| slot),
-            });
-        }
-    }
-}
-
 /// No more slots than results are still wanted: then a page never has to be cut.
-fn slots(wanted: usize) -> u32 {
+pub(super) fn slots(wanted: usize) -> u32 {
     u32::try_from(wanted).map_or(SLOTS_PER_QUESTION, |wanted| wanted.min(SLOTS_PER_QUESTION))
 }
 
-fn page(limit: Option<usize>) -> Result<usize, Refusal> {
+/// The rows of a page, as they are asked for.
+pub(super) fn page(limit: Option<usize>) -> Result<usize, Refusal> {
     match limit.unwrap_or(PAGE) {
         limit @ 1..=LARGEST_PAGE => Ok(limit),
         limit => Err(Refusal::bad(format!(
@@ -628,7 +450,8 @@ fn page(limit: Option<usize>) -> Result<usize, Refusal> {
     }
 }
 
-fn no_session(name: SessionName) -> Refusal {
+/// No session has that name.
+pub(super) fn no_session(name: SessionName) -> Refusal {
     Refusal(
         StatusCode::NOT_FOUND,
         format!("there is no session {name}: `lnsd sessions` lists those that there are"),

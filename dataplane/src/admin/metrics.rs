@@ -3,6 +3,8 @@
 //! Nothing is kept between two scrapes: a snapshot is taken from the control task and written out.
 //! Labels come from fixed lists and from names in the manifest, never from a peer.
 
+mod flows;
+
 use core::fmt;
 use core::sync::atomic::AtomicU64;
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub(super) use self::flows::Flows;
 use crate::cli::VERSION;
 use crate::run::control::Control;
 use crate::run::situation::ManifestState;
@@ -52,14 +55,16 @@ impl Snapshot {
 pub(super) fn encode(
     snapshot: &Snapshot,
     workers: &lns_datapath::Stats,
+    flows: &Flows,
     uptime_seconds: u64,
     manifest: &ManifestState,
 ) -> Result<String, fmt::Error> {
     let mut page = Page(Registry::with_prefix("lns"));
     sessions(&mut page, snapshot);
-    capacity(&mut page, snapshot);
+    capacity(&mut page, snapshot, flows);
     traffic(&mut page, snapshot, workers);
     outcomes(&mut page, snapshot);
+    flows.write(&mut page);
     reloads(&mut page, manifest);
     page.gauges(
         "build_info",
@@ -110,7 +115,7 @@ fn sessions(page: &mut Page, snapshot: &Snapshot) {
     page.gauges("pool_addresses", "Addresses of a pool by state", pools);
 }
 
-fn capacity(page: &mut Page, snapshot: &Snapshot) {
+fn capacity(page: &mut Page, snapshot: &Snapshot, flows: &Flows) {
     let status = &snapshot.status;
     let used: u64 = snapshot.pools.iter().map(|pool| pool.used).sum();
     let free: u64 = snapshot.pools.iter().map(|pool| pool.free).sum();
@@ -129,6 +134,7 @@ fn capacity(page: &mut Page, snapshot: &Snapshot) {
             one("resource", "addresses"),
             ratio(used, used.saturating_add(free)),
         ),
+        (one("resource", "flows"), flows.capacity_ratio()),
     ];
     let family = Family::<Labels, Gauge<f64, AtomicU64>>::default();
     for (labels, value) in samples {
@@ -376,7 +382,14 @@ mod tests {
 
     fn scrape(situation: &Situation) -> String {
         let workers = lns_datapath::Stats::default();
-        encode(&snapshot(), &workers, 60, &situation.manifest()).unwrap()
+        encode(
+            &snapshot(),
+            &workers,
+            &flows::tests::some(),
+            60,
+            &situation.manifest(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -412,6 +425,11 @@ mod tests {
             r#"lns_pool_addresses{pool="default",state="free"} 5"#,
             r#"lns_capacity_ratio{resource="sessions"} 0.5"#,
             r#"lns_capacity_ratio{resource="addresses"} 0.5"#,
+            r#"lns_capacity_ratio{resource="flows"} 0.25"#,
+            r#"lns_flows{class="transient"} 1"#,
+            r#"lns_flows{class="udp"} 4"#,
+            r#"lns_flow_events_total{event="opened"} 0"#,
+            "lns_policy_rules_unlisted 0",
             r#"lns_session_setup_seconds_bucket{le="0.1"} 1"#,
             "lns_overdue_total 0",
             r#"lns_refused_lacs_total{reason="no_match"} 4"#,

@@ -10,9 +10,12 @@ pub(crate) mod check;
 mod connections;
 #[cfg(test)]
 mod contract;
+pub(crate) mod disconnect;
 pub(crate) mod document;
 mod explain;
+pub(crate) mod flows;
 mod metrics;
+pub(crate) mod policies;
 pub(crate) mod server;
 
 use core::time::Duration;
@@ -26,6 +29,7 @@ use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router};
+use lns_datapath::FlowsHandle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -60,6 +64,8 @@ pub(crate) struct Admin {
     pub(crate) situation: Arc<Situation>,
     /// The workers.
     pub(crate) stats: StatsSource,
+    /// Flows and policies.
+    pub(crate) flows: FlowsHandle,
     /// What a manifest would change.
     pub(crate) comparer: Comparer,
     /// The last log lines.
@@ -113,7 +119,7 @@ fn everything() -> ApiRouter<Admin> {
 
 /// What can be read. A line here and its handler are all that an endpoint needs.
 fn reads() -> ApiRouter<Admin> {
-    ApiRouter::new()
+    classified()
         .api_route(
             "/healthz",
             get_with(healthz, |of| {
@@ -173,6 +179,27 @@ fn reads() -> ApiRouter<Admin> {
         )
 }
 
+/// What of the classifier can be read.
+fn classified() -> ApiRouter<Admin> {
+    ApiRouter::new()
+        .api_route(
+            "/v1/flows",
+            get_with(flows::flows, |of| {
+                of.summary("A page of flows; all filters that are given must match")
+            }),
+        )
+        .api_route(
+            "/v1/policies",
+            get_with(policies::list, |of| of.summary("Policies")),
+        )
+        .api_route(
+            "/v1/policies/{name}",
+            get_with(policies::one, |of| {
+                of.summary("One policy with its rules and how often each has decided")
+            }),
+        )
+}
+
 /// What is for the Unix socket only, though it changes nothing: it tells more than figures.
 fn confidential() -> ApiRouter<Admin> {
     ApiRouter::new()
@@ -204,8 +231,14 @@ fn changes() -> ApiRouter<Admin> {
     ApiRouter::new()
         .api_route(
             "/v1/disconnect",
-            post_with(api::disconnect, |of| {
+            post_with(disconnect::disconnect, |of| {
                 of.summary("Ends sessions, a page at a time (Unix socket only)")
+            }),
+        )
+        .api_route(
+            "/v1/flows/flush",
+            post_with(flows::flush::flush, |of| {
+                of.summary("Clears flows (Unix socket only)")
             }),
         )
         .api_route("/v1/check", check::route())
@@ -313,6 +346,7 @@ async fn metrics(State(admin): State<Admin>) -> Result<OpenMetrics, Refusal> {
     let text = metrics::encode(
         &snapshot,
         &(admin.stats)(),
+        &metrics::Flows::of(&admin.flows),
         admin.situation.uptime_seconds(),
         &admin.situation.manifest(),
     )

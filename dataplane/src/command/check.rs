@@ -8,6 +8,7 @@ use lns_api::{Manifest, ManifestError, parse_manifest, read_sources};
 use lns_node::config::{self as node, Admission};
 use serde_json::{Value, json};
 
+use super::policies::planned;
 use super::table::{at, count, facts, number, render, text, thousands};
 use crate::cli::{Against, CheckArguments};
 use crate::config::Setup;
@@ -69,12 +70,29 @@ fn summary(manifest: &Manifest, setup: &Setup) -> String {
             "Local users",
             thousands(u64::try_from(setup.node.subscribers.users.len()).unwrap_or(u64::MAX)),
         ),
+        ("Default policies", default_policies(&setup.node)),
+        ("Flows", setup.flows.entries.to_string()),
+        (
+            "Flows per session",
+            thousands(setup.flows.options.per_port.into()),
+        ),
     ]);
     out.push('\n');
     out.push_str(&lacs(&setup.node));
     out.push('\n');
     out.push_str(&pools(&setup.node));
+    if !setup.node.policies.is_empty() {
+        out.push('\n');
+        out.push_str(&planned(&setup.node.policies));
+    }
     out
+}
+
+fn default_policies(config: &node::Config) -> String {
+    match &config.subscribers.default_policies[..] {
+        [] => "none: everything passes".to_owned(),
+        names => names.join(" "),
+    }
 }
 
 fn lacs(config: &node::Config) -> String {

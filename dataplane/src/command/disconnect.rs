@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::client::Client;
 use super::filter;
-use crate::admin::api::{DisconnectOrder, Disconnected};
+use crate::admin::disconnect::{DisconnectOrder, Disconnected};
 use crate::cli::{DisconnectArguments, Rate};
 use crate::failure::Failure;
 

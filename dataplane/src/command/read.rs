@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::failures::messages;
 use super::filter;
-use super::table::{age, at, count, facts, number, octets, render, since, text, thousands};
+use super::table::{age, at, bits, count, facts, number, octets, render, since, text, thousands};
 use crate::admin::document;
 use crate::cli::{Output, ReadArguments, SessionsArguments, ShowArguments, TunnelsArguments};
 use crate::failure::Failure;
@@ -65,6 +65,7 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
                 opening("sessionsOpening")
             ),
         ),
+        ("Flows", flows(&status["flows"])),
         ("From subscribers", traffic("upPackets", "upOctets")),
         ("To subscribers", traffic("downPackets", "downOctets")),
         (
@@ -86,6 +87,23 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
     shown
 }
 
+/// How many flows there are, of how many that fit.
+fn flows(flows: &Value) -> String {
+    let [in_use, capacity] = ["inUse", "capacity"].map(|key| thousands(count(flows, &[key])));
+    format!("{in_use} of {capacity}")
+}
+
+/// The same by class.
+fn flow_classes(flows: &Value) -> String {
+    let by_class = flows.get("byClass").and_then(Value::as_object);
+    let each = by_class.into_iter().flatten();
+    let each = each.map(|(class, flows)| {
+        let flows = flows.as_u64().unwrap_or_default();
+        format!("{class} {}", thousands(flows))
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
 /// What `-o wide` shows besides.
 fn more_of_status(status: &Value) -> Vec<(&'static str, String)> {
     let manifest = &status["manifest"];
@@ -101,6 +119,14 @@ fn more_of_status(status: &Value) -> Vec<(&'static str, String)> {
             thousands(count(status, &["sessionsOpening"])),
         ),
         ("Draining", at(status, &["draining"])),
+        ("Flows by class", flow_classes(&status["flows"])),
+        (
+            "Flows of a subscriber",
+            format!(
+                "{} at most",
+                thousands(count(status, &["flows", "perSession"]))
+            ),
+        ),
         (
             "Octets from subscribers",
             thousands(count(status, &["traffic", "upOctets"])),
@@ -343,6 +369,33 @@ fn more_of_session(session: &Value) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The policies of a session, and how it has come to them.
+fn policies(session: &Value) -> String {
+    let names = at(session, &["policies"]);
+    match session["boundBy"].as_str() {
+        Some("FilterId") => format!("{names} (by Filter-Id)"),
+        Some("Default") => format!("{names} (by default)"),
+        Some(_) | None => "none: everything passes".to_owned(),
+    }
+}
+
+/// How fast a subscriber may be, in words; nothing where no policy says so.
+fn rates(rates: &Value) -> String {
+    let rate = |key: &str| match count(rates, &[key]) {
+        0 => "as fast as it goes".to_owned(),
+        rate => bits(rate),
+    };
+    if rates.is_null() {
+        return String::new();
+    }
+    format!(
+        "{} up, {} down, bursts of {} ms",
+        rate("upBitsPerSecond"),
+        rate("downBitsPerSecond"),
+        thousands(count(rates, &["burstMilliseconds"]))
+    )
+}
+
 fn session_facts(session: &Value) -> Vec<(&'static str, String)> {
     let speed = |path| match count(session, &[path]) {
         0 => String::new(),
@@ -378,6 +431,10 @@ fn session_facts(session: &Value) -> Vec<(&'static str, String)> {
             at(session, &["proxiedAuthentication"]),
         ),
         ("MTU", at(session, &["mtu"])),
+        ("Policies", policies(session)),
+        ("Unknown Filter-Id", at(session, &["unknownFilterId"])),
+        ("Rates", rates(&session["rates"])),
+        ("Flows", thousands(count(session, &["flows"]))),
         ("Speed to subscriber", speed("txSpeed")),
         ("Speed from subscriber", speed("rxSpeed")),
         ("From subscriber", traffic("up")),
@@ -515,6 +572,40 @@ mod tests {
         let pool = json!({ "used": 30, "free": 60, "resting": 10, "excluded": 900 });
         assert_eq!(share(&pool), "30 %");
         assert_eq!(share(&json!({ "excluded": 5 })), "");
+    }
+
+    #[test]
+    fn a_session_shows_its_policies_its_rates_and_its_flows() {
+        let rates = json!({ "upBitsPerSecond": 50_000_000, "downBitsPerSecond": 0, "burstMilliseconds": 200 });
+        let session = json!({ "policies": ["gold", "no-smtp"], "boundBy": "FilterId", "rates": rates, "flows": 1234 });
+        let shown = facts(&session_facts(&session));
+        for line in [
+            "Policies               gold no-smtp (by Filter-Id)\n",
+            "Rates                  50 Mbit/s up, as fast as it goes down, bursts of 200 ms\n",
+            "Flows                  1,234\n",
+        ] {
+            assert!(shown.contains(line), "{line} is not in\n{shown}");
+        }
+        let without = facts(&session_facts(
+            &json!({ "policies": [], "boundBy": "None", "rates": null }),
+        ));
+        assert!(without.contains("none: everything passes"), "{without}");
+        assert!(!without.contains("Rates"), "{without}");
+    }
+
+    #[test]
+    fn the_status_shows_how_many_flows_there_are_and_of_what_class() {
+        let status = json!({ "flows": { "inUse": 1234, "capacity": 2_000_000, "perSession": 400, "byClass": { "closing": 0, "udp": 1234 } } });
+        let shown = facts(&status_facts(&status));
+        assert!(
+            shown.contains("Flows             1,234 of 2,000,000\n"),
+            "{shown}"
+        );
+        let more = facts(&more_of_status(&status));
+        assert!(
+            more.contains("closing 0, udp 1,234") && more.contains("400 at most"),
+            "{more}"
+        );
     }
 
     #[test]

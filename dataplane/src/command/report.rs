@@ -70,6 +70,8 @@ const PARTS: &[Part] = &[
     part("pools.json", Source::Json("/v1/pools")),
     part("tunnels.json", Source::Rows("tunnels", ROWS)),
     part("sessions.json", Source::Rows("sessions", ROWS)),
+    part("flows.json", Source::Rows("flows", ROWS)),
+    part("policies.json", Source::Json("/v1/policies")),
     part("failures.json", Source::Rows("failures", FAILURES)),
     part("metrics.txt", Source::Text("/metrics")),
     part("manifest.yaml", Source::Text("/v1/manifest")),

@@ -168,7 +168,7 @@ pub(super) fn age(seconds: u64) -> String {
 }
 
 /// A number with its thousands apart.
-pub(super) fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -191,6 +191,20 @@ pub(super) fn octets(octets: u64) -> String {
     match UNITS.iter().find(|(_, size)| octets >= *size) {
         Some((unit, size)) => format!("{}.{} {unit}", octets / size, octets % size * 10 / size),
         None => format!("{octets} B"),
+    }
+}
+
+/// Bits per second in the largest unit in which they are a whole number.
+pub(super) fn bits(per_second: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [
+        ("Gbit/s", 1_000_000_000),
+        ("Mbit/s", 1_000_000),
+        ("kbit/s", 1_000),
+    ];
+    let whole = |size: u64| per_second >= size && per_second.is_multiple_of(size);
+    match UNITS.iter().find(|(_, size)| whole(*size)) {
+        Some((unit, size)) => format!("{} {unit}", thousands(per_second / size)),
+        None => format!("{} bit/s", thousands(per_second)),
     }
 }
 
@@ -249,6 +263,17 @@ mod tests {
         assert_eq!(
             [0, 999, 1_500, 2_340_000_000].map(octets),
             ["0 B", "999 B", "1.5 kB", "2.3 GB"]
+        );
+        assert_eq!(
+            [0, 64_000, 1_500_000, 50_000_000, 10_000_000_000, 12_345].map(bits),
+            [
+                "0 bit/s",
+                "64 kbit/s",
+                "1,500 kbit/s",
+                "50 Mbit/s",
+                "10 Gbit/s",
+                "12,345 bit/s"
+            ]
         );
         assert_eq!(
             [5, 3_661, 93_784].map(age),

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod lacs;
+mod packets;
 mod policies;
 mod ppp;
 mod process;

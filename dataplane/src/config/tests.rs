@@ -133,7 +133,7 @@ fn every_field_of_a_lac_reaches_the_node() {
 #[test]
 fn ppp_and_subscribers_reach_the_node() {
     let Setup { node, flows, .. } = setup(&[]);
-    assert_eq!((flows.per_session, flows.entries), (40, 1000));
+    assert_eq!((flows.options.per_port, flows.entries.number), (40, 1000));
     let names: Vec<_> = node.policies.iter().map(|it| &*it.name).collect();
     assert_eq!(names, ["gold", "silver"]);
     assert_eq!(node.host_name.octets(), b"lns1.isp.example");

@@ -7,8 +7,10 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use lns_datapath::{Datagram, Punt, clock};
+use lns_l2sess::policy::Policies;
 use lns_node::{Event, Node};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SlotIndex};
 use lns_tables::time::Instant;
@@ -242,6 +244,11 @@ impl Control {
             Event::TunnelUp { .. } | Event::TunnelDown { .. } | Event::CallRefused { .. } => None,
         };
         self.journal.write(event, counters, now);
+    }
+
+    /// The policies in force.
+    pub(crate) fn policies(&self) -> Arc<Policies> {
+        Arc::clone(self.node.policies())
     }
 
     /// What the workers have counted for a session so far.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak};
 use std::{fs, process};
 
 use lns_api::{Manifest, read_manifest};
-use lns_datapath::{Datapath, Punt, PuntSink, clock};
+use lns_datapath::{Datapath, FlowConfig, Punt, PuntSink, clock};
 use lns_node::Node;
 use notify::RecommendedWatcher;
 use tokio::net::{TcpListener, UnixListener};
@@ -145,6 +145,7 @@ impl Process {
             asker: asker.clone(),
             situation: Arc::clone(&situation),
             stats: stats_of(&datapath),
+            flows: datapath.flows(),
             comparer,
             logs,
         };
@@ -160,6 +161,7 @@ impl Process {
             manifest,
             setup,
             host,
+            datapath.flows(),
             asker.clone(),
             Arc::clone(&situation),
         );
@@ -272,7 +274,10 @@ fn start_datapath(
         capacity: setup.node.max_sessions,
         pools: setup.pools.clone(),
         icmp_source: setup.icmp_source,
-        flows: lns_datapath::FlowConfig::default(),
+        flows: FlowConfig {
+            entries: setup.flows.entries.number,
+            options: setup.flows.options,
+        },
     };
     let punts: PuntSink = Arc::new(move |packet| punt.try_send(packet).is_ok());
     Datapath::start(&config, node.index(), punts)
@@ -337,6 +342,7 @@ fn announce(manifest: &Manifest, setup: &Setup, arguments: &RunArguments) {
         host_name = manifest.cluster.host_name(),
         listen,
         workers = setup.workers,
+        flows = setup.flows.entries.number,
         interface = INTERFACE,
         admin = %arguments.admin,
         socket = %arguments.state.socket().display(),

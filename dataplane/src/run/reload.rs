@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use lns_api::{Change as Difference, Manifest, diff, read_manifest};
+use lns_datapath::FlowsHandle;
 use lns_node::config::{self, Pool};
 use lns_node::view::{self, SessionFilter};
 use lns_tables::time;
@@ -84,6 +85,7 @@ pub(super) struct Reloader {
     manifest: Manifest,
     setup: Setup,
     host: Host,
+    flows: FlowsHandle,
     asker: Asker,
     situation: Arc<Situation>,
     /// The machine still has more than the manifest says.
@@ -97,6 +99,7 @@ impl Reloader {
         manifest: Manifest,
         setup: Setup,
         host: Host,
+        flows: FlowsHandle,
         asker: Asker,
         situation: Arc<Situation>,
     ) -> Self {
@@ -105,6 +108,7 @@ impl Reloader {
             manifest,
             setup,
             host,
+            flows,
             asker,
             situation,
             leftovers: false,
@@ -216,7 +220,7 @@ impl Reloader {
     }
 
     async fn take_over(&mut self, manifest: Manifest, cause: Change) {
-        let setup = match Setup::new(&manifest) {
+        let mut setup = match Setup::new(&manifest) {
             Ok(setup) => setup,
             Err(error) => return self.refuse(error.to_string()),
         };
@@ -232,6 +236,7 @@ impl Reloader {
             Ok(Some(why)) => return self.refuse(why),
             Err(Gone) => return self.refuse(ENDING.to_owned()),
         }
+        setup.flows.entries = setup.flows.entries.in_place_of(&self.setup.flows.entries);
         let before = self.in_place().clone();
         let plan = setup.host.clone().with_leftovers_of(&before);
         if let Err(problem) = self.host.apply(plan).await {
@@ -272,7 +277,8 @@ impl Reloader {
     /// Gives workers and node their part.
     async fn configure(&self, setup: &Setup) -> Result<(), Refused> {
         let (pools, icmp_source) = (setup.pools.clone(), setup.icmp_source);
-        let config = setup.node.clone();
+        let (config, options) = (setup.node.clone(), setup.flows.options);
+        let flows = self.flows.clone();
         let done = self.asker.ask(move |control, now| {
             // Somebody may have got it since it was asked for the first time.
             if let Some(why) = taken_away(control, &config, now) {
@@ -283,6 +289,7 @@ impl Reloader {
                     Refused("no memory for the tables of the new pools".to_owned())
                 },
             )?;
+            flows.set_options(options);
             control.node.handle_config(config, now);
             Ok(())
         });

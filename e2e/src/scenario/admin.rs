@@ -78,6 +78,8 @@ fn bundle() -> Result<String> {
         ("status.json", "\"sessions\": 20"),
         ("lacs.json", "wholesale-a"),
         ("pools.json", "100.64.0.0/16"),
+        ("flows.json", "\"truncated\": false"),
+        ("policies.json", "\"policies\": []"),
         ("tunnels.json", "\"truncated\": false"),
         ("sessions.json", "user@isp"),
         ("metrics.txt", "\nlns_sessions{state=\"up\"} 20\n"),
@@ -187,7 +189,7 @@ fn audit() -> Result<String> {
 fn bad_input() -> Result<String> {
     let topology = topology()?;
     let lnsd = start(&topology, &Manifest::default())?;
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 16] = [
         (
             &["sessions", "--user", "nobody"],
             0,
@@ -197,6 +199,41 @@ fn bad_input() -> Result<String> {
             &["sessions", "--calling-number", "5", "--address", "10.0.0.1"],
             0,
             "no session matches --address 10.0.0.1 --calling-number 5",
+        ),
+        (
+            &["flows", "--user", "nobody", "--class", "udp"],
+            0,
+            "no flow matches --user nobody --class udp",
+        ),
+        (
+            &["flows", "--session", "1.2"],
+            1,
+            "lnsd: there is no session 1.2: `lnsd sessions` lists those that there are",
+        ),
+        (
+            &["flows", "--lac", "wholesale"],
+            2,
+            "there is no LAC \"wholesale\": is it wholesale-a?",
+        ),
+        (
+            &["flows", "--flush"],
+            2,
+            "--flush clears the flows of a filter: give one, for instance --user NAME, or --all for every flow of every subscriber",
+        ),
+        (
+            &["flows", "--flush", "--user", "nobody"],
+            1,
+            "lnsd: no flow matches --user nobody",
+        ),
+        (
+            &["policies", "residential"],
+            2,
+            "there is no policy \"residential\": there is none",
+        ),
+        (
+            &["flows", "--flush", "--address", "100.64.0.9", "--remote", "203.0.113.7:443"],
+            1,
+            "lnsd: no flow matches --address 100.64.0.9 --remote 203.0.113.7:443",
         ),
         (
             &["tunnels", "--lac", "wholesale-a"],

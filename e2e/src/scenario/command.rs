@@ -120,6 +120,8 @@ fn tables() -> Result<String> {
         ("tunnels", "tunnels", 2),
         ("sessions", "sessions", 20),
         ("pools", "pools", 1),
+        ("flows", "flows", 0),
+        ("policies", "policies", 0),
     ] {
         let json = lnsd.rows(key, &[command])?;
         expect(
@@ -180,6 +182,8 @@ fn wide_is_wider(lnsd: &lnsd::Lnsd<'_>) -> Result<()> {
         &["pools"],
         &["tunnels"],
         &["sessions"],
+        &["flows"],
+        &["policies"],
         &["status"],
         &show,
     ] {
@@ -224,17 +228,21 @@ fn admin_http() -> Result<String> {
         "/v1/tunnels",
         "/v1/sessions",
         "/v1/pools",
+        "/v1/flows",
+        "/v1/policies",
         "/v1/openapi.json",
     ] {
         let (status, text) = lnsd.get(path)?;
         expect(status == 200, format!("{path}: {status} {text}"))?;
     }
     expect(lnsd.get("/v1/nothing")?.0 == 404, "/v1/nothing is not 404")?;
-    let (status, _) = lnsd.get("/v1/disconnect")?;
-    expect(
-        status == 404 || status == 405,
-        format!("GET /v1/disconnect: {status}"),
-    )?;
+    for change in ["/v1/disconnect", "/v1/flows/flush"] {
+        let (status, _) = lnsd.get(change)?;
+        expect(
+            status == 404 || status == 405,
+            format!("GET {change}: {status}"),
+        )?;
+    }
     let document: Value = serde_json::from_str(&lnsd.get("/v1/openapi.json")?.1)?;
     let paths = document
         .get("paths")
@@ -247,6 +255,9 @@ fn admin_http() -> Result<String> {
         "lns_packets_total",
         "lns_drops_total",
         "lns_pool_addresses",
+        "lns_flows",
+        "lns_flow_events_total",
+        "lns_capacity_ratio{resource=\"flows\"}",
     ] {
         let text = lnsd.get("/metrics")?.1;
         expect(

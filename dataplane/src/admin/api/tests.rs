@@ -1,14 +1,11 @@
 //! The answers against the OpenAPI document, bounds of pages, and what is logged of changes.
 
-use std::io;
-use std::sync::Mutex;
-
 use lns_node::Stage;
 use serde_json::{Value, json};
 
+use super::super::disconnect::Disconnected;
 use super::super::{contract, document};
 use super::*;
-use crate::run::journal;
 use crate::run::situation::Situation;
 
 /// What does not fit the document in an answer to `method path`.
@@ -72,6 +69,7 @@ fn status() -> Status {
             draining: false,
             overdue: 0,
         },
+        flows: Flows::new(&Counts::default(), Options::default()),
         traffic: Traffic::new(&lns_datapath::Stats::default(), 0),
     }
 }
@@ -81,9 +79,9 @@ fn each_answer_about_the_node_fits_the_document() {
     described("/v1/status", &status());
     described(
         "/v1/sessions/4711.12",
-        &Session::new(session(), Counters::default()),
+        &Session::new(session(), Counters::default(), 3),
     );
-    let sessions = vec![Session::new(session(), Counters::default())];
+    let sessions = vec![Session::new(session(), Counters::default(), 3)];
     described(
         "/v1/sessions?limit=1",
         &Sessions {
@@ -211,15 +209,17 @@ fn counters_of_both_families_are_added_up() {
             up,
             ..Counters::default()
         },
+        3,
     ))
     .unwrap();
     assert_eq!(
         (
             &answer["up"]["packets"],
             &answer["up"]["octets"],
-            &answer["up"]["dropped"]
+            &answer["up"]["dropped"],
+            &answer["flows"]
         ),
-        (&5.into(), &500.into(), &1.into())
+        (&5.into(), &500.into(), &1.into(), &3.into())
     );
     assert_eq!(
         (&answer["stage"], &answer["id"]),
@@ -249,101 +249,4 @@ fn no_question_looks_at_more_slots_than_results_are_wanted() {
         [slots(1), slots(1_000), slots(usize::MAX)],
         [1, 1_000, SLOTS_PER_QUESTION]
     );
-}
-
-/// What collectors read.
-#[derive(Clone, Debug, Default)]
-struct Collected(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Collected {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(octets)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Who asks in these tests.
-fn who() -> Who {
-    Who {
-        uid: Some(1000),
-        by: Some("alice".to_owned()),
-        pid: Some(77),
-        process: Some("lnsd".to_owned()),
-    }
-}
-
-#[test]
-fn a_collector_reads_who_disconnected_whom_from_fields_of_their_own() {
-    let order = DisconnectOrder {
-        session: Some("4711.12".to_owned()),
-        ..DisconnectOrder::default()
-    };
-    let done = Disconnected {
-        disconnected: 1,
-        next: None,
-    };
-    let lines = journal::tests::logged(|| Target::from(&order).log(&who(), &done));
-    let line: Value = serde_json::from_str(lines.first().unwrap()).unwrap();
-    for (field, value) in [
-        ("uid", json!(1000)),
-        ("by", json!("alice")),
-        ("pid", json!(77)),
-        ("process", json!("lnsd")),
-        ("session", json!("4711.12")),
-        ("disconnected", json!(1)),
-    ] {
-        assert_eq!(line[field], value, "{field} in {line}");
-    }
-    assert_eq!(line.get("user"), None, "{line}");
-}
-
-/// What the log says of an order that ended so many sessions.
-fn logged(order: &DisconnectOrder, disconnected: u64) -> String {
-    let collected = Collected::default();
-    let writer = collected.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .with_target(false)
-        .without_time()
-        .finish();
-    let who = who();
-    let done = Disconnected {
-        disconnected,
-        next: None,
-    };
-    tracing::subscriber::with_default(subscriber, || Target::from(order).log(&who, &done));
-    String::from_utf8(collected.0.lock().unwrap().clone()).unwrap()
-}
-
-#[test]
-fn the_log_says_in_plain_fields_who_disconnected_whom() {
-    let pool = DisconnectOrder {
-        pool: Some("default".to_owned()),
-        limit: Some(5),
-        after: Some(7),
-        ..DisconnectOrder::default()
-    };
-    assert_eq!(
-        logged(&pool, 3).trim(),
-        "INFO disconnect asked for over the admin socket uid=1000 by=alice pid=77 process=lnsd pool=default disconnected=3"
-    );
-    assert_eq!(logged(&pool, 0), "", "nothing was ended");
-    let user = DisconnectOrder {
-        user: Some("a\nb".to_owned()),
-        ..DisconnectOrder::default()
-    };
-    assert!(logged(&user, 1).contains(r" user=a\nb disconnected=1"));
-}
-
-#[test]
-fn a_closed_tunnel_is_logged_even_when_it_had_no_session() {
-    let order = DisconnectOrder {
-        tunnel: Some(9),
-        ..DisconnectOrder::default()
-    };
-    assert!(logged(&order, 0).contains(" tunnel=9 disconnected=0"));
 }

@@ -1,7 +1,8 @@
 //! Fields of the process and the machine.
 
 use lns_api::Effect::{AtOnce, NewTunnels, Restart};
-use lns_api::cluster::{IcmpErrors, LaterFragments, SessionTable, WhenFull};
+use lns_l2sess::graph::{IcmpErrors, Options, WhenFull};
+use lns_l2sess::policy::LaterFragments;
 use lns_wire::l2tp::Message;
 use lns_wire::ppp::{Code, Protocol};
 use serde_json::json;
@@ -37,7 +38,7 @@ pub(super) const PROOFS: &[Proof] = &[
     }),
     proof("spec.datapath.sessionTable.perSession", AtOnce, |stage| {
         flows(stage, ("perSession: 400", "perSession: 40"), |flows| {
-            flows.per_session = 40;
+            flows.per_port = 40;
         });
     }),
     proof("spec.datapath.sessionTable.whenFull", AtOnce, |stage| {
@@ -80,12 +81,12 @@ fn refused(stage: &mut Stage, edit: (&str, &str), field: &str) {
 }
 
 /// The reload takes the field over, and nothing else of the table.
-fn flows(stage: &mut Stage, edit: (&str, &str), change: fn(&mut SessionTable)) {
+fn flows(stage: &mut Stage, edit: (&str, &str), change: fn(&mut Options)) {
     let call = stage.alice();
-    let mut expected = stage.setup.flows.clone();
+    let mut expected = stage.setup.flows.options;
     change(&mut expected);
     stage.change(&[edit]);
-    assert_eq!(stage.setup.flows, expected);
+    assert_eq!(stage.setup.flows.options, expected);
     assert!(stage.is_up(call));
 }
 
