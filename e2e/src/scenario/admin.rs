@@ -231,7 +231,14 @@ fn bad_input() -> Result<String> {
             "there is no policy \"residential\": there is none",
         ),
         (
-            &["flows", "--flush", "--address", "100.64.0.9", "--remote", "203.0.113.7:443"],
+            &[
+                "flows",
+                "--flush",
+                "--address",
+                "100.64.0.9",
+                "--remote",
+                "203.0.113.7:443",
+            ],
             1,
             "lnsd: no flow matches --address 100.64.0.9 --remote 203.0.113.7:443",
         ),
