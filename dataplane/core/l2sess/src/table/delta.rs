@@ -245,9 +245,10 @@ impl FlowTable {
             let left = end.saturating_sub(out.len());
             lost =
                 lost.saturating_add(cell.with(&self.records, |shard| shard.news.drain(out, left)));
-            if out.len() < end {
-                self.fetched
-                    .store(u32::try_from(number).unwrap_or(0), Relaxed);
+            if left > 0 && out.len() >= end {
+                // The others are first the next time.
+                let next = u32::try_from(number.wrapping_add(1)).unwrap_or(0);
+                self.fetched.store(next, Relaxed);
             }
         }
         Lost(lost)

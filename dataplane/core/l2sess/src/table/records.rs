@@ -288,6 +288,15 @@ impl Records {
         Record { life, key, link }
     }
 
+    /// The addresses of all hot parts, if each begins with a cache line.
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn cache_lines(&self) -> Option<Vec<usize>> {
+        let (records, _) = self.hot.get(self.skip..)?.as_chunks::<HOT>();
+        let lines = records.iter().map(|record| record.as_ptr().addr());
+        let lines: Vec<usize> = lines.collect();
+        lines.iter().all(|line| line % 64 == 0).then_some(lines)
+    }
+
     fn cold(&self, record: u32, Column(column): Column) -> &AtomicU32 {
         let (records, _) = self.cold.as_chunks::<COLD>();
         let word = records

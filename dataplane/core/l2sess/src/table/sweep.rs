@@ -106,8 +106,9 @@ impl FlowTable {
         shard
             .wheel
             .defer(record, state.seconds().plus(age), &self.records);
-        if !shard.relist(record, &reading, now, &self.records) && now.since(state.seconds()) < TURN
-        {
+        let (_, listed) = self.records.listed(record);
+        let is_fresh = now.since(state.seconds()) < TURN && state.seconds().since(listed) > 0;
+        if !shard.relist(record, &reading, now, &self.records) && is_fresh {
             shard.tell(record, &reading, &self.records);
         }
         false

@@ -9,6 +9,10 @@
 )]
 
 mod basics;
+mod follow;
+mod model;
+mod threads;
+mod time;
 
 use std::sync::Arc;
 
