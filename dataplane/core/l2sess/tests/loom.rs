@@ -224,23 +224,20 @@ fn a_flow_stays_findable_while_its_neighbour_leaves_and_its_record_goes_elsewher
 }
 
 #[test]
-fn a_record_that_is_used_again_is_never_taken_for_the_flow_before_or_after() {
-    static OLD: Met = Met::new();
-    static NEW: Met = Met::new();
+fn a_record_that_is_used_again_is_never_taken_for_the_flow_before() {
+    static THERE: Met = Met::new();
+    static ABSENT: Met = Met::new();
     explore(2, || {
         let table = table(1);
         let (old, new) = (udp(0, 0, 0), udp(1, 0, 1));
         add_new(&table, &old, 1);
         let hit = table.find(&old).unwrap();
-        let reader = spawn(&table, move |table| {
-            if let Some(hit) = table.find(&new) {
-                assert_is(&hit, 2);
-                assert_eq!(table.find(&old), None, "it had ended before");
-                NEW.note();
-            } else if let Some(hit) = table.find(&old) {
+        let reader = spawn(&table, move |table| match table.find(&old) {
+            Some(hit) => {
                 assert_is(&hit, 1);
-                OLD.note();
+                THERE.note();
             }
+            None => ABSENT.note(),
         });
         assert!(table.wipe(&hit));
         add_new(&table, &new, 2);
@@ -248,8 +245,32 @@ fn a_record_that_is_used_again_is_never_taken_for_the_flow_before_or_after() {
         assert_eq!(table.find(&old), None);
         check(&table);
     });
-    OLD.assert("the old flow was there");
-    NEW.assert("the new flow was there");
+    THERE.assert("the flow was there");
+    ABSENT.assert("it was not");
+}
+
+#[test]
+fn a_record_that_is_used_again_is_wholly_the_flow_after_as_soon_as_it_is_found() {
+    static THERE: Met = Met::new();
+    static ABSENT: Met = Met::new();
+    explore(2, || {
+        let table = table(1);
+        let (old, new) = (udp(0, 0, 0), udp(1, 0, 1));
+        add_new(&table, &old, 1);
+        let hit = table.find(&old).unwrap();
+        let reader = spawn(&table, move |table| match table.find(&new) {
+            Some(hit) => {
+                assert_is(&hit, 2);
+                THERE.note();
+            }
+            None => ABSENT.note(),
+        });
+        assert!(table.wipe(&hit));
+        add_new(&table, &new, 2);
+        reader.join().unwrap();
+    });
+    THERE.assert("the flow was there");
+    ABSENT.assert("it was not");
 }
 
 #[test]
@@ -390,21 +411,28 @@ fn a_full_table_takes_what_comes_from_two_sides_at_once() {
     });
 }
 
-/// What a SYN and its answer make of a flow.
+/// What these segments make of a flow.
+fn after(hit: &Hit, segments: &[(Direction, u8)]) -> State {
+    use lns_l2sess::state::Step;
+    segments
+        .iter()
+        .fold(hit.state, |state, (direction, flags)| {
+            let flags = Some(TcpFlags(*flags));
+            match state.step(*direction, flags, &Timeouts::DEFAULT, at(NOW)) {
+                Step::Changed(to) => to,
+                other => panic!("{other:?}"),
+            }
+        })
+}
+
+/// After a SYN: its answer, and the answer's.
 fn established(hit: &Hit) -> State {
-    let ack = TcpFlags::ACK;
-    let steps = [
-        (Direction::Output, TcpFlags::SYN | ack),
-        (Direction::Input, ack),
-    ];
-    steps.iter().fold(hit.state, |state, (direction, flags)| {
-        use lns_l2sess::state::Step;
-        let flags = Some(TcpFlags(*flags));
-        match state.step(*direction, flags, &Timeouts::DEFAULT, at(NOW)) {
-            Step::Changed(to) => to,
-            other => panic!("{other:?}"),
-        }
-    })
+    let answer = (Direction::Output, TcpFlags::SYN | TcpFlags::ACK);
+    after(hit, &[answer, (Direction::Input, TcpFlags::ACK)])
+}
+
+fn closing(hit: &Hit) -> State {
+    after(hit, &[(Direction::Output, TcpFlags::RST)])
 }
 
 /// Sweeps until the table has seen to everything that packets left it.
@@ -416,18 +444,20 @@ fn settle(table: &FlowTable, policies: &Policies) {
 
 #[test]
 fn a_change_of_class_is_seen_to_by_the_next_sweep_though_one_was_under_way() {
-    explore(2, || {
+    explore(3, || {
         let (table, policies) = (table(1), Policies::none());
         let key = tcp(0, 0, 0);
         add_new(&table, &key, 1);
         let hit = table.find(&key).unwrap();
-        let packet = spawn(&table, move |table| {
+        let packets = spawn(&table, move |table| {
             table.change(&hit, established(&hit)).unwrap();
+            let hit = table.find(&key).unwrap();
+            table.change(&hit, closing(&hit)).unwrap();
         });
         table.sweep(at(NOW), &policies, 100);
-        packet.join().unwrap();
+        packets.join().unwrap();
         settle(&table, &policies);
-        assert_eq!(table.counts().of(Class::Established), 1);
+        assert_eq!(table.counts().of(Class::Closing), 1);
         check(&table);
     });
 }
