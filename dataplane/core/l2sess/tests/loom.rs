@@ -395,6 +395,54 @@ fn records_go_from_hand_to_hand_and_none_is_in_two() {
 }
 
 #[test]
+fn a_record_is_free_only_when_it_is_nowhere_else() {
+    static FULL: Met = Met::new();
+    static FREE: Met = Met::new();
+    explore(3, || {
+        let table = table(1);
+        let (old, new) = (udp(0, 0, 0), udp(1, 0, 1));
+        add_new(&table, &old, 1);
+        let hit = table.find(&old).unwrap();
+        let adder = spawn(&table, move |table| add(table, &new, 2));
+        assert!(table.wipe(&hit));
+        match adder.join().unwrap() {
+            Ok(_) => {
+                assert_is(&table.find(&new).unwrap(), 2);
+                FREE.note();
+            }
+            Err(refusal) => {
+                assert_eq!(refusal, Refusal::FlowTableFull);
+                FULL.note();
+            }
+        }
+        check(&table);
+    });
+    FULL.assert("the record was not free yet");
+    FREE.assert("it was");
+}
+
+#[test]
+fn who_takes_a_free_record_while_others_take_and_give_takes_it_alone() {
+    explore(3, || {
+        let table = table(2);
+        let used = [udp(0, 0, 0), udp(0, 1, 0)];
+        for key in &used {
+            add_new(&table, key, 1);
+        }
+        table.clear(PortId(0));
+        let other = spawn(&table, |table| add(table, &udp(1, 0, 1), 2));
+        let ours = used.map(|key| add(&table, &key, 3));
+        if let Some(hit) = table.find(&used[0]) {
+            assert!(table.wipe(&hit));
+        }
+        let theirs = other.join().unwrap();
+        let _may_be_full = add(&table, &udp(1, 1, 2), 4);
+        assert!(ours[0].is_ok() || theirs.is_ok());
+        check(&table);
+    });
+}
+
+#[test]
 fn a_full_table_takes_what_comes_from_two_sides_at_once() {
     explore(2, || {
         let table = table(1);
@@ -449,13 +497,13 @@ fn a_change_of_class_is_seen_to_by_the_next_sweep_though_one_was_under_way() {
         let key = tcp(0, 0, 0);
         add_new(&table, &key, 1);
         let hit = table.find(&key).unwrap();
-        let packets = spawn(&table, move |table| {
-            table.change(&hit, established(&hit)).unwrap();
-            let hit = table.find(&key).unwrap();
+        table.change(&hit, established(&hit)).unwrap();
+        let hit = table.find(&key).unwrap();
+        let packet = spawn(&table, move |table| {
             table.change(&hit, closing(&hit)).unwrap();
         });
         table.sweep(at(NOW), &policies, 100);
-        packets.join().unwrap();
+        packet.join().unwrap();
         settle(&table, &policies);
         assert_eq!(table.counts().of(Class::Closing), 1);
         check(&table);
