@@ -398,9 +398,10 @@ fn records_go_from_hand_to_hand_and_none_is_in_two() {
 fn a_record_is_free_only_when_it_is_nowhere_else() {
     static FULL: Met = Met::new();
     static FREE: Met = Met::new();
-    explore(3, || {
-        let table = table(1);
+    explore(2, || {
+        let table = table(2);
         let (old, new) = (udp(0, 0, 0), udp(1, 0, 1));
+        add_new(&table, &udp(0, 1, 0), 0);
         add_new(&table, &old, 1);
         let hit = table.find(&old).unwrap();
         let adder = spawn(&table, move |table| add(table, &new, 2));
