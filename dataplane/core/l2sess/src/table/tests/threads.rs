@@ -1,6 +1,6 @@
 //! Several threads at once, on the machine's own memory.
 
-use std::sync::atomic::AtomicU32 as Count;
+use core::sync::atomic::AtomicU32 as Count;
 
 use super::*;
 
