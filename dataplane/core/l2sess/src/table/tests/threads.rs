@@ -123,14 +123,9 @@ fn what_several_threads_do_at_once_leaves_every_record_in_its_place() {
             .filter(|flow| flow.state.class(flow.key.is_tcp()) == class);
         assert_eq!(listed.count() as u32, flows, "{}", class.label());
     }
+    assert!(table.counts().evicted > 0, "it was full");
     table.clear_all();
-    assert_eq!(
-        table.counts(),
-        Counts {
-            capacity: 500,
-            ..Counts::default()
-        }
-    );
+    assert_eq!((table.counts().in_use, table.counts().flows()), (0, 0));
 }
 
 #[test]
