@@ -200,14 +200,6 @@ pub enum OnChange {
 /// How fast a subscriber may be.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("self.upBitsPerSecond == 0 || self.upBitsPerSecond * self.burstMilliseconds >= 12000000")
-        .message("times burstMilliseconds is less than one packet of 1500 octets, which could never pass; raise one of them")
-        .field_path(".upBitsPerSecond"),
-    validation = Rule::new("self.downBitsPerSecond == 0 || self.downBitsPerSecond * self.burstMilliseconds >= 12000000")
-        .message("times burstMilliseconds is less than one packet of 1500 octets, which could never pass; raise one of them")
-        .field_path(".downBitsPerSecond"),
-)]
 pub struct Rates {
     /// Bits per second of IP packets from the subscriber; 0 means no limit. A change takes effect at
     /// once.
@@ -220,8 +212,8 @@ pub struct Rates {
     #[schemars(range(min = 0, max = crate::limits::BITS_PER_SECOND))]
     pub down_bits_per_second: u64,
 
-    /// Milliseconds' worth of the rate that may pass at once after silence. A change takes effect at
-    /// once.
+    /// Milliseconds' worth of the rate that may pass at once after silence, but never less than one
+    /// packet. A change takes effect at once.
     #[serde(default = "burst_milliseconds")]
     #[schemars(range(min = 1, max = 10_000))]
     pub burst_milliseconds: u32,
