@@ -17,6 +17,7 @@ use std::thread;
 use ipnet::Ipv4Net;
 use lns_api::cluster;
 use lns_api::{LnsClusterSpec, Manifest};
+use lns_l2sess::policy::BookError;
 use lns_node::config as node;
 
 pub(crate) use self::flows::Flows;
@@ -45,8 +46,8 @@ impl Setup {
     /// Maps a valid manifest.
     ///
     /// # Errors
-    /// The Host Name fits no AVP; the manifest's rules are stricter, so this is not seen.
-    pub(crate) fn new(manifest: &Manifest) -> Result<Self, NoHostName> {
+    /// What only this process can say of it: an [`Unfit`].
+    pub(crate) fn new(manifest: &Manifest) -> Result<Self, Unfit> {
         let spec = &manifest.cluster.spec;
         let icmp_source = spec
             .pools
@@ -96,13 +97,22 @@ impl Setup {
     }
 }
 
-/// The Host Name is empty or longer than an AVP's value may be here.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct NoHostName;
+/// Why a valid manifest is none for this process.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Unfit {
+    /// The Host Name is empty or longer than an AVP's value may be here. The manifest's rules are
+    /// stricter, so this is not seen.
+    HostName,
+    /// What the classifier does not take the policies for: tables that would be too large.
+    Policies(Vec<BookError>),
+}
 
-impl fmt::Display for NoHostName {
+impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("spec.service.hostName: must have 1 to 255 octets")
+        match self {
+            Self::HostName => f.write_str("spec.service.hostName: must have 1 to 255 octets"),
+            Self::Policies(wrong) => policies::told(wrong, f),
+        }
     }
 }
 
@@ -165,15 +175,15 @@ fn excluded(spec: &LnsClusterSpec) -> impl Iterator<Item = Ipv4Net> {
         .chain(service)
 }
 
-fn node_config(manifest: &Manifest) -> Result<node::Config, NoHostName> {
+fn node_config(manifest: &Manifest) -> Result<node::Config, Unfit> {
     let spec = &manifest.cluster.spec;
     Ok(node::Config {
         host_name: node::HostName::new(manifest.cluster.host_name().as_bytes())
-            .ok_or(NoHostName)?,
+            .ok_or(Unfit::HostName)?,
         lacs: spec.lacs.iter().map(|entry| lac(entry, manifest)).collect(),
         ppp: ppp(&spec.ppp),
         subscribers: subscribers(manifest),
-        policies: policies::policies(manifest),
+        policies: policies::taken(manifest).map_err(Unfit::Policies)?,
         pools: spec.pools.iter().map(|entry| pool(entry, spec)).collect(),
         max_sessions: lns_node::limits::MAX_SESSIONS,
         workers: workers(spec.datapath.workers),

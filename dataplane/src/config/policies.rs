@@ -1,8 +1,9 @@
 //! The manifest's policies, as the classifier wants them.
 //!
-//! The manifest reader has validated everything; what follows from another field (a protocol's name,
-//! ports behind it) is not checked again.
+//! The manifest reader has validated every field. What only the classifier knows is how large its tables
+//! become: many ranges and masks in one rule make many entries.
 
+use core::fmt;
 use core::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -10,12 +11,60 @@ use ipnet::IpNet;
 use lns_api::policy::{self, PolicyRule, Span};
 use lns_api::{Manifest, SessionPolicy};
 use lns_l2sess::policy::{
-    Action, FlagsMatch, Matches, OctetsMatch, OnChange, Policy, PolicyTable, Prefix, Rates, Rule,
+    Action, BookError, FlagsMatch, Matches, OctetsMatch, OnChange, Policy, PolicyTable, Prefix,
+    Rates, Rule, check,
 };
 use lns_l2sess::{Family, Timeouts};
 
 /// The policies of a manifest, in the order of their names.
-pub(crate) fn policies(manifest: &Manifest) -> Vec<Policy> {
+///
+/// # Errors
+/// All that the classifier does not take them for.
+pub(super) fn taken(manifest: &Manifest) -> Result<Vec<Policy>, Vec<BookError>> {
+    let policies = policies(manifest);
+    let wrong = check(&policies);
+    if wrong.is_empty() {
+        Ok(policies)
+    } else {
+        Err(wrong)
+    }
+}
+
+/// What is wrong, in one line and with the paths of the manifest.
+pub(super) fn told(wrong: &[BookError], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (index, error) in wrong.iter().enumerate() {
+        let between = if index == 0 { "" } else { "; " };
+        f.write_str(between)?;
+        match error {
+            BookError::TooLarge {
+                policy,
+                direction,
+                rule,
+                name,
+                excess,
+            } => {
+                let direction = direction.label();
+                write!(
+                    f,
+                    "SessionPolicy/{policy}: spec.{direction}.rules[{rule}]: {name:?}: {excess}"
+                )?;
+            }
+            BookError::Invalid { policy, what } => {
+                write!(f, "SessionPolicy/{policy}: spec.{what}")?;
+            }
+            BookError::Unknown(_)
+            | BookError::TooLong
+            | BookError::Twice(_)
+            | BookError::TooManyChains
+            | BookError::TooManyPolicies
+            | BookError::SameName(_)
+            | BookError::SameFilterId { .. } => write!(f, "{error}")?,
+        }
+    }
+    Ok(())
+}
+
+fn policies(manifest: &Manifest) -> Vec<Policy> {
     manifest.policies.iter().map(one).collect()
 }
 

@@ -660,9 +660,15 @@ fn the_largest_policy_is_accepted() {
         text
     };
     let (input, output) = (rules("input"), rules("output"));
-    let text = second("large", &format!("\n  clusterRefs: [{{ name: edge }}]\n{input}{output}"));
+    let text = second(
+        "large",
+        &format!("\n  clusterRefs: [{{ name: edge }}]\n{input}{output}"),
+    );
     let manifest = parse(&text).unwrap();
-    let tables = [&manifest.policies[0].spec.input, &manifest.policies[0].spec.output];
+    let tables = [
+        &manifest.policies[0].spec.input,
+        &manifest.policies[0].spec.output,
+    ];
     for table in tables {
         assert_eq!(table.as_ref().unwrap().rules.len(), 10_000);
     }

@@ -156,6 +156,43 @@ fn the_manifest_and_the_classifier_have_the_same_bounds() {
         Ok(limits::OCTET_MATCHES)
     );
     assert_eq!(usize::try_from(manifest::OCTETS), Ok(limits::OCTETS));
+    assert_eq!(usize::try_from(manifest::FILTER_ID), Ok(limits::NAME));
+    for list in [
+        manifest::RULE_PORTS,
+        manifest::RULE_ICMP,
+        manifest::RULE_DSCP,
+        manifest::RULE_LENGTHS,
+    ] {
+        assert!(usize::try_from(list).unwrap() <= limits::RANGES);
+    }
     assert_eq!(manifest::TIMEOUT_SECONDS, limits::TIMEOUT);
     assert_eq!(manifest::FLOWS, limits::ENTRIES);
+}
+
+/// Sixteen ranges of the sender times sixteen of the receiver, each cut into many prefixes.
+#[test]
+fn policies_that_would_be_too_large_are_refused_by_the_rule() {
+    let ports: Vec<_> = (0..16)
+        .map(|n| format!("\"{}-{}\"", 4096 * n + 1, 4096 * n + 4094))
+        .collect();
+    let ports = ports.join(", ");
+    let rule = |number: u32| {
+        format!(
+            "    - {{ name: r{number}, protocol: TCP, sourcePorts: [{ports}], \
+             destinationPorts: [{ports}], action: Pass }}\n"
+        )
+    };
+    let rules: String = (0..8).map(rule).collect();
+    let last = "    - { name: rest, action: Track }";
+    let text = FULL.replace(last, &format!("{rules}{last}"));
+    let manifest = parse_manifest([("m.yaml", text.as_str())]).unwrap();
+    let wrong = crate::config::Setup::new(&manifest)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        wrong.starts_with("SessionPolicy/residential: spec.input.rules["),
+        "{wrong}"
+    );
+    let manifest = parse_manifest([("m.yaml", FULL)]).unwrap();
+    assert!(crate::config::Setup::new(&manifest).is_ok());
 }
