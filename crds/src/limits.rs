@@ -16,8 +16,9 @@ pub const POOLS: u32 = 64;
 /// Prefixes of one pool: address space comes in pieces, also after years of purchases.
 pub const POOL_PREFIXES: u32 = 64;
 
-/// Excluded ranges of one prefix.
-pub const EXCLUDES: u32 = 32;
+/// Excluded ranges of one prefix; with more, an API server refuses the definition for the cost of
+/// comparing them all.
+pub const EXCLUDES: u32 = 24;
 
 /// DNS servers: IPCP has options for two (RFC 1877, sections 1.1 and 1.3).
 pub const DNS_SERVERS: u32 = 2;
@@ -71,11 +72,12 @@ pub const FILTER_ID: u32 = 253;
 /// Rules of one direction (`lns_l2sess::limits::RULES`).
 pub const RULES: u32 = 10_000;
 
-/// Ports of one rule and side: as many as iptables' `multiport` takes, and one.
-pub const RULE_PORTS: u32 = 16;
+/// Ports of one rule and side: as many as iptables' `multiport` takes. More of these, or of the next, and
+/// an API server refuses the definition: it multiplies them with the rules.
+pub const RULE_PORTS: u32 = 15;
 
 /// ICMP types, or codes, of one rule.
-pub const RULE_ICMP: u32 = 8;
+pub const RULE_ICMP: u32 = 4;
 
 /// DSCPs of one rule: there are no more.
 pub const RULE_DSCP: u32 = 64;

@@ -42,7 +42,7 @@ pub struct Pool {
 /// One prefix of a pool.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!isCIDR(self.cidr) || self.exclude.all(e, !isCIDR(e) || cidr(e).ip().family() != 4 || cidr(self.cidr).containsCIDR(e))")
+#[x_kube(validation = Rule::new("!isCIDR(self.cidr) || self.exclude.all(e, e.contains(':') || !isCIDR(e) || cidr(self.cidr).containsCIDR(e))")
     .message(Message::Expression(
         "'of ' + self.exclude.join(', ') + ' not all is inside of ' + self.cidr + '; exclude only what the prefix has'".into()))
     .field_path(".exclude"))]

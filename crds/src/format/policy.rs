@@ -8,37 +8,39 @@ use std::borrow::Cow;
 
 use crate::limits;
 
-/// One number or two, of at most so many digits, none above the greatest, and the smaller one first.
-macro_rules! span_rule {
-    ($digits:literal, $greatest:literal) => {
-        concat!(
-            "self.matches('^(0|[1-9][0-9]{0,",
-            $digits,
-            "})(-(0|[1-9][0-9]{0,",
-            $digits,
-            "}))?$') && int(self.split('-')[size(self.split('-')) - 1]) <= ",
-            $greatest,
-            " && int(self.split('-')[0]) <= int(self.split('-')[size(self.split('-')) - 1])"
-        )
+/// One number or two, of at most so many digits; none above the greatest, and the smaller one first. Two
+/// rules, since the API server bounds the cost of each.
+macro_rules! span {
+    ($(#[$doc:meta])* $name:ident, $longest:literal, $digits:literal, $greatest:literal, $message:expr) => {
+        text_format!(
+            $(#[$doc])*
+            $name, $longest, [
+                (concat!("self.matches('^[0-9]{1,", $digits, "}(-[0-9]{1,", $digits, "})?$')"), $message),
+                (concat!(
+                    "self.contains('-') ? int(self.split('-')[0]) <= int(self.split('-')[1]) && int(self.split('-')[1]) <= ",
+                    $greatest, " : int(self) <= ", $greatest,
+                ), $message),
+            ]
+        );
     };
 }
 
-text_format!(
+span!(
     /// Ports.
-    Ports, 11, [(span_rule!(4, 65535),
-        r#"'"' + self + '" is no port and no range of them: 0 to 65535, the smaller one first, as "25" or "8000-8100"'"#)]
+    Ports, 11, 5, 65535,
+    r#"'"' + self + '" is no port and no range of them: 0 to 65535, the smaller one first, as "25" or "8000-8100"'"#
 );
 
-text_format!(
+span!(
     /// Lengths of packets.
-    Lengths, 11, [(span_rule!(4, 65535),
-        r#"'"' + self + '" is no length and no range of them: 0 to 65535, the smaller one first, as "64" or "0-1500"'"#)]
+    Lengths, 11, 5, 65535,
+    r#"'"' + self + '" is no length and no range of them: 0 to 65535, the smaller one first, as "64" or "0-1500"'"#
 );
 
-text_format!(
+span!(
     /// Types or codes of ICMP messages.
-    IcmpNumbers, 7, [(span_rule!(2, 255),
-        r#"'"' + self + '" is no number and no range of them: 0 to 255, the smaller one first, as "8" or "0-3"'"#)]
+    IcmpNumbers, 7, 3, 255,
+    r#"'"' + self + '" is no number and no range of them: 0 to 255, the smaller one first, as "8" or "0-3"'"#
 );
 
 text_format!(
@@ -52,7 +54,7 @@ text_format!(
 
 text_format!(
     /// Octets in hexadecimal digits.
-    Hex, 2 * limits::OCTETS, [("self.matches('^([0-9a-fA-F][0-9a-fA-F])+$')",
+    Hex, 2 * limits::OCTETS, [("self.matches('^([0-9a-fA-F]{2})+$')",
         r#"'"' + self + '" is no octets: two hexadecimal digits for each, as "ff00"'"#)]
 );
 
