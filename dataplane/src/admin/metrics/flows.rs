@@ -144,6 +144,7 @@ pub(super) mod tests {
                 capacity: 32,
                 in_use: 8,
                 classes: [1, 2, 1, 4],
+                ..Counts::default()
             },
             events: Events::default(),
             policies: Policies::none(),
