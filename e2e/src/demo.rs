@@ -1,7 +1,7 @@
 //! `lns-e2e demo`: the whole thing once, in under a minute, for a person to watch.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -55,6 +55,7 @@ pub(crate) fn run() -> Result<()> {
     let lac = dial(screen, &topology)?;
     tables(screen, &lnsd)?;
     traffic(screen, &topology, &lac)?;
+    classifier(screen, &topology, &lnsd, &lac)?;
     packets(screen, &topology, &lnsd, &lac)?;
     disconnect(screen, &lnsd, &lac)?;
     explain(screen, &topology, &lnsd)?;
@@ -221,6 +222,56 @@ fn ping(topology: &Topology, source: Ipv4Addr) -> Result<String> {
         .lines()
         .find_map(|line| line.split_once(" = ")?.1.split('/').nth(1));
     Ok(average.context("ping printed no times")?.to_owned())
+}
+
+/// What nobody asked for does not come in; the same flow does once the subscriber has opened it.
+fn classifier(screen: Screen, topology: &Topology, lnsd: &Lnsd<'_>, lac: &Lac) -> Result<()> {
+    /// Long enough for a connection between two rooms of one machine.
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let index = 2;
+    let user = lac.session(index)?.user;
+    screen.heading(&format!("{user} behind the policy `residential`"))?;
+    let inside = SocketAddr::from((lac.address(index)?, 40_000));
+    let outside = SocketAddr::from((net::CORE, 443));
+    let listener = topology.lac.enter(|| http::listen(inside))??;
+    let refused = topology
+        .core
+        .enter(|| http::dial(outside, inside, PATIENCE))?;
+    ensure!(
+        refused.is_err(),
+        "a connection that nobody asked for came in"
+    );
+    screen.done(&format!(
+        "{outside} to {inside}: no connection, the subscriber has not asked for it"
+    ))?;
+    drop(listener);
+    let listener = topology.core.enter(|| http::listen(outside))??;
+    let connection = topology
+        .lac
+        .enter(|| http::dial(inside, outside, PATIENCE))??;
+    let (mut other, _) = listener.accept()?;
+    other.write_all(b"let back in")?;
+    let mut answer = [0; 11];
+    (&connection).read_exact(&mut answer)?;
+    screen.done(&format!(
+        "{inside} to {outside}: connected; what {outside} says now comes in: {:?}",
+        String::from_utf8_lossy(&answer)
+    ))?;
+    for command in [
+        &["flows", "--user", &user][..],
+        &["policies", "residential"],
+    ] {
+        screen.heading(&format!("lnsd {}", command.join(" ")))?;
+        for line in lnsd.table(command)?.lines() {
+            print(&format!("  {line}"))?;
+        }
+    }
+    let flows = lnsd.rows(
+        "flows",
+        &["flows", "--user", &user, "--class", "established"],
+    )?;
+    ensure!(flows.len() == 1, "not one established flow: {flows:?}");
+    Ok(())
 }
 
 fn packets(screen: Screen, topology: &Topology, lnsd: &Lnsd<'_>, lac: &Lac) -> Result<()> {

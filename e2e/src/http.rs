@@ -117,14 +117,33 @@ pub(crate) fn get(server: SocketAddr, path: &str) -> Result<(u16, String)> {
 
 /// A connection from `source` to `server`.
 pub(crate) fn connect(server: SocketAddr, source: IpAddr) -> Result<TcpStream> {
-    let socket = Socket::new(
-        Domain::for_address(server),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.bind(&SocketAddr::new(source, 0).into())?;
+    dial(SocketAddr::new(source, 0), server, Duration::from_secs(5))
+}
+
+/// A listener at `address`, where a connection may have ended a moment ago.
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let socket = bound(address)?;
+    socket.listen(8)?;
+    Ok(socket.into())
+}
+
+fn bound(address: SocketAddr) -> Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// A connection from `source`, its port included, to `server`.
+pub(crate) fn dial(
+    source: SocketAddr,
+    server: SocketAddr,
+    patience: Duration,
+) -> Result<TcpStream> {
+    let socket = bound(source)?;
     socket
-        .connect_timeout(&server.into(), Duration::from_secs(5))
+        .connect_timeout(&server.into(), patience)
         .with_context(|| format!("connecting from {source} to {server}"))?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(SILENCE))?;

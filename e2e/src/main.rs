@@ -25,6 +25,7 @@
     reason = "rates and percentages that people read"
 )]
 
+mod bench;
 mod blast;
 mod cleanup;
 #[path = "../../dataplane/src/admin/contract.rs"]
@@ -82,6 +83,11 @@ enum Command {
         /// Print what there is
         #[arg(long)]
         list: bool,
+    },
+    /// Prints the figures of the classifier beside what is promised; `e2e/bench` calls it
+    Bench {
+        #[command(flatten)]
+        options: bench::BenchOptions,
     },
     /// Shows one LNS, 4 tunnels and 1,000 subscribers at work
     Demo,
@@ -147,6 +153,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::L2sess { list: true, .. } => l2sess::list(),
         Command::L2sess { names, .. } => {
             return Ok(verdict(cleanup::guard(move || l2sess::run(&names))?));
+        }
+        Command::Bench { options } => {
+            return Ok(verdict(cleanup::guard(move || bench::run(&options))?));
         }
         Command::Demo => cleanup::guard(demo::run)?,
         Command::Differential { names, show } => {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::cast::Policy;
 use super::packet::{Ends, Flow, Packet, Way, flag, protocol};
-use super::stage::{Arrival, Stage};
+use super::stage::{Arrived, Stage};
 
 /// The three segments that open a connection: whether the opener sends it, and its flags.
 pub(super) const HANDSHAKE: &[(bool, u8)] = &[
@@ -52,7 +52,7 @@ pub(super) struct Case<'a> {
     /// How often it was played before.
     pub(super) attempt: u16,
     /// What has passed as it should.
-    passed: Mutex<Vec<Arrival>>,
+    passed: Mutex<Arrived>,
 }
 
 /// A subscriber and a host beyond the core, between whom flows go.
@@ -224,8 +224,8 @@ impl<'a> Case<'a> {
 
     fn note(&self, packet: &Packet) {
         let arrival = (packet.way, packet.expected());
-        let passed = self.passed.lock();
-        passed.unwrap_or_else(PoisonError::into_inner).push(arrival);
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        *passed.entry(arrival).or_default() += 1;
     }
 
     /// The packet arrives while `limit` is not over since `last`. The time of its arrival.
@@ -295,19 +295,15 @@ impl<'a> Case<'a> {
         for way in [Way::Up, Way::Down] {
             self.stage.flush(way)?;
         }
-        let mut known = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
-        for (way, octets) in self.stage.arrived(self.owner) {
-            let arrival = (way, octets);
-            match known.iter().position(|passed| *passed == arrival) {
-                Some(place) => {
-                    known.swap_remove(place);
-                }
-                None => bail!(
-                    "{} arrived without being expected: {:02x?}",
-                    way.label(),
-                    arrival.1
-                ),
-            }
+        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        for (arrival, count) in self.stage.arrived(self.owner) {
+            let expected = passed.get(&arrival).copied().unwrap_or(0);
+            ensure!(
+                count == expected,
+                "{} arrived {count} times, not {expected}: {:02x?}",
+                arrival.0.label(),
+                arrival.1
+            );
         }
         Ok(())
     }

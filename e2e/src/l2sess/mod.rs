@@ -15,6 +15,7 @@ mod errors;
 mod limits;
 mod packet;
 mod ports;
+mod rates;
 mod stage;
 mod stateful;
 mod stateless;
@@ -28,6 +29,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use self::case::{Case, Late};
 use self::cast::{Cast, Policy};
+pub(crate) use self::limits::syn_flood;
 use self::packet::Way;
 use self::stage::Stage;
 use crate::lac::{Lac, Options};
@@ -102,6 +104,7 @@ fn all() -> Vec<Row> {
         errors::ROWS,
         limits::ROWS,
         ports::ROWS,
+        rates::ROWS,
     ]
     .concat()
 }

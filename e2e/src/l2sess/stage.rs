@@ -56,6 +56,9 @@ pub(super) fn prepare(topology: &Topology) -> Result<()> {
 /// A packet that came out, and which way it went.
 pub(super) type Arrival = (Way, Vec<u8>);
 
+/// What came out, and how often.
+pub(super) type Arrived = HashMap<Arrival, usize>;
+
 /// A running `lnsd` with both ends in our hands.
 #[derive(Debug)]
 pub(super) struct Stage<'a> {
@@ -78,7 +81,8 @@ pub(super) struct Stage<'a> {
 struct Arrivals {
     /// Whose packets are whose: by the address of a subscriber or of a host beyond the core.
     owners: HashMap<Ipv4Addr, usize>,
-    by_owner: HashMap<usize, Vec<Arrival>>,
+    /// How often each has come.
+    by_owner: HashMap<usize, Arrived>,
     markers: HashMap<Way, u32>,
 }
 
@@ -168,8 +172,17 @@ impl<'a> Stage<'a> {
         lock(&self.arrivals).count(owner, &wanted)
     }
 
+    /// Octets of everything that has come for `owner`.
+    pub(super) fn octets(&self, owner: usize) -> u64 {
+        let arrivals = lock(&self.arrivals);
+        let of_owner = arrivals.by_owner.get(&owner).into_iter().flatten();
+        of_owner
+            .map(|((_, octets), count)| (octets.len() * count) as u64)
+            .sum()
+    }
+
     /// Everything that has come for `owner`.
-    pub(super) fn arrived(&self, owner: usize) -> Vec<Arrival> {
+    pub(super) fn arrived(&self, owner: usize) -> Arrived {
         let arrivals = lock(&self.arrivals);
         arrivals.by_owner.get(&owner).cloned().unwrap_or_default()
     }
@@ -255,8 +268,11 @@ impl<'a> Stage<'a> {
 
 impl Arrivals {
     fn count(&self, owner: usize, wanted: &Arrival) -> usize {
-        let of_owner = self.by_owner.get(&owner).into_iter().flatten();
-        of_owner.filter(|arrival| *arrival == wanted).count()
+        let of_owner = self.by_owner.get(&owner);
+        of_owner
+            .and_then(|all| all.get(wanted))
+            .copied()
+            .unwrap_or(0)
     }
 
     fn note(&mut self, way: Way, packet: &[u8]) {
@@ -273,7 +289,8 @@ impl Arrivals {
         let owner = |address| self.owners.get(&address).copied();
         if let Some(owner) = owner(source).or_else(|| owner(destination)) {
             let arrival = (way, comparable(packet));
-            self.by_owner.entry(owner).or_default().push(arrival);
+            let all = self.by_owner.entry(owner).or_default();
+            *all.entry(arrival).or_default() += 1;
         }
     }
 }

@@ -121,6 +121,11 @@ impl Flow {
     pub(crate) fn packets(&self) -> u64 {
         self.packets.load(Ordering::Relaxed)
     }
+
+    /// Their octets.
+    pub(crate) fn octets(&self) -> u64 {
+        self.octets.load(Ordering::Relaxed)
+    }
 }
 
 /// What the tasks of a LAC share.

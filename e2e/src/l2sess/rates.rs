@@ -1,0 +1,199 @@
+//! Rates: what a subscriber may send and receive, by UDP that does not care and by the kernels' own TCP.
+
+use std::net::IpAddr;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::cast::{Cast, Policy};
+use super::packet::Way;
+use super::{Row, alone, entry, stage, user, with_cases};
+use crate::http;
+use crate::lac::{Lac, Options};
+use crate::lnsd::Lnsd;
+use crate::manifest::Manifest;
+use crate::net::{Namespace, Topology};
+use crate::scenario;
+
+pub(super) const ROWS: &[Row] = &[
+    alone(
+        "rates-udp",
+        "UDP at twice the rate comes out at the rate, to 2 %, both ways at once; nobody else is slowed",
+        udp,
+    ),
+    alone(
+        "rates-tcp",
+        "TCP comes out at the rate, to 2 %, both ways",
+        tcp,
+    ),
+];
+
+/// Bits per second from the subscriber and to him.
+const UP: u64 = 8_000_000;
+const DOWN: u64 = 16_000_000;
+/// Octets of a UDP packet with its headers.
+const SIZE: usize = 1000;
+/// How long is measured, once the burst is spent.
+const WINDOW: Duration = Duration::from_secs(4);
+const SETTLE: Duration = Duration::from_secs(1);
+
+fn policy() -> Policy {
+    Policy::default().more(&format!(
+        "rates: {{ upBitsPerSecond: {UP}, downBitsPerSecond: {DOWN}, burstMilliseconds: 100 }}"
+    ))
+}
+
+/// Of the rate, in percent.
+fn percent(octets: u64, took: Duration, rate: u64) -> f64 {
+    octets as f64 * 8.0 / took.as_secs_f64() / rate as f64 * 100.0
+}
+
+fn within_two_percent(name: &str, percent: f64) -> Result<()> {
+    ensure!(
+        (98.0..=102.0).contains(&percent),
+        "{name} comes out at {percent:.2} % of the rate"
+    );
+    Ok(())
+}
+
+fn udp() -> Result<String> {
+    let role = Cast {
+        policies: vec![policy()],
+        subscribers: vec![vec![0]],
+    };
+    let roles = vec![
+        ("rates-up", Way::Up, role.clone()),
+        ("rates-down", Way::Down, role),
+    ];
+    with_cases(Manifest::default(), roles, |cases| {
+        let stop = AtomicBool::new(false);
+        let measured = std::thread::scope(|scope| -> Result<Vec<f64>> {
+            for case in cases {
+                let stop = &stop;
+                scope.spawn(move || -> Result<()> {
+                    let flow = case.seat(0)?.udp(4000, 53);
+                    let packet = flow.out().payload(8, SIZE - 28);
+                    let started = Instant::now();
+                    let mut sent = 0_u64;
+                    while !stop.load(Ordering::Relaxed) {
+                        let due = started.elapsed().as_secs_f64() * (2 * rate(case.way)) as f64;
+                        while sent * SIZE as u64 * 8 < due as u64 {
+                            case.sends(&packet)?;
+                            sent += 1;
+                        }
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    Ok(())
+                });
+            }
+            std::thread::sleep(SETTLE);
+            let look = || {
+                cases
+                    .iter()
+                    .map(|case| (Instant::now(), case.stage.octets(case.owner)))
+            };
+            let before: Vec<_> = look().collect();
+            std::thread::sleep(WINDOW);
+            let after: Vec<_> = look().collect();
+            stop.store(true, Ordering::Relaxed);
+            let both = before.iter().zip(&after).zip(cases);
+            Ok(both
+                .map(|(((then, first), (now, last)), case)| {
+                    percent(last - first, now.duration_since(*then), rate(case.way))
+                })
+                .collect())
+        })?;
+        for case in cases {
+            case.stage.flush(Way::Up)?;
+            case.stage.flush(Way::Down)?;
+            case.accept_all();
+        }
+        let names = ["up", "down"];
+        let figures: Vec<_> = names.iter().zip(&measured).collect();
+        for (name, percent) in &figures {
+            within_two_percent(name, **percent)?;
+        }
+        let figures = figures
+            .iter()
+            .map(|(name, percent)| format!("{name} {percent:.2} %"));
+        Ok(figures.collect::<Vec<_>>().join(", "))
+    })
+}
+
+fn rate(way: Way) -> u64 {
+    match way {
+        Way::Up => UP,
+        Way::Down => DOWN,
+    }
+}
+
+fn tcp() -> Result<String> {
+    let manifest = Manifest {
+        users: vec![(user(0), entry(&[&"rates".to_owned()]))],
+        ..Manifest::default()
+    };
+    let topology = Topology::create()?;
+    let text = stage::text(&manifest, &[policy().named("rates")]);
+    let _lnsd = Lnsd::start_text(&topology.lns, &text)?;
+    let options = Options {
+        user: super::user_pattern(),
+        tun: Some("sub0".into()),
+        ..scenario::options()
+    };
+    let lac = Lac::up(&topology.lac, options)?;
+    let server = scenario::serve_http(&topology)?;
+    let source = IpAddr::from(lac.address(0)?);
+    // A little more than passes in the time that is measured.
+    let mib = |rate: u64| usize::try_from((rate / 8 * 6) >> 20).unwrap_or(1);
+    let mut figures = Vec::new();
+    for way in [Way::Up, Way::Down] {
+        let measured = std::thread::scope(|scope| -> Result<f64> {
+            let transfer = scope.spawn(|| {
+                topology.lac.enter(|| match way {
+                    Way::Up => http::upload(server, source, mib(UP)),
+                    Way::Down => http::download(server, source, mib(DOWN)),
+                })
+            });
+            std::thread::sleep(SETTLE);
+            let look = || -> Result<u64> {
+                match way {
+                    Way::Up => received(&topology.core, "core0"),
+                    Way::Down => Ok(lac.shared().down.octets()),
+                }
+            };
+            let (then, first) = (Instant::now(), look()?);
+            std::thread::sleep(WINDOW);
+            let (now, last) = (Instant::now(), look()?);
+            ensure!(
+                !transfer.is_finished(),
+                "the transfer ended while it was measured"
+            );
+            let done = transfer.join();
+            let done = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))??;
+            ensure!(done.intact, "what was transferred is damaged: {done:?}");
+            Ok(percent(last - first, now.duration_since(then), rate(way)))
+        })?;
+        within_two_percent(way.label(), measured)?;
+        figures.push(format!("{} {measured:.2} %", way.label()));
+    }
+    lac.close()?;
+    Ok(figures.join(", "))
+}
+
+/// Octets of IP that an interface has received.
+fn received(namespace: &Namespace, interface: &str) -> Result<u64> {
+    const ETHERNET: u64 = 14;
+    let mut list = Command::new("ip");
+    let output = namespace.output(list.args(["-j", "-s", "link", "show", interface]))?;
+    let links: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let counter = |name| {
+        let pointer = format!("/0/stats64/rx/{name}");
+        links.pointer(&pointer).and_then(serde_json::Value::as_u64)
+    };
+    let (octets, packets) = counter("bytes")
+        .zip(counter("packets"))
+        .context("no counters")?;
+    Ok(octets - packets * ETHERNET)
+}
