@@ -160,9 +160,9 @@ fn unknown_filter_id() -> Result<String> {
         "failures",
         &["failures", "--user", "user@isp", "--kind", "failed"],
     )?;
-    let told = failures.iter().any(|failure| {
-        failure.to_string().contains("unknownFilterId") || failure.to_string().contains("Filter-Id")
-    });
+    let told = failures
+        .iter()
+        .any(|failure| failure["reason"] == "unknown_filter_id" && failure["detail"] == "nowhere");
     ensure!(told, "lnsd failures does not tell: {failures:?}");
 
     let outcome = lnsd.reload(&text("UseDefault"))?;

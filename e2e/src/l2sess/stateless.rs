@@ -296,7 +296,7 @@ const EIGHTEEN: [&str; 18] = [
     "name: k, protocol: UDP, sourcePorts: [\"0-65535\"], action: Pass",
     "name: l, protocol: ICMP, icmpTypes: [\"8\"], action: Track",
     "name: m, protocol: ICMP, icmpTypes: [\"3\"], icmpCodes: [\"0-15\"], action: Pass",
-    "name: n, protocol: TCP, tcpFlags: { value: [SYN], mask: [SYN, ACK] }, action: Drop",
+    "name: \"n\", protocol: TCP, tcpFlags: { value: [SYN], mask: [SYN, ACK] }, action: Drop",
     "name: o, dscp: [46], action: Pass",
     "name: p, length: [\"0-576\"], action: Pass",
     "name: q, octets: [ { at: 8, mask: \"ff\", value: \"01\" } ], action: Drop",
