@@ -37,15 +37,16 @@ impl FlowTable {
             };
             loop {
                 let most = left.min(HOLD);
-                let (seen, expired) = self.sweep_some(cell, now, policies, most);
+                let (seen, expired, is_done) = self.sweep_some(cell, now, policies, most);
                 swept.expired = swept.expired.saturating_add(expired);
                 left = left.saturating_sub(seen);
-                if seen < most {
+                if is_done {
                     break;
                 }
                 if left == 0 {
-                    self.swept
-                        .store(u32::try_from(number).unwrap_or(0), Relaxed);
+                    // The others are first the next time.
+                    let next = u32::try_from(number.wrapping_add(1)).unwrap_or(0);
+                    self.swept.store(next, Relaxed);
                     swept.more = true;
                     return swept;
                 }
@@ -54,17 +55,21 @@ impl FlowTable {
         swept
     }
 
-    /// Looks at up to `most` flows of a shard: returns how many, and how many of them it has ended.
+    /// Looks at up to `most` flows of a shard: returns how many, how many of them it has ended, and
+    /// whether no other is to be looked at now.
     fn sweep_some(
         &self,
         cell: &Cell,
         now: Seconds,
         policies: &Policies,
         most: usize,
-    ) -> (usize, usize) {
+    ) -> (usize, usize, bool) {
         let (mut ended, mut expired) = ([NOBODY; HOLD], 0_usize);
-        let seen = cell.with(&self.records, |shard| {
-            let mut seen = self.look(cell, shard, most, now);
+        let (seen, is_done) = cell.with(&self.records, |shard| {
+            // Each of these may be due at once: however many there are, half is for the others.
+            let changed = most.div_ceil(4);
+            let mut seen = self.look(cell, shard, changed, now);
+            let is_done = seen < changed;
             let mut places = ended.iter_mut();
             while seen < most
                 && let Some(record) = shard.wheel.due(now)
@@ -77,10 +82,10 @@ impl FlowTable {
                     }
                 }
             }
-            seen
+            (seen, is_done && seen < most)
         });
         self.free_all(&ended);
-        (seen, expired)
+        (seen, expired, is_done)
     }
 
     /// Ends a flow that is due if it is over, else puts it where it is due again.

@@ -119,6 +119,34 @@ fn a_sweep_does_no_more_than_its_budget_and_says_that_there_is_more() {
 }
 
 #[test]
+fn flows_that_change_their_class_all_the_time_do_not_keep_others_from_ending() {
+    let (table, policies) = (table(1_000, 100), policies(Timeouts::DEFAULT));
+    let over = udp(65, 1);
+    add_new(&table, &over, at(5));
+    for number in 0..200 {
+        add_new(&table, &tcp(1, number), at(500));
+        establish(&table, &tcp(1, number), at(500));
+    }
+    for _ in 0..200 {
+        table.sweep(at(500), &policies, 64);
+        if table.find(&over).is_none() {
+            return check(&table);
+        }
+        for number in 0..200 {
+            let hit = table.find(&tcp(1, number)).unwrap();
+            let to = State::first(Direction::Input, Some(TcpFlags(TcpFlags::RST)), at(500));
+            let to = if hit.class() == Class::Closing {
+                new_flow(&tcp(1, number), at(500)).state
+            } else {
+                to
+            };
+            table.change(&hit, to).unwrap();
+        }
+    }
+    panic!("it never ends");
+}
+
+#[test]
 fn a63_filled_and_drained_a_hundred_times_all_records_and_keys_come_back() {
     let (table, policies) = (table(512, 10), policies(Timeouts::DEFAULT));
     for round in 0..100 {
