@@ -55,7 +55,8 @@ impl PolicyId {
     pub const NONE: Self = Self(u16::MAX);
 }
 
-/// How often the policies of a chain have changed in a way that open flows must be judged by anew.
+/// Since when the policies of a chain judge as they do: another number after each change that open flows
+/// must be judged by anew, and another one for each chain. 0 is that of flows without a chain.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Epoch(pub u32);
 

@@ -32,6 +32,7 @@ pub struct PolicyBook {
     /// Where to look for a free number, so that the one that is free longest comes first.
     next_policy: usize,
     next_chain: u32,
+    last_epoch: u32,
     pub(super) retired: Vec<Retired>,
     current: Arc<Policies>,
 }
@@ -68,6 +69,7 @@ impl PolicyBook {
             by_names: BTreeMap::new(),
             next_policy: 0,
             next_chain: 0,
+            last_epoch: 0,
             retired: Vec::new(),
             current: Policies::none(),
         }
@@ -112,7 +114,8 @@ impl PolicyBook {
         }
         let id = self.free_chain().ok_or(BookError::TooManyChains)?;
         let names: Arc<[Arc<str>]> = names.into();
-        let chain = Chain::new(id, Arc::clone(&names), Epoch::default(), policies.into());
+        let epoch = self.new_epoch();
+        let chain = Chain::new(id, Arc::clone(&names), epoch, policies.into());
         set(&mut self.chains, place_of(id), Arc::new(chain));
         self.next_chain = id.0.wrapping_add(1);
         self.by_names.insert(names, id);
@@ -356,7 +359,11 @@ impl PolicyBook {
                 continue;
             }
             let is_anew = policies.iter().any(|policy| anew.contains(&policy.id));
-            let epoch = Epoch(chain.epoch.0.wrapping_add(u32::from(is_anew)));
+            let epoch = if is_anew {
+                self.new_epoch()
+            } else {
+                chain.epoch
+            };
             let names = Arc::clone(&chain.names);
             *chain = Arc::new(Chain::new(chain.id, names, epoch, policies));
         }
@@ -386,6 +393,13 @@ impl PolicyBook {
             *id != ChainId::NONE && place.is_none_or(Option::is_none)
         };
         numbers.take(limits::CHAINS.saturating_add(1)).find(is_free)
+    }
+
+    /// One that no chain has had before. So a flow that a worker has opened by the policies that a port
+    /// had before, and that outlived their end, is judged anew.
+    const fn new_epoch(&mut self) -> Epoch {
+        self.last_epoch = self.last_epoch.wrapping_add(1);
+        Epoch(self.last_epoch)
     }
 
     fn publish(&mut self) {

@@ -211,7 +211,7 @@ impl Chain {
         &self.names
     }
 
-    /// How often it has changed in a way by which open flows must be judged anew.
+    /// Another one after each change by which open flows must be judged anew; no two chains have the same.
     pub const fn epoch(&self) -> Epoch {
         self.epoch
     }

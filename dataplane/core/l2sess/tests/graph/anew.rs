@@ -177,3 +177,19 @@ fn a_syn_begins_a_closing_flow_anew_for_its_opener_and_is_for_policy_to_judge_fr
         assert_eq!((bed.events(Event::Restarted), bed.flows()), (1, 0));
     }
 }
+
+#[test]
+fn a_flow_of_policies_that_the_port_had_before_is_judged_by_those_that_it_has() {
+    for case in Case::all() {
+        for first in [case.opener, case.back()] {
+            let mut bed = case.bed();
+            assert!(bed.passes(case.opener, &case.udp(case.opener)));
+            // Nobody clears the port: a worker that was late has opened the flow after that.
+            let none = policy("none", Some(all(Action::Drop)), Some(all(Action::Drop)));
+            bed.book.replace(vec![reflect(case.opener), none]).unwrap();
+            bed.chain = bed.book.chain(&["none".into()]).unwrap();
+            assert!(!bed.passes(first, &case.udp(first)));
+            assert_eq!((bed.flows(), bed.events(Event::Revoked)), (0, 1));
+        }
+    }
+}
