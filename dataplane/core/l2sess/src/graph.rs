@@ -97,6 +97,7 @@ impl Classifier {
             return Verdict::Forward;
         }
         match Packet::parse(visit.packet) {
+            Ok(packet) if packet.hides_tcp_flags() => Verdict::Drop(Refusal::Malformed),
             Ok(packet) => {
                 let node = NodeId::Session(visit.direction, packet.family);
                 self.enter(node, policies, visit, &packet)

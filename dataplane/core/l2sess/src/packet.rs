@@ -128,6 +128,15 @@ impl<'a> Packet<'a> {
         }
     }
 
+    /// Whether it is a fragment that begins within the header of TCP, before the flags: put together with
+    /// a first one that is as short, or over one that has other flags, it is a segment that nobody has
+    /// judged (RFC 1858, 3; RFC 3128).
+    pub(crate) fn hides_tcp_flags(&self) -> bool {
+        self.upper == Upper::LaterFragment
+            && self.protocol == protocol::TCP
+            && Head::read(self.octets).is_some_and(|head| head.fragment_offset == 1)
+    }
+
     /// The packet that this one answers, as far as it can be told: ends and ports exchanged, of an ICMP
     /// answer the question. Its octets are not known: no rule about octets matches it.
     pub(crate) const fn mirror(&self) -> Packet<'static> {
@@ -244,10 +253,10 @@ impl Head<'_> {
         /// RFC 3828).
         const WITH_PORTS: [u8; 3] = [33, 132, 136];
         let Some(payload) = self.payload else {
-            return if self.is_later_fragment {
-                Upper::LaterFragment
-            } else {
+            return if self.fragment_offset == 0 {
                 Upper::Unreadable
+            } else {
+                Upper::LaterFragment
             };
         };
         let is_icmp = self.protocol

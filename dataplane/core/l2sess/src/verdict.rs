@@ -44,7 +44,8 @@ refusals! {
     FlowLimit = "flow_limit",
     /// The port was closed while the packet was on its way.
     PortClosed = "port_closed",
-    /// The headers contradict the packet.
+    /// The headers contradict the packet, or it is a fragment that would put flags of TCP over those that
+    /// were judged.
     Malformed = "classifier_malformed",
 }
 

@@ -18,7 +18,9 @@ pub(super) struct Head<'a> {
     pub(super) destination: u128,
     pub(super) protocol: u8,
     pub(super) dscp: u8,
-    pub(super) is_later_fragment: bool,
+    /// Where in the whole packet its part of the payload begins, units of 8 octets; 0 if it is no
+    /// fragment, or the first.
+    pub(super) fragment_offset: u16,
     /// What is there of the upper protocol's octets; `None` in a later fragment, and where the way
     /// there is cut short or too long.
     pub(super) payload: Option<&'a [u8]>,
@@ -43,7 +45,7 @@ impl<'a> Head<'a> {
             return None;
         }
         let payload = octets.get(header..total.min(octets.len()))?;
-        let is_later_fragment = u16::from_be_bytes([fixed[6], fixed[7]]) & 0x1fff != 0;
+        let fragment_offset = u16::from_be_bytes([fixed[6], fixed[7]]) & 0x1fff;
         let (before, destination) = fixed.split_last_chunk::<4>()?;
         let source = before.last_chunk::<4>()?;
         Some(Self {
@@ -52,8 +54,8 @@ impl<'a> Head<'a> {
             destination: u32::from_be_bytes(*destination).into(),
             protocol: fixed[9],
             dscp: fixed[1] >> 2,
-            is_later_fragment,
-            payload: (!is_later_fragment).then_some(payload),
+            fragment_offset,
+            payload: (fragment_offset == 0).then_some(payload),
         })
     }
 
@@ -72,7 +74,7 @@ impl<'a> Head<'a> {
             destination: u128::from_be_bytes(*destination),
             protocol: way.protocol,
             dscp: (fixed[0] & 0x0f) << 2 | fixed[1] >> 6,
-            is_later_fragment: way.is_later_fragment,
+            fragment_offset: way.fragment_offset,
             payload: way.payload,
         })
     }
@@ -81,16 +83,16 @@ impl<'a> Head<'a> {
 /// The way along the extension headers.
 struct Way<'a> {
     protocol: u8,
-    is_later_fragment: bool,
+    fragment_offset: u16,
     payload: Option<&'a [u8]>,
 }
 
 impl<'a> Way<'a> {
     fn follow(first: u8, mut rest: Reader<'a>) -> Self {
         let mut protocol = first;
-        let stuck = |protocol, is_later_fragment| Self {
+        let stuck = |protocol, fragment_offset| Self {
             protocol,
-            is_later_fragment,
+            fragment_offset,
             payload: None,
         };
         for _ in 0..EXTENSIONS {
@@ -98,25 +100,26 @@ impl<'a> Way<'a> {
                 break;
             }
             let Some([next, length, high, low]) = rest.rest().first_chunk::<4>().copied() else {
-                return stuck(protocol, false);
+                return stuck(protocol, 0);
             };
             let is_fragment = protocol == FRAGMENT;
             let length = if is_fragment { 0 } else { length };
             let length = usize::from(length).saturating_add(1).saturating_mul(8);
             if rest.take(length).is_err() {
-                return stuck(protocol, false);
+                return stuck(protocol, 0);
             }
             protocol = next;
-            if is_fragment && u16::from_be_bytes([high, low]) >> 3 != 0 {
-                return stuck(protocol, true);
+            let fragment_offset = u16::from_be_bytes([high, low]) >> 3;
+            if is_fragment && fragment_offset != 0 {
+                return stuck(protocol, fragment_offset);
             }
         }
         if is_extension(protocol) {
-            return stuck(protocol, false);
+            return stuck(protocol, 0);
         }
         Self {
             protocol,
-            is_later_fragment: false,
+            fragment_offset: 0,
             payload: Some(rest.rest()),
         }
     }

@@ -59,6 +59,37 @@ fn what_cannot_be_read_goes_on_without_a_flow() {
 }
 
 #[test]
+fn a_fragment_that_would_put_flags_over_those_that_were_judged_is_dropped() {
+    for case in Case::all() {
+        let fragment = |protocol, offset, more| {
+            let (from, to) = match case.opener {
+                UP => (INSIDE, OUTSIDE),
+                DOWN => (OUTSIDE, INSIDE),
+            };
+            match case.family {
+                Family::IPv4 => {
+                    let word = offset | if more { 0x2000 } else { 0 };
+                    ipv4(from, to, protocol, word, &[], &[0x5a; 24])
+                }
+                Family::IPv6 => {
+                    let header = fragment_header(protocol, offset, more);
+                    ipv6(from, to, 44, &[header, vec![0x5a; 24]].concat())
+                }
+            }
+        };
+        let bed = case.bed();
+        for more in [false, true] {
+            let malformed = Verdict::Drop(Refusal::Malformed);
+            assert_eq!(bed.send(case.opener, &fragment(6, 1, more)), malformed);
+            assert_eq!(bed.flows(), 0);
+        }
+        for (protocol, offset) in [(6, 2), (6, 0x1fff), (17, 1)] {
+            assert!(bed.passes(case.opener, &fragment(protocol, offset, true)));
+        }
+    }
+}
+
+#[test]
 fn what_is_no_packet_is_malformed() {
     let bed = Bed::new(vec![reflect(UP)]);
     for octets in [&[][..], &[0x45], &[0x45; 19], &[0x60; 39], &[0x75; 40]] {
