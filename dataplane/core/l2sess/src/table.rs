@@ -383,13 +383,11 @@ impl Cell {
     /// Does something with the lock, and then says what others may know of the shard.
     fn with<R>(&self, records: &Records, work: impl FnOnce(&mut Shard) -> R) -> R {
         let mut shard = self.shard.lock();
-        let before = shard.oldest();
         let done = work(&mut shard);
-        if shard.oldest() != before {
-            let since = shard.oldest_since(records);
-            let oldest = since.map_or(0, |since| Self::ONE | since.get());
-            self.oldest.store(oldest, Relaxed);
-        }
+        // Also where it is the same record as before: another flow may have come into it.
+        let since = shard.oldest_since(records);
+        let oldest = since.map_or(0, |since| Self::ONE | since.get());
+        self.oldest.store(oldest, Relaxed);
         done
     }
 

@@ -175,7 +175,7 @@ impl FlowTable {
     }
 
     /// Ends the first that `choose` names and that gives way indeed: one that a hit has put into
-    /// another class since is listed anew.
+    /// another class, be it this very moment, is listed anew.
     fn give_up(
         &self,
         shard: &mut Shard,
@@ -184,13 +184,15 @@ impl FlowTable {
     ) -> Option<u32> {
         for _ in 0..HOLD {
             let record = choose(shard)?;
-            let reading = self.records.hot(record).read()?;
-            if reading.class().gives_way() {
-                self.retire(shard, record, &reading);
+            let hot = self.records.hot(record);
+            let reading = hot.read()?;
+            if !reading.class().gives_way() {
+                self.relist(shard, record, &reading, now);
+            } else if hot.end_if(reading.life).is_ok() {
+                self.unlink(shard, record, &reading);
                 shard.evicted = shard.evicted.wrapping_add(1);
                 return Some(record);
             }
-            self.relist(shard, record, &reading, now);
         }
         None
     }

@@ -162,7 +162,9 @@ impl Shard {
         if listed == class {
             return false;
         }
-        if listed.gives_way() == class.gives_way() {
+        // One that was closing and is transient has begun anew: it is the youngest of those.
+        let is_anew = (listed, class) == (Class::Closing, Class::Transient);
+        if listed.gives_way() == class.gives_way() && !is_anew {
             self.count(listed, class);
             records.set_listed(record, class, since);
         } else {

@@ -11,6 +11,7 @@
 mod basics;
 mod follow;
 mod model;
+mod order;
 mod threads;
 mod time;
 
