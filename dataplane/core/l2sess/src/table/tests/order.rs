@@ -1,6 +1,6 @@
 //! Who gives way first, and who does not though he was about to.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::AtomicBool;
 
 use super::*;
 use crate::state::Step;
@@ -67,7 +67,7 @@ fn a64_a_connection_that_is_established_while_others_look_for_room_does_not_give
     let established = std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut numbers = 0..;
-            while !is_over.load(Ordering::Relaxed) {
+            while !is_over.load(Relaxed) {
                 let _refused = add(&table, &tcp(2, numbers.next().unwrap_or(0)), at(10));
             }
         });
@@ -77,12 +77,12 @@ fn a64_a_connection_that_is_established_while_others_look_for_room_does_not_give
             let key = tcp(1, number);
             if opened(&table, &key, at(5)) {
                 let hit = table.find(&key);
-                is_over.store(hit.is_none(), Ordering::Relaxed);
+                is_over.store(hit.is_none(), Relaxed);
                 assert!(table.wipe(&hit.unwrap()));
                 established += 1;
             }
         }
-        is_over.store(true, Ordering::Relaxed);
+        is_over.store(true, Relaxed);
         established
     });
     assert!(established > 0);
