@@ -242,8 +242,8 @@ pub(super) const ROWS: &[Row] = &[
             let rules = [
                 "dscp: [46], action: Drop",
                 "length: [\"100-200\"], action: Drop",
-                // The TTL, and the first octet of a UDP payload.
-                "octets: [ { at: 8, mask: \"ff\", value: \"40\" }, { at: 28, mask: \"f0\", value: \"40\" } ], action: Drop",
+                // The protocol, and the first octet of a UDP payload.
+                "octets: [ { at: 9, mask: \"ff\", value: \"11\" }, { at: 28, mask: \"f0\", value: \"40\" } ], action: Drop",
             ];
             Cast::one(Policy::judging(way, &rules, "Pass"))
         },
