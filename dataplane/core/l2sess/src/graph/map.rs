@@ -134,6 +134,7 @@ impl Stage {
                 Exit::Gone,
                 Exit::Unknown,
                 Exit::Passed,
+                Exit::Tracked,
                 Exit::Dropped,
             ],
         }
@@ -151,7 +152,7 @@ pub enum Exit {
     Related,
     /// Policy: it goes on, and nothing is remembered. Track: the same, judged anew.
     Passed,
-    /// Policy: it goes on, and its flow is to be opened.
+    /// Policy: it goes on, and its flow is to be opened. Track: the same, of one in its place.
     Tracked,
     /// Policy: it does not go on. Track: the same, judged anew.
     Dropped,

@@ -148,8 +148,7 @@ impl<'a> Walk<'a> {
                 // It has other timeouts now: they begin with this packet.
                 Step::Same if is_stale => hit.state.at(now),
                 Step::Same | Step::Expired => return Exit::Live,
-                // Who did not open the flow may not do so by way of its end.
-                Step::Restarted(_) if direction != hit.opener => return self.ended(&hit),
+                Step::Restarted(_) if direction != hit.opener => return self.other_begins(&hit),
                 Step::Changed(next) | Step::Restarted(next) => next,
             };
             match self.classifier.table.change(&hit, next) {
@@ -180,6 +179,17 @@ impl<'a> Walk<'a> {
             self.count(Event::Revoked);
         }
         Exit::Unknown
+    }
+
+    /// The flow is closing, and the side that did not open it begins another between the same ends. Whether
+    /// it may is for policy to say. If it may not, the flow is what it was: a RST and a SYN that somebody
+    /// forged do not end one that goes on.
+    fn other_begins(&mut self, hit: &Hit) -> Exit {
+        let exit = self.policy();
+        if exit == Exit::Tracked {
+            self.ended(hit);
+        }
+        exit
     }
 
     /// The policies have changed since the flow was opened, in a way that it must be judged by. If they

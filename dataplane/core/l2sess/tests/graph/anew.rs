@@ -174,7 +174,50 @@ fn a_syn_begins_a_closing_flow_anew_for_its_opener_and_is_for_policy_to_judge_fr
 
         assert!(bed.passes(case.back(), &case.tcp(case.back(), RST)));
         assert!(!bed.passes(case.back(), &case.tcp(case.back(), SYN)));
-        assert_eq!((bed.events(Event::Restarted), bed.flows()), (1, 0));
+        assert_eq!((bed.events(Event::Restarted), bed.flows()), (1, 1));
+    }
+}
+
+#[test]
+fn l09_a_rst_and_a_syn_that_are_forged_do_not_end_a_connection_that_goes_on() {
+    for case in Case::all() {
+        let bed = case.bed();
+        for (direction, flags) in [
+            (case.opener, SYN),
+            (case.back(), SYN | ACK),
+            (case.opener, ACK),
+            (case.back(), RST),
+        ] {
+            assert!(bed.passes(direction, &case.tcp(direction, flags)));
+        }
+        assert!(!bed.passes(case.back(), &case.tcp(case.back(), SYN)));
+        assert!(bed.passes(case.back(), &case.tcp(case.back(), ACK)));
+        assert_eq!((bed.flows(), bed.events(Event::Revoked)), (1, 0));
+    }
+}
+
+#[test]
+fn who_did_not_open_a_closing_flow_opens_another_where_policy_has_it_so() {
+    for case in Case::all() {
+        let bed = Bed::new(vec![policy(
+            "both",
+            Some(all(Action::Track)),
+            Some(all(Action::Track)),
+        )]);
+        for (direction, flags) in [(case.opener, SYN), (case.back(), RST), (case.back(), SYN)] {
+            assert!(bed.passes(direction, &case.tcp(direction, flags)));
+        }
+        let counted = [Event::Opened, Event::Revoked, Event::Restarted];
+        assert_eq!(counted.map(|event| bed.events(event)), [2, 1, 0]);
+        assert_eq!(bed.flows(), 1);
+        let key = Bed::key(PORT, case.opener, &case.tcp(case.opener, SYN));
+        let hit = bed.classifier.table().find(&key).unwrap();
+        assert_eq!((hit.opener, hit.class()), (case.back(), Class::Transient));
+        // Each of the three was judged once, or not at all.
+        let (id, _) = bed.policies().policies().next().unwrap();
+        let hits = bed.policies().hits(id).unwrap();
+        let judged = [hits.input, hits.output].map(|table| table.unwrap().default);
+        assert_eq!(judged, [1, 1]);
     }
 }
 

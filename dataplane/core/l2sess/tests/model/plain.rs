@@ -443,8 +443,7 @@ impl Model {
             let opens = flags(packet) & 0x17 == 0x02;
             if opens && record.class() == Class::Closing {
                 if way != record.opener {
-                    self.wipe(id);
-                    return self.judge(record.port, way, packet);
+                    return self.other_begins(id, record, way, packet);
                 }
                 record.sides = Some(segment([Side::default(); 2], way, 0x02));
                 record.stored = self.now;
@@ -458,6 +457,25 @@ impl Model {
         }
         self.records.insert(id, record);
         Ok(())
+    }
+
+    /// Who did not open a closing flow begins another, if policy has it so.
+    fn other_begins(
+        &mut self,
+        id: u32,
+        mut record: Record,
+        way: Way,
+        packet: &Sent,
+    ) -> Result<(), Refused> {
+        let (action, _) = self.said(record.port, way, packet);
+        if action == Action::Track {
+            self.wipe(id);
+        } else {
+            // It may have been judged anew, but this packet is none of its own.
+            record.stored = self.records[&id].stored;
+            self.records.insert(id, record.clone());
+        }
+        self.judge(record.port, way, packet)
     }
 }
 
