@@ -159,6 +159,8 @@ impl<'a> Lnsd<'a> {
                 // The command has joined the pages.
                 let page = answer.as_object_mut().context("an answer without keys")?;
                 page.insert("next".to_owned(), Value::Null);
+                // And says itself whether it has stopped before the last one.
+                page.remove("more");
             }
             self.hold_to_document(("GET", path), 200, &answer)?;
         }

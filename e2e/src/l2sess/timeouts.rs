@@ -146,30 +146,22 @@ pub(super) const ROWS: &[Row] = &[
     ),
     both(
         "a54-the-lazy-rule",
-        "a packet within the timeout passes, one behind timeout and refresh is dropped with both keys",
+        "a packet within the timeout passes; behind timeout and refresh neither key is there, and policy judges",
         // 4 s and a quarter of it: alive for 4 s, over after 5.
         |way| Cast::one(tracking(way, "udpIdleSeconds: 4")),
         |case| {
             let seat = case.seat(0)?;
-            for (port, asks) in [(4000, true), (4001, false)] {
-                let flow = seat.udp(port, 53);
-                case.passes(&flow.out())?;
-                let last = Instant::now();
-                wait(last, Duration::from_secs(3));
-                case.passes_within(&flow.back(), last, Duration::from_secs(4))?;
-                wait(Instant::now(), Duration::from_secs(7));
-                // Whichever way asks, it is dropped; then policy judges, which lets the opener in only.
-                if asks {
-                    case.drops(&flow.out())?;
-                    case.drops(&flow.back())?;
-                    case.passes(&flow.out())?;
-                    case.passes(&flow.back())?;
-                } else {
-                    case.drops(&flow.back())?;
-                    case.passes(&flow.out())?;
-                }
-            }
-            Ok(())
+            let flow = seat.udp(4000, 53);
+            case.passes(&flow.out())?;
+            let last = Instant::now();
+            wait(last, Duration::from_secs(3));
+            case.passes_within(&flow.back(), last, Duration::from_secs(4))?;
+            wait(Instant::now(), Duration::from_secs(7));
+            // The sweep was there before the packet, which alone would have been dropped by the track
+            // node; either way what comes back finds nothing, and the opener may open it again.
+            case.drops(&flow.back())?;
+            case.passes(&flow.out())?;
+            case.passes(&flow.back())
         },
     ),
     both(

@@ -186,101 +186,103 @@ fn audit() -> Result<String> {
     Ok(String::new())
 }
 
+/// Commands, and the exit code and the line that each gets from a process with nobody in it.
+const BAD_INPUT: &[(&[&str], i32, &str)] = &[
+    (
+        &["sessions", "--user", "nobody"],
+        0,
+        "no session matches --user nobody",
+    ),
+    (
+        &["sessions", "--calling-number", "5", "--address", "10.0.0.1"],
+        0,
+        "no session matches --address 10.0.0.1 --calling-number 5",
+    ),
+    (
+        &["flows", "--user", "nobody", "--class", "udp"],
+        0,
+        "no flow matches --user nobody --class udp",
+    ),
+    (
+        &["flows", "--session", "1.2"],
+        1,
+        "lnsd: there is no session 1.2: `lnsd sessions` lists those that there are",
+    ),
+    (
+        &["flows", "--lac", "wholesale"],
+        2,
+        "there is no LAC \"wholesale\": is it wholesale-a?",
+    ),
+    (
+        &["flows", "--flush"],
+        2,
+        "--flush clears the flows of a filter: give one, for instance --user NAME, or --all for every flow of every subscriber",
+    ),
+    (
+        &["flows", "--flush", "--user", "nobody"],
+        1,
+        "lnsd: no flow matches --user nobody",
+    ),
+    (
+        &["policies", "residential"],
+        2,
+        "there is no policy \"residential\": there is none",
+    ),
+    (
+        &[
+            "flows",
+            "--flush",
+            "--address",
+            "100.64.0.9",
+            "--remote",
+            "203.0.113.7:443",
+        ],
+        1,
+        "lnsd: no flow matches --address 100.64.0.9 --remote 203.0.113.7:443",
+    ),
+    (
+        &["tunnels", "--lac", "wholesale-a"],
+        0,
+        "no tunnel matches --lac wholesale-a",
+    ),
+    (
+        &["tunnels", "--lac", "wholesale"],
+        2,
+        "there is no LAC \"wholesale\": is it wholesale-a?",
+    ),
+    (
+        &["sessions", "--pool", "defualt"],
+        2,
+        "there is no pool \"defualt\": is it default?",
+    ),
+    (
+        &["disconnect", "--pool", "other"],
+        2,
+        "there is no pool \"other\": there are default",
+    ),
+    (
+        &["disconnect", "--user", "nobody"],
+        1,
+        "lnsd: no session matches: `lnsd sessions` shows who is there",
+    ),
+    (
+        &["session", "show", "1.2"],
+        1,
+        "lnsd: there is no session 1.2: `lnsd sessions` lists those that there are",
+    ),
+    (
+        &["disconnect", "--tunnel", "7"],
+        1,
+        "lnsd: there is no tunnel 7",
+    ),
+];
+
 fn bad_input() -> Result<String> {
     let topology = topology()?;
     let lnsd = start(&topology, &Manifest::default())?;
-    let cases: [(&[&str], i32, &str); 16] = [
-        (
-            &["sessions", "--user", "nobody"],
-            0,
-            "no session matches --user nobody",
-        ),
-        (
-            &["sessions", "--calling-number", "5", "--address", "10.0.0.1"],
-            0,
-            "no session matches --address 10.0.0.1 --calling-number 5",
-        ),
-        (
-            &["flows", "--user", "nobody", "--class", "udp"],
-            0,
-            "no flow matches --user nobody --class udp",
-        ),
-        (
-            &["flows", "--session", "1.2"],
-            1,
-            "lnsd: there is no session 1.2: `lnsd sessions` lists those that there are",
-        ),
-        (
-            &["flows", "--lac", "wholesale"],
-            2,
-            "there is no LAC \"wholesale\": is it wholesale-a?",
-        ),
-        (
-            &["flows", "--flush"],
-            2,
-            "--flush clears the flows of a filter: give one, for instance --user NAME, or --all for every flow of every subscriber",
-        ),
-        (
-            &["flows", "--flush", "--user", "nobody"],
-            1,
-            "lnsd: no flow matches --user nobody",
-        ),
-        (
-            &["policies", "residential"],
-            2,
-            "there is no policy \"residential\": there is none",
-        ),
-        (
-            &[
-                "flows",
-                "--flush",
-                "--address",
-                "100.64.0.9",
-                "--remote",
-                "203.0.113.7:443",
-            ],
-            1,
-            "lnsd: no flow matches --address 100.64.0.9 --remote 203.0.113.7:443",
-        ),
-        (
-            &["tunnels", "--lac", "wholesale-a"],
-            0,
-            "no tunnel matches --lac wholesale-a",
-        ),
-        (
-            &["tunnels", "--lac", "wholesale"],
-            2,
-            "there is no LAC \"wholesale\": is it wholesale-a?",
-        ),
-        (
-            &["sessions", "--pool", "defualt"],
-            2,
-            "there is no pool \"defualt\": is it default?",
-        ),
-        (
-            &["disconnect", "--pool", "other"],
-            2,
-            "there is no pool \"other\": there are default",
-        ),
-        (
-            &["disconnect", "--user", "nobody"],
-            1,
-            "lnsd: no session matches: `lnsd sessions` shows who is there",
-        ),
-        (
-            &["session", "show", "1.2"],
-            1,
-            "lnsd: there is no session 1.2: `lnsd sessions` lists those that there are",
-        ),
-        (
-            &["disconnect", "--tunnel", "7"],
-            1,
-            "lnsd: there is no tunnel 7",
-        ),
-    ];
-    for (arguments, code, line) in cases {
+    for (arguments, code, line) in BAD_INPUT {
         let output = lnsd.command(arguments)?;
-        told(&output, code, line).with_context(|| arguments.join(" "))?;
+        told(&output, *code, line).with_context(|| arguments.join(" "))?;
     }
     let none = lnsd.rows("sessions", &["sessions", "--user", "nobody"])?;
     expect(none.is_empty(), "sessions of nobody")?;
