@@ -68,8 +68,7 @@ pub enum Upper {
     /// A protocol without ports.
     None,
     /// A fragment that is not the first: no upper header is in it. Its tuple is one of addresses and
-    /// protocol, so it is not of the flow that its first fragment is of: policy judges it, and tracks it
-    /// as a flow of its own if it says so.
+    /// protocol: that of a flow of its own, which the first fragment of an open flow opens, or policy.
     LaterFragment,
     /// The packet ends before what should be there.
     Unreadable,
@@ -135,6 +134,25 @@ impl<'a> Packet<'a> {
         self.upper == Upper::LaterFragment
             && self.protocol == protocol::TCP
             && Head::read(self.octets).is_some_and(|head| head.fragment_offset == 1)
+    }
+
+    /// Of the first fragment of a packet the tuple that those behind it have; `None` of all others.
+    pub(crate) fn fragments(&self) -> Option<Tuple> {
+        let may_be = match self.family {
+            Family::IPv4 => true,
+            // Without an extension header there is no fragment.
+            Family::IPv6 => self.octets.get(6) != Some(&self.protocol),
+        };
+        let is_first = self.upper != Upper::LaterFragment
+            && may_be
+            && Head::read(self.octets).is_some_and(|head| head.more_fragments);
+        is_first.then_some(Tuple {
+            family: self.family,
+            source: self.source,
+            destination: self.destination,
+            protocol: self.protocol,
+            detail: Detail::None,
+        })
     }
 
     /// The packet that this one answers, as far as it can be told: ends and ports exchanged, of an ICMP

@@ -51,7 +51,13 @@ impl<'a> Walk<'a> {
         match stage {
             Stage::Session => self.session(),
             Stage::Policy => self.policy(),
-            Stage::Add => self.add(),
+            Stage::Add => {
+                let exit = self.add();
+                if exit == Exit::Opened {
+                    self.let_fragments_follow(self.policy, self.visit.direction);
+                }
+                exit
+            }
             Stage::Track => self.track(),
         }
     }
@@ -147,7 +153,7 @@ impl<'a> Walk<'a> {
             let next = match step {
                 // It has other timeouts now: they begin with this packet.
                 Step::Same if is_stale => hit.state.at(now),
-                Step::Same | Step::Expired => return Exit::Live,
+                Step::Same | Step::Expired => return self.live(&hit),
                 Step::Restarted(_) if direction != hit.opener => return self.other_begins(&hit),
                 Step::Changed(next) | Step::Restarted(next) => next,
             };
@@ -156,13 +162,44 @@ impl<'a> Walk<'a> {
                     if matches!(step, Step::Restarted(_)) {
                         self.count(Event::Restarted);
                     }
-                    return Exit::Live;
+                    return self.live(&hit);
                 }
                 Err(Changed::Gone) => return Exit::Gone,
                 Err(Changed::Other(now)) => hit.state = now.state,
             }
         }
         Exit::Live
+    }
+
+    fn live(&self, hit: &Hit) -> Exit {
+        self.let_fragments_follow(hit.policy, hit.opener);
+        Exit::Live
+    }
+
+    /// The packet is of an open flow. If it is the first fragment of a larger one, those behind it, which
+    /// have no ports, may follow: they are a flow of addresses and protocol, opened as the packet's own
+    /// was. Without its first fragment, which is judged, nobody can put a packet together.
+    fn let_fragments_follow(&self, policy: PolicyId, opener: Direction) {
+        let Some(tuple) = self.packet.fragments() else {
+            return;
+        };
+        let Visit { now, .. } = *self.visit;
+        let new = NewFlow {
+            state: State::first(opener, None, now),
+            policy,
+            epoch: self.epoch(),
+            opener,
+            timeouts: self.policies.timeouts(policy),
+        };
+        let per_port = self.classifier.options().per_port;
+        let added = self
+            .classifier
+            .table
+            .add(&self.key(&tuple), &new, per_port, now);
+        // Where there is no room for them policy judges those that come.
+        if matches!(added, Ok(Added::New { .. })) {
+            self.count(Event::Opened);
+        }
     }
 
     /// The packet comes too late: its flow ends, and so does the packet.

@@ -21,6 +21,8 @@ pub(super) struct Head<'a> {
     /// Where in the whole packet its part of the payload begins, units of 8 octets; 0 if it is no
     /// fragment, or the first.
     pub(super) fragment_offset: u16,
+    /// Whether more fragments come after it.
+    pub(super) more_fragments: bool,
     /// What is there of the upper protocol's octets; `None` in a later fragment, and where the way
     /// there is cut short or too long.
     pub(super) payload: Option<&'a [u8]>,
@@ -55,6 +57,7 @@ impl<'a> Head<'a> {
             protocol: fixed[9],
             dscp: fixed[1] >> 2,
             fragment_offset,
+            more_fragments: fixed[6] & 0x20 != 0,
             payload: (fragment_offset == 0).then_some(payload),
         })
     }
@@ -75,6 +78,7 @@ impl<'a> Head<'a> {
             protocol: way.protocol,
             dscp: (fixed[0] & 0x0f) << 2 | fixed[1] >> 6,
             fragment_offset: way.fragment_offset,
+            more_fragments: way.more_fragments,
             payload: way.payload,
         })
     }
@@ -84,15 +88,17 @@ impl<'a> Head<'a> {
 struct Way<'a> {
     protocol: u8,
     fragment_offset: u16,
+    more_fragments: bool,
     payload: Option<&'a [u8]>,
 }
 
 impl<'a> Way<'a> {
     fn follow(first: u8, mut rest: Reader<'a>) -> Self {
-        let mut protocol = first;
+        let (mut protocol, mut more_fragments) = (first, false);
         let stuck = |protocol, fragment_offset| Self {
             protocol,
             fragment_offset,
+            more_fragments: false,
             payload: None,
         };
         for _ in 0..EXTENSIONS {
@@ -113,6 +119,7 @@ impl<'a> Way<'a> {
             if is_fragment && fragment_offset != 0 {
                 return stuck(protocol, fragment_offset);
             }
+            more_fragments |= is_fragment && low & 1 == 1;
         }
         if is_extension(protocol) {
             return stuck(protocol, 0);
@@ -120,6 +127,7 @@ impl<'a> Way<'a> {
         Self {
             protocol,
             fragment_offset: 0,
+            more_fragments,
             payload: Some(rest.rest()),
         }
     }

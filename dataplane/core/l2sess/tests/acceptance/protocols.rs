@@ -195,3 +195,75 @@ fn later_fragments_are_tracked_by_addresses_and_protocol() {
         assert_eq!(bed.flows(), 2);
     }
 }
+
+/// One half of a datagram between port 1000 of the opener and `port`: the first one, or the other.
+fn half(case: Case, direction: Direction, port: u16, is_first: bool) -> Vec<u8> {
+    let (from, to) = Case::ends(direction);
+    let ports = if direction == case.opener {
+        (1000, port)
+    } else {
+        (port, 1000)
+    };
+    let octets = if is_first {
+        udp(ports.0, ports.1, 16)
+    } else {
+        vec![0x5a; 24]
+    };
+    let offset = if is_first { 0 } else { 3 };
+    match case.family {
+        Family::IPv4 => ipv4(
+            from,
+            to,
+            17,
+            offset | u16::from(is_first) << 13,
+            &[],
+            &octets,
+        ),
+        Family::IPv6 => {
+            let behind = [fragment_header(17, offset, is_first), octets].concat();
+            ipv6(from, to, 44, &behind)
+        }
+    }
+}
+
+#[test]
+fn fragments_behind_the_first_of_an_open_flow_follow_it_and_no_others_do() {
+    for case in Case::all() {
+        let bed = case.bed();
+        let back = case.back();
+        assert!(bed.passes(case.opener, &case.udp(case.opener)));
+        assert!(
+            !bed.passes(back, &half(case, back, 53, false)),
+            "nothing is before it"
+        );
+        assert!(!bed.passes(back, &half(case, back, 54, true)), "of no flow");
+        assert!(
+            !bed.passes(back, &half(case, back, 53, false)),
+            "of one that was dropped"
+        );
+        assert!(bed.passes(back, &half(case, back, 53, true)));
+        assert!(bed.passes(back, &half(case, back, 53, false)));
+        assert!(
+            !bed.passes(back, &half(case, back, 54, true)),
+            "ports decide as before"
+        );
+    }
+}
+
+#[test]
+fn what_opens_a_flow_with_a_first_fragment_lets_the_others_of_it_follow_whatever_rules_of_ports_say()
+ {
+    for case in Case::all() {
+        let matches = Matches {
+            protocol: Some(17),
+            destination_ports: vec![137..=137],
+            ..Matches::default()
+        };
+        let rules = vec![rule("netbios", Action::Drop, matches)];
+        let bed = Bed::new(vec![one_way(case.opener, rules, Action::Track)]);
+        assert!(!bed.passes(case.opener, &half(case, case.opener, 53, false)));
+        assert!(bed.passes(case.opener, &half(case, case.opener, 53, true)));
+        assert!(bed.passes(case.opener, &half(case, case.opener, 53, false)));
+        assert_eq!(bed.classifier.table().counts().flows(), 2);
+    }
+}

@@ -214,7 +214,7 @@ impl Case {
     }
 
     /// Who sends what goes `direction`, and to whom.
-    fn ends(direction: Direction) -> (Host, Host) {
+    pub fn ends(direction: Direction) -> (Host, Host) {
         match direction {
             Direction::Input => (INSIDE, OUTSIDE),
             Direction::Output => (OUTSIDE, INSIDE),
