@@ -38,6 +38,7 @@ spec:
   - name: old
     localAddress: 100.65.0.1
     prefixes: [ { cidr: 100.65.0.0/24, allocation: Disabled } ]
+  datapath: { sessionTable: { entries: 50000 } }
 ---
 apiVersion: v1
 kind: Secret
@@ -60,6 +61,9 @@ Core interface     core0
 Subscribers reach  nothing of this node, but ICMP echo with the pools' local addresses
 Authentication     CHAP MSCHAPv2 PAP
 Local users        1
+Default policies   none: everything passes
+Flows              50,000
+Flows per session  400
 
 LAC          FROM             HOST NAME  SECRET   ADMISSION  AUTHENTICATION
 wholesale-a  198.51.100.0/24  *          current  Accept     CHAP MSCHAPv2 PAP
