@@ -139,7 +139,7 @@ impl<'a> Packet<'a> {
     /// Of the first fragment of a packet the tuple that those behind it have; `None` of all others.
     pub(crate) fn fragments(&self) -> Option<Tuple> {
         let may_be = match self.family {
-            Family::IPv4 => true,
+            Family::IPv4 => self.octets.get(6).is_some_and(|flags| flags & 0x20 != 0),
             // Without an extension header there is no fragment.
             Family::IPv6 => self.octets.get(6) != Some(&self.protocol),
         };
