@@ -4,91 +4,67 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use lns_l2sess::Refusal;
 
-macro_rules! drop_reasons {
-    ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
-        /// Why a packet was not forwarded, with the label that metrics use.
-        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        pub enum DropReason {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl DropReason {
-            /// All of them, in the order of the declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            #[allow(clippy::as_conversions, reason = "a discriminant has no other conversion")]
-            const fn place(self) -> usize {
-                self as usize
-            }
-
-            /// The label that metrics use.
-            pub const fn label(self) -> &'static str {
-                match self {
-                    $(Self::$name => $label,)*
-                }
-            }
-        }
-    };
-}
-
-drop_reasons! {
-    /// Upstream: the L2TP header is cut short, of another version, or has a combination of bits that
-    /// RFC 2661, 3.1 forbids.
-    MalformedL2tp = "malformed_l2tp",
-    /// Upstream: the PPP header is cut short or the protocol field is none (RFC 1661, 2).
-    MalformedPpp = "malformed_ppp",
-    /// Either direction: the IP header does not describe the packet.
-    MalformedIp = "malformed_ip",
-    /// Either direction: longer than a worker's buffer.
-    TooLarge = "too_large",
-    /// Upstream: a tunnel id that is not in use.
-    UnknownTunnel = "unknown_tunnel",
-    /// Upstream: a session id that is not in use in that tunnel.
-    UnknownSession = "unknown_session",
-    /// Upstream: not from the tunnel's peer, or not to the address at which the tunnel was opened.
-    WrongPeer = "wrong_peer",
-    /// Upstream: the subscriber used an address that is not its own.
-    SourceCheck = "source_check",
-    /// Upstream: an IP packet before IPCP is open.
-    NetworkNotOpen = "network_not_open",
-    /// Either direction: an IPv6 packet; no session has IPv6 yet.
-    Ipv6NotEnabled = "ipv6_not_enabled",
-    /// Upstream: a sequenced packet that was already passed or given up.
-    SequenceOld = "sequence_old",
-    /// Either direction: more than the rate of the session's policies allows.
-    Rate = "rate",
-    /// Either direction: a rule or a default of the session's policies says so.
-    Policy = "policy",
-    /// Either direction: its flow had timed out; the next packet is judged by policy.
-    FlowExpired = "flow_expired",
-    /// Either direction: the session table is full of flows that are not given up for a new one.
-    FlowTableFull = "flow_table_full",
-    /// Either direction: the session has as many flows as one may have, none of which is given up for a
-    /// new one.
-    FlowLimit = "flow_limit",
-    /// Either direction: the session ended, or its policies changed, while the packet was on its way.
-    PortClosed = "port_closed",
-    /// Either direction: the headers contradict the packet.
-    ClassifierMalformed = "classifier_malformed",
-    /// Downstream: no session has that address.
-    NoSession = "no_session",
-    /// Downstream: larger than the session's MTU and not to be fragmented; the sender was told, unless
-    /// the limit for ICMP errors was reached.
-    FragmentationNeeded = "fragmentation_needed",
-    /// Upstream: for the control, whose queue is full.
-    ControlQueueFull = "control_queue_full",
-    /// Upstream: more PPP control than one session may send to the control.
-    ControlRate = "control_rate",
-    /// Either direction: the table entry was being written for longer than a reader waits.
-    TableBusy = "table_busy",
-    /// Upstream: the socket's queue in the kernel was full, its worker did not keep up.
-    SocketOverflow = "socket_overflow",
-    /// Downstream: the socket's queue in the kernel is full.
-    SocketFull = "socket_full",
-    /// Downstream: the kernel refused the datagram, for instance because there is no route to the LAC.
-    SocketError = "socket_error",
-    /// Upstream: the subscribers' interface refused the packet; it is down, or its queue is full.
-    InterfaceError = "interface_error",
+lns_wire::labelled! {
+    /// Why a packet was not forwarded, with the label that metrics use.
+    pub enum DropReason {
+        /// Upstream: the L2TP header is cut short, of another version, or has a combination of bits that
+        /// RFC 2661, 3.1 forbids.
+        MalformedL2tp = "malformed_l2tp",
+        /// Upstream: the PPP header is cut short or the protocol field is none (RFC 1661, 2).
+        MalformedPpp = "malformed_ppp",
+        /// Either direction: the IP header does not describe the packet.
+        MalformedIp = "malformed_ip",
+        /// Either direction: longer than a worker's buffer.
+        TooLarge = "too_large",
+        /// Upstream: a tunnel id that is not in use.
+        UnknownTunnel = "unknown_tunnel",
+        /// Upstream: a session id that is not in use in that tunnel.
+        UnknownSession = "unknown_session",
+        /// Upstream: not from the tunnel's peer, or not to the address at which the tunnel was opened.
+        WrongPeer = "wrong_peer",
+        /// Upstream: the subscriber used an address that is not its own.
+        SourceCheck = "source_check",
+        /// Upstream: an IP packet before IPCP is open.
+        NetworkNotOpen = "network_not_open",
+        /// Either direction: an IPv6 packet; no session has IPv6 yet.
+        Ipv6NotEnabled = "ipv6_not_enabled",
+        /// Upstream: a sequenced packet that was already passed or given up.
+        SequenceOld = "sequence_old",
+        /// Either direction: more than the rate of the session's policies allows.
+        Rate = "rate",
+        /// Either direction: a rule or a default of the session's policies says so.
+        Policy = "policy",
+        /// Either direction: its flow had timed out; the next packet is judged by policy.
+        FlowExpired = "flow_expired",
+        /// Either direction: the session table is full of flows that are not given up for a new one.
+        FlowTableFull = "flow_table_full",
+        /// Either direction: the session has as many flows as one may have, none of which is given up for a
+        /// new one.
+        FlowLimit = "flow_limit",
+        /// Either direction: the session ended, or its policies changed, while the packet was on its way.
+        PortClosed = "port_closed",
+        /// Either direction: the headers contradict the packet.
+        ClassifierMalformed = "classifier_malformed",
+        /// Downstream: no session has that address.
+        NoSession = "no_session",
+        /// Downstream: larger than the session's MTU and not to be fragmented; the sender was told, unless
+        /// the limit for ICMP errors was reached.
+        FragmentationNeeded = "fragmentation_needed",
+        /// Upstream: for the control, whose queue is full.
+        ControlQueueFull = "control_queue_full",
+        /// Upstream: more PPP control than one session may send to the control.
+        ControlRate = "control_rate",
+        /// Either direction: the table entry was being written for longer than a reader waits.
+        TableBusy = "table_busy",
+        /// Upstream: the socket's queue in the kernel was full, its worker did not keep up.
+        SocketOverflow = "socket_overflow",
+        /// Downstream: the socket's queue in the kernel is full.
+        SocketFull = "socket_full",
+        /// Downstream: the kernel refused the datagram, for instance because there is no route to the LAC.
+        SocketError = "socket_error",
+        /// Upstream: the subscribers' interface refused the packet; it is down, or its queue is full.
+        InterfaceError = "interface_error",
+    }
 }
 
 impl From<Refusal> for DropReason {

@@ -3,7 +3,7 @@
 //! | group | what one iteration is |
 //! |---|---|
 //! | `stateful/RULES/FLOWS` | a segment of an established connection, any of so many |
-//! | `stateless/RULES/FLOWS` | the same segment, passed by the last of so many rules |
+//! | `stateless/RULES/FLOWS` | such a segment of no connection, passed by the last of so many rules, beside so many connections |
 //! | `new/50` | the first packet of a flow: 50 rules, then its record |
 //! | `rules/COUNT` | a packet that so many rules of the same masks judge |
 //!
@@ -47,8 +47,8 @@ fn stateful(criterion: &mut Criterion) {
 fn stateless(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("stateless");
     for count in RULES {
-        let mut bed = Bed::new(1, &rules(count, Action::Pass));
         for flows in FLOWS {
+            let mut bed = Bed::beside_flows(flows, &rules(count, Action::Pass));
             group.bench_function(BenchmarkId::new(count.to_string(), flows), |bencher| {
                 bencher.iter(|| assert_eq!(black_box(bed.send_any(flows)), Verdict::Forward));
             });

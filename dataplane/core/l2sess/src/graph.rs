@@ -92,6 +92,7 @@ impl Classifier {
     /// `policies` none do. Allocates nothing; takes no lock unless a flow is added or ends. Cost: of a
     /// packet whose flow is open two or three cache lines, else that of
     /// [`judge`](crate::policy::Chain::judge), and of [`add`](FlowTable::add) if it opens one.
+    #[inline]
     pub fn classify(&self, policies: &Policies, visit: &Visit<'_>) -> Verdict {
         if visit.chain == ChainId::NONE {
             return Verdict::Forward;
@@ -117,6 +118,7 @@ impl Classifier {
     /// [`PolicyId::NONE`](crate::policy::PolicyId::NONE), since no policy is behind it. A track node
     /// looks the flow up. `packet` must be what `visit` has. A node that is not of the packet's
     /// direction and family drops it.
+    #[inline]
     pub fn enter(
         &self,
         node: NodeId,

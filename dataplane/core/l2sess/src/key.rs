@@ -176,6 +176,7 @@ impl FlowKey {
     pub const WORDS: usize = 6;
 
     /// The key of `tuple`, seen at `port` in `direction`.
+    #[inline]
     pub fn new(port: PortId, direction: Direction, tuple: &Tuple) -> Self {
         let (inner, outer) = match direction {
             Direction::Input => (tuple.source, tuple.destination),
@@ -324,6 +325,7 @@ impl FlowKey {
 
     /// Where to begin looking for it. The seed is the process's secret: who sends packets cannot
     /// choose where they fall.
+    #[inline]
     pub fn hash(&self, seed: HashSeed) -> u64 {
         let [inner_high, inner_low, outer_high, outer_low, ends, what] = self.words;
         let HashSeed(first, second) = seed;
@@ -345,6 +347,7 @@ impl core::fmt::Debug for HashSeed {
 }
 
 /// Both halves of the full product.
+#[inline]
 pub(crate) const fn fold(left: u64, right: u64) -> u64 {
     #[allow(
         clippy::as_conversions,
@@ -357,6 +360,7 @@ pub(crate) const fn fold(left: u64, right: u64) -> u64 {
 }
 
 /// Its upper 64 bits and its lower ones.
+#[inline]
 pub(crate) const fn halves(number: u128) -> [u64; 2] {
     const LOW: u128 = 0xffff_ffff_ffff_ffff;
     #[allow(

@@ -79,6 +79,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// An [`IpError`] when the IP header does not describe the packet.
+    #[inline]
     pub fn parse(octets: &'a [u8]) -> Result<Self, IpError> {
         let octets = match octets.first().map(|first| first >> 4) {
             Some(6) => Ipv6::parse(octets)?.packet(),
@@ -99,6 +100,7 @@ impl<'a> Packet<'a> {
 
     /// What tells its flow from others. `None`: no flow is opened for it, since its upper header or, of
     /// TCP, the flags cannot be read.
+    #[inline]
     pub const fn tuple(&self) -> Option<Tuple> {
         if matches!(self.upper, Upper::Tcp { flags: None, .. }) {
             return None;
@@ -116,6 +118,7 @@ impl<'a> Packet<'a> {
     }
 
     /// The TCP flags, where it is a segment with flags.
+    #[inline]
     pub const fn tcp_flags(&self) -> Option<TcpFlags> {
         match self.upper {
             Upper::Tcp { flags, .. } => flags,
@@ -130,6 +133,7 @@ impl<'a> Packet<'a> {
     /// Whether it is a fragment that begins within the header of TCP, before the flags: put together with
     /// a first one that is as short, or over one that has other flags, it is a segment that nobody has
     /// judged (RFC 1858, 3; RFC 3128).
+    #[inline]
     pub(crate) fn hides_tcp_flags(&self) -> bool {
         self.upper == Upper::LaterFragment
             && self.protocol == protocol::TCP
@@ -137,6 +141,7 @@ impl<'a> Packet<'a> {
     }
 
     /// Of the first fragment of a packet the tuple that those behind it have; `None` of all others.
+    #[inline]
     pub(crate) fn fragments(&self) -> Option<Tuple> {
         let may_be = match self.family {
             Family::IPv4 => self.octets.get(6).is_some_and(|flags| flags & 0x20 != 0),
@@ -232,6 +237,7 @@ impl<'a> Packet<'a> {
 }
 
 /// What `upper` adds to a tuple; `None` where it cannot be read.
+#[inline]
 const fn detail(family: Family, upper: Upper) -> Option<Detail> {
     Some(match upper {
         Upper::Tcp {
@@ -266,6 +272,7 @@ const fn detail(family: Family, upper: Upper) -> Option<Detail> {
 impl Head<'_> {
     /// What the upper header says. At least 8 octets of it must be there; of protocols that it does not
     /// know, none.
+    #[inline]
     fn upper(&self) -> Upper {
         /// Protocols with ports in the first four octets, beside TCP and UDP (RFC 4340, RFC 9260,
         /// RFC 3828).

@@ -31,6 +31,7 @@ impl Seconds {
 
     /// How many have gone by since `earlier`. What lies less than half a turn ahead is no time ago:
     /// another thread read its clock a moment later.
+    #[inline]
     pub const fn since(self, earlier: Self) -> u32 {
         let age = self.0.wrapping_sub(earlier.0) & Self::MASK;
         if age >= Self::HALF { 0 } else { age }
@@ -219,6 +220,7 @@ impl State {
     }
 
     /// The class of a flow in this state; of TCP or not.
+    #[inline]
     pub const fn class(self, is_tcp: bool) -> Class {
         if !is_tcp {
             Class::Udp
@@ -232,11 +234,13 @@ impl State {
     }
 
     /// Whether the flow has been silent for too long at `now`.
+    #[inline]
     pub const fn is_over(self, is_tcp: bool, timeouts: &Timeouts, now: Seconds) -> bool {
         now.since(self.seconds()) > timeouts.end(self.class(is_tcp))
     }
 
     /// A packet of the flow in `direction` at `now`; `flags` are its TCP flags, where the flow is TCP.
+    #[inline]
     pub const fn step(
         self,
         direction: Direction,
@@ -269,6 +273,7 @@ impl State {
     }
 
     /// With what a segment of that direction says.
+    #[inline]
     const fn seen(self, direction: Direction, flags: TcpFlags) -> Self {
         let (syn, syn_ack, fin, fin_ack) = match direction {
             Direction::Input => (

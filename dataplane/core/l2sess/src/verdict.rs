@@ -11,42 +11,23 @@ pub enum Verdict {
     Drop(Refusal),
 }
 
-macro_rules! refusals {
-    ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
-        /// Why a packet does not go on, with the label that metrics use.
-        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        pub enum Refusal {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Refusal {
-            /// All of them, in the order of the declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            /// The label that metrics use.
-            pub const fn label(self) -> &'static str {
-                match self {
-                    $(Self::$name => $label,)*
-                }
-            }
-        }
-    };
-}
-
-refusals! {
-    /// A rule or a default of the port's policies says so.
-    Policy = "policy",
-    /// Its flow had timed out; the next packet is judged by policy.
-    FlowExpired = "flow_expired",
-    /// The session table is full of flows that are not given up for a new one.
-    FlowTableFull = "flow_table_full",
-    /// The subscriber has as many flows as one may have, none of which is given up for a new one.
-    FlowLimit = "flow_limit",
-    /// The port was closed while the packet was on its way.
-    PortClosed = "port_closed",
-    /// The headers contradict the packet, or it is a fragment that would put flags of TCP over those that
-    /// were judged.
-    Malformed = "classifier_malformed",
+lns_wire::labelled! {
+    /// Why a packet does not go on, with the label that metrics use.
+    pub enum Refusal {
+        /// A rule or a default of the port's policies says so.
+        Policy = "policy",
+        /// Its flow had timed out; the next packet is judged by policy.
+        FlowExpired = "flow_expired",
+        /// The session table is full of flows that are not given up for a new one.
+        FlowTableFull = "flow_table_full",
+        /// The subscriber has as many flows as one may have, none of which is given up for a new one.
+        FlowLimit = "flow_limit",
+        /// The port was closed while the packet was on its way.
+        PortClosed = "port_closed",
+        /// The headers contradict the packet, or it is a fragment that would put flags of TCP over those that
+        /// were judged.
+        Malformed = "classifier_malformed",
+    }
 }
 
 impl fmt::Display for Refusal {

@@ -231,13 +231,18 @@ impl Bindings {
     fn losing(&self, policies: &[Policy]) -> Vec<(ChainId, Arc<str>)> {
         let stay: BTreeSet<_> = policies.iter().map(|policy| &policy.name).collect();
         let known = self.policies().policies().map(|(_, policy)| &policy.name);
-        let go: BTreeSet<_> = known.filter(|name| !stay.contains(name)).collect();
-        let chains = self.uses.keys();
-        let named = chains.flat_map(|chain| self.names(*chain).iter().map(|name| (*chain, name)));
-        named
-            .filter(|(_, name)| go.contains(name))
-            .map(|(chain, name)| (chain, Arc::clone(name)))
-            .collect()
+        let go = known.filter(|name| !stay.contains(name));
+        go.flat_map(|name| {
+            let chains = self.book.chains_naming(name);
+            chains.map(|chain| (chain, Arc::clone(name)))
+        })
+        .collect()
+    }
+
+    /// Counts what workers have counted by policies that they have given up since. To be called now and
+    /// then.
+    pub(crate) fn settle(&mut self) {
+        self.book.settle();
     }
 }
 

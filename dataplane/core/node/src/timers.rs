@@ -158,6 +158,7 @@ impl Node {
             return;
         }
         self.sweep_at = now + Duration::from_secs(1);
+        self.bindings.settle();
         let overdue: Vec<SlotIndex> = self
             .sessions
             .range(self.sweep.range(now, self.sessions.span()))

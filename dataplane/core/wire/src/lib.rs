@@ -12,6 +12,7 @@ extern crate alloc;
 pub mod id;
 pub mod ip;
 pub mod l2tp;
+mod labelled;
 pub mod mask;
 pub mod ppp;
 mod reader;

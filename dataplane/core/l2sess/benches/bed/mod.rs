@@ -94,6 +94,23 @@ fn rule(number: u32, matches: Matches, action: Action) -> Rule {
     }
 }
 
+/// Policies of which one has these rules for both directions, and the chain of that one.
+fn govern(table: &PolicyTable) -> (Arc<Policies>, ChainId) {
+    let mut book = PolicyBook::new(1);
+    let policy = Policy {
+        name: "bench".into(),
+        filter_ids: Vec::new(),
+        input: Some(table.clone()),
+        output: Some(table.clone()),
+        timeouts: Timeouts::DEFAULT,
+        on_change: OnChange::Keep,
+        rates: None,
+    };
+    book.replace(vec![policy]).unwrap();
+    let chain = book.chain(&["bench".into()]).unwrap();
+    (Arc::clone(book.current()), chain)
+}
+
 /// A classifier, its policies, and the packet that goes through it.
 #[derive(Debug)]
 pub struct Bed {
@@ -101,6 +118,8 @@ pub struct Bed {
     policies: Arc<Policies>,
     chain: ChainId,
     packet: [u8; 40],
+    /// The first address beyond.
+    server: u32,
     random: u64,
 }
 
@@ -120,26 +139,16 @@ impl Bed {
         for port in 0..PORTS {
             classifier.open(PortId(port));
         }
-        let mut book = PolicyBook::new(1);
-        let policy = Policy {
-            name: "bench".into(),
-            filter_ids: Vec::new(),
-            input: Some(table.clone()),
-            output: Some(table.clone()),
-            timeouts: Timeouts::DEFAULT,
-            on_change: OnChange::Keep,
-            rates: None,
-        };
-        book.replace(vec![policy]).unwrap();
-        let chain = book.chain(&["bench".into()]).unwrap();
+        let (policies, chain) = govern(table);
         let mut packet = [0; 40];
         packet[..12].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, TCP, 0, 0]);
         packet[32] = 0x50;
         Self {
             classifier,
-            policies: Arc::clone(book.current()),
+            policies,
             chain,
             packet,
+            server: 0xcb00_7100,
             random: 1,
         }
     }
@@ -160,12 +169,21 @@ impl Bed {
         bed
     }
 
+    /// The same, but the packets that are sent from here on are of none of these connections, and these
+    /// rules judge them.
+    pub fn beside_flows(flows: u32, table: &PolicyTable) -> Self {
+        let mut bed = Self::with_flows(flows, &rules(1, Action::Track));
+        (bed.policies, bed.chain) = govern(table);
+        bed.server = 0xc633_6400;
+        bed
+    }
+
     /// A segment of connection `flow`.
     #[inline]
     pub fn send(&mut self, flow: u32, direction: Direction, flags: u8) -> Verdict {
         let (port, nth) = (flow % PORTS, flow / PORTS);
         let inside = (0x6440_0000 | port).to_be_bytes();
-        let outside = (0xcb00_7100 | (nth & 0xff)).to_be_bytes();
+        let outside = (self.server | (nth & 0xff)).to_be_bytes();
         let [inner, outer] = [
             (1024 + (nth & 0x3fff) as u16).to_be_bytes(),
             443_u16.to_be_bytes(),

@@ -5,64 +5,40 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
-        /// What happened to a flow, with the label that metrics use.
-        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-        pub enum Event {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Event {
-            /// All of them, in the order of the declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$name),*];
-
-            #[allow(clippy::as_conversions, reason = "a discriminant has no other conversion")]
-            const fn place(self) -> usize {
-                self as usize
-            }
-
-            /// The label that metrics use.
-            pub const fn label(self) -> &'static str {
-                match self {
-                    $(Self::$name => $label,)*
-                }
-            }
-        }
-    };
-}
-
-events! {
-    /// A flow was opened.
-    Opened = "opened",
-    /// A packet came after its flow had timed out, and both went.
-    Expired = "expired",
-    /// A flow that had timed out went without a packet.
-    Swept = "swept",
-    /// A flow gave way to a new one.
-    Evicted = "evicted",
-    /// No flow was opened: the table was full of flows that do not give way.
-    RefusedFull = "refused_full",
-    /// No flow was opened: the port had as many as one may have, none of which gives way.
-    RefusedLimit = "refused_limit",
-    /// No flow was opened: the port was closed.
-    RefusedClosed = "refused_closed",
-    /// A packet went on though there was no room for its flow.
-    Stateless = "stateless",
-    /// A SYN began a closing flow anew.
-    Restarted = "restarted",
-    /// A flow was judged anew and stays.
-    Reclassified = "reclassified",
-    /// A flow went because policy is asked anew: it would not be opened any more, or it was closing and
-    /// the side that had not opened it begins another.
-    Revoked = "revoked",
-    /// A packet that should have opened a flow went on without one: its headers cannot be read, or it
-    /// answers what nobody asked.
-    Untracked = "untracked",
-    /// An ICMP error about a packet of an open flow went on.
-    Related = "related",
-    /// A flow ended with its port, by a change of the port's policies, or because somebody asked for it.
-    Cleared = "cleared",
+lns_wire::labelled! {
+    /// What happened to a flow, with the label that metrics use.
+    pub enum Event {
+        /// A flow was opened.
+        Opened = "opened",
+        /// A packet came after its flow had timed out, and both went.
+        Expired = "expired",
+        /// A flow that had timed out went without a packet.
+        Swept = "swept",
+        /// A flow gave way to a new one.
+        Evicted = "evicted",
+        /// No flow was opened: the table was full of flows that do not give way.
+        RefusedFull = "refused_full",
+        /// No flow was opened: the port had as many as one may have, none of which gives way.
+        RefusedLimit = "refused_limit",
+        /// No flow was opened: the port was closed.
+        RefusedClosed = "refused_closed",
+        /// A packet went on though there was no room for its flow.
+        Stateless = "stateless",
+        /// A SYN began a closing flow anew.
+        Restarted = "restarted",
+        /// A flow was judged anew and stays.
+        Reclassified = "reclassified",
+        /// A flow went because policy is asked anew: it would not be opened any more, or it was closing and
+        /// the side that had not opened it begins another.
+        Revoked = "revoked",
+        /// A packet that should have opened a flow went on without one: its headers cannot be read, or it
+        /// answers what nobody asked.
+        Untracked = "untracked",
+        /// An ICMP error about a packet of an open flow went on.
+        Related = "related",
+        /// A flow ended with its port, by a change of the port's policies, or because somebody asked for it.
+        Cleared = "cleared",
+    }
 }
 
 const EVENTS: usize = Event::ALL.len();

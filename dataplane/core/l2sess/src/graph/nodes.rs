@@ -22,12 +22,12 @@ pub(super) struct Walk<'a> {
     chain: Option<&'a Chain>,
     visit: &'a Visit<'a>,
     packet: &'a Packet<'a>,
-    tuple: Option<Tuple>,
     hit: Option<Hit>,
     policy: PolicyId,
 }
 
 impl<'a> Walk<'a> {
+    #[inline]
     pub(super) const fn new(
         classifier: &'a Classifier,
         policies: &'a Policies,
@@ -41,12 +41,12 @@ impl<'a> Walk<'a> {
             chain,
             visit,
             packet,
-            tuple: packet.tuple(),
             hit: None,
             policy: PolicyId::NONE,
         }
     }
 
+    #[inline]
     pub(super) fn pass(&mut self, stage: Stage) -> Exit {
         match stage {
             Stage::Session => self.session(),
@@ -62,6 +62,7 @@ impl<'a> Walk<'a> {
         }
     }
 
+    #[inline]
     fn session(&mut self) -> Exit {
         self.hit = self.find();
         if self.hit.is_some() {
@@ -89,7 +90,8 @@ impl<'a> Walk<'a> {
 
     fn add(&mut self) -> Exit {
         let Some(key) = self
-            .tuple
+            .packet
+            .tuple()
             .filter(|tuple| !is_answer(tuple))
             .map(|it| self.key(&it))
         else {
@@ -134,6 +136,7 @@ impl<'a> Walk<'a> {
         exit
     }
 
+    #[inline]
     fn track(&mut self) -> Exit {
         let Some(mut hit) = self.hit.take().or_else(|| self.find()) else {
             return Exit::Unknown;
@@ -171,18 +174,23 @@ impl<'a> Walk<'a> {
         Exit::Live
     }
 
+    #[inline]
     fn live(&self, hit: &Hit) -> Exit {
         self.let_fragments_follow(hit.policy, hit.opener);
         Exit::Live
     }
 
+    #[inline]
+    fn let_fragments_follow(&self, policy: PolicyId, opener: Direction) {
+        if let Some(tuple) = self.packet.fragments() {
+            self.open_fragments(&tuple, policy, opener);
+        }
+    }
+
     /// The packet is of an open flow. If it is the first fragment of a larger one, those behind it, which
     /// have no ports, may follow: they are a flow of addresses and protocol, opened as the packet's own
     /// was. Without its first fragment, which is judged, nobody can put a packet together.
-    fn let_fragments_follow(&self, policy: PolicyId, opener: Direction) {
-        let Some(tuple) = self.packet.fragments() else {
-            return;
-        };
+    fn open_fragments(&self, tuple: &Tuple, policy: PolicyId, opener: Direction) {
         let Visit { now, .. } = *self.visit;
         let new = NewFlow {
             state: State::first(opener, None, now),
@@ -195,7 +203,7 @@ impl<'a> Walk<'a> {
         let added = self
             .classifier
             .table
-            .add(&self.key(&tuple), &new, per_port, now);
+            .add(&self.key(tuple), &new, per_port, now);
         // Where there is no room for them policy judges those that come.
         if matches!(added, Ok(Added::New { .. })) {
             self.count(Event::Opened);
@@ -279,11 +287,13 @@ impl<'a> Walk<'a> {
         })
     }
 
+    #[inline]
     fn find(&self) -> Option<Hit> {
-        let key = self.key(&self.tuple?);
+        let key = self.key(&self.packet.tuple()?);
         self.classifier.table.find(&key)
     }
 
+    #[inline]
     fn key(&self, tuple: &Tuple) -> FlowKey {
         FlowKey::new(self.visit.port, self.visit.direction, tuple)
     }

@@ -31,6 +31,7 @@ pub(super) struct Head<'a> {
 impl<'a> Head<'a> {
     /// The headers at the beginning of `octets`, which may end before the packet does. `None` when
     /// they end before the first header does, and when that contradicts itself.
+    #[inline]
     pub(super) fn read(octets: &'a [u8]) -> Option<Self> {
         match octets.first()? >> 4 {
             4 => Self::v4(octets),
@@ -39,6 +40,7 @@ impl<'a> Head<'a> {
         }
     }
 
+    #[inline]
     fn v4(octets: &'a [u8]) -> Option<Self> {
         let fixed = octets.first_chunk::<{ Ipv4::HEADER }>()?;
         let header = usize::from(fixed[0] & 0x0f).saturating_mul(4);

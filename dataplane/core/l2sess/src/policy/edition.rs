@@ -162,11 +162,6 @@ impl Table {
             }
         }
     }
-
-    fn tracks(&self) -> bool {
-        let mut actions = self.actions.iter().chain([&self.default]);
-        actions.any(|action| *action == Action::Track)
-    }
 }
 
 /// A table, and whose it is.
@@ -214,19 +209,6 @@ impl Chain {
     /// Another one after each change by which open flows must be judged anew; no two chains have the same.
     pub const fn epoch(&self) -> Epoch {
         self.epoch
-    }
-
-    /// Whether packets of that direction are judged at all.
-    pub fn is_bound(&self, direction: Direction) -> bool {
-        !self.tables(direction).is_empty()
-    }
-
-    /// Whether it opens flows: some rule or default of either direction says [`Action::Track`]. A chain
-    /// that does not has no use for a session table.
-    pub fn tracks(&self) -> bool {
-        let tables = Direction::ALL.map(|direction| self.tables(direction));
-        let mut tables = tables.into_iter().flatten();
-        tables.any(|(_, table)| table.tracks())
     }
 
     /// How fast a subscriber with it may be: what the first policy says that says anything.

@@ -460,21 +460,6 @@ fn a_chains_rates_are_those_of_its_first_policy_that_has_any() {
 }
 
 #[test]
-fn a_chain_tracks_if_any_rule_or_default_of_either_direction_does() {
-    let any = |action| vec![rule("any", action, Matches::default())];
-    let tracks = |input: Option<PolicyTable>, output: Option<PolicyTable>| {
-        let mut book = PolicyBook::new(1);
-        book.replace(vec![policy("p", input, output)]).unwrap();
-        let chain = book.chain(&names(["p"])).unwrap();
-        book.current().chain(chain).unwrap().tracks()
-    };
-    assert!(!tracks(None, None));
-    assert!(!tracks(Some(table(Action::Pass, any(Action::Drop))), None));
-    assert!(tracks(Some(table(Action::Pass, any(Action::Track))), None));
-    assert!(tracks(None, Some(table(Action::Track, Vec::new()))));
-}
-
-#[test]
 fn no_two_lanes_share_a_cache_line() {
     let mut book = PolicyBook::new(3);
     book.replace(vec![no_dns("a")]).unwrap();
