@@ -25,6 +25,7 @@ mod policies;
 mod pools;
 mod ppp;
 mod profile;
+pub mod radius;
 mod rate;
 mod rejection;
 mod session;

@@ -27,6 +27,7 @@ use crate::limits;
 use crate::policies::Bindings;
 use crate::pools::Pools;
 use crate::profile::profiles;
+use crate::radius::Order;
 use crate::session::Session;
 use crate::stats::Stats;
 use crate::subscribers::Present;
@@ -75,6 +76,7 @@ pub struct Node {
     pub(crate) frames: FrameQueue,
     pub(crate) path: VecDeque<PathUpdate>,
     events: VecDeque<Event>,
+    pub(crate) orders: VecDeque<Order>,
     pub(crate) explain: Explain,
     pub(crate) ppp_output: Output,
     pub(crate) rng: Rng,
@@ -130,6 +132,7 @@ impl Node {
             frames: FrameQueue::default(),
             path,
             events: VecDeque::new(),
+            orders: VecDeque::new(),
             explain: Explain::default(),
             ppp_output: Output::default(),
             rng: Rng::from_seed(seed),

@@ -15,6 +15,7 @@ pub mod l2tp;
 mod labelled;
 pub mod mask;
 pub mod ppp;
+pub mod radius;
 mod reader;
 #[cfg(test)]
 mod samples;
