@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod chap;
 pub mod l2tp;
 pub mod mschapv2;
+pub mod radius;
 mod rng;
 mod secret;
 
