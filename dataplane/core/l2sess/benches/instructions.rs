@@ -14,8 +14,7 @@
 
 mod bed;
 
-use bed::{Bed, PORTS, rules};
-use lns_l2sess::Verdict;
+use bed::{BATCH, Bed, PORTS, rules};
 use lns_l2sess::key::HashSeed;
 use lns_l2sess::policy::Action;
 use lns_l2sess::table::{FlowTable, TableConfig};
@@ -33,8 +32,11 @@ fn main() {
 
 fn established(flows: u32, segments: u32) {
     let mut bed = Bed::with_flows(flows, &rules(50, Action::Track));
-    for _ in 0..segments {
-        assert_eq!(bed.send_any(flows), Verdict::Forward);
+    let mut left = usize::try_from(segments).unwrap_or(0);
+    while left > 0 {
+        let batch = left.min(BATCH);
+        assert_eq!(bed.send_any(flows, batch), batch);
+        left = left.saturating_sub(batch);
     }
 }
 

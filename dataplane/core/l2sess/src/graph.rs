@@ -6,6 +6,7 @@
 //! the session node; whoever has decided by other means hands a packet to any node with
 //! [`Classifier::enter`], for instance to an add node so that its flow is open from here on.
 
+mod ahead;
 mod events;
 mod map;
 mod nodes;
@@ -13,6 +14,7 @@ mod options;
 
 use lns_wire::ip::IpError;
 
+pub use ahead::Coming;
 pub use events::{Event, Events};
 pub use map::{Exit, NodeId, Stage, Way};
 pub use options::{IcmpErrors, Options, WhenFull};

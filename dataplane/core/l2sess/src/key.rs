@@ -230,6 +230,12 @@ impl FlowKey {
         self.words
     }
 
+    /// The word of ports and port: the one by which most keys differ.
+    pub(crate) const fn ends(&self) -> u64 {
+        let [_, _, _, _, ends, _] = self.words;
+        ends
+    }
+
     /// The key of those words.
     pub const fn from_words(words: [u64; Self::WORDS]) -> Self {
         Self { words }

@@ -38,7 +38,7 @@ pub mod state;
 pub mod table;
 mod verdict;
 
-pub use graph::{Classifier, Event, Events, NodeId, Options, Visit};
+pub use graph::{Classifier, Coming, Event, Events, NodeId, Options, Visit};
 pub use key::{Direction, Family, FlowKey, PortId, Tuple};
 pub use packet::Packet;
 pub use policy::{ChainId, Epoch, Policies, PolicyId};

@@ -17,6 +17,7 @@
 //! table with [`FlowTable::deltas`] can build another that has the same flows.
 
 mod add;
+mod ahead;
 mod buckets;
 mod delta;
 mod free;

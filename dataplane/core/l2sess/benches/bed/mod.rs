@@ -1,7 +1,8 @@
 //! A classifier under load: so many flows of so many ports, rules of a few masks, packets made in place.
 //!
-//! Packets are made in one buffer from the number of their flow, so that what is measured finds them in
-//! the cache, as a worker does that has just received them.
+//! Packets are made in place from the number of their flow, so that what is measured finds them in the
+//! cache, as a worker does that has just received them. As a worker's, they come in batches, which are
+//! met before they are classified.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -23,11 +24,14 @@ use lns_l2sess::policy::{
 };
 use lns_l2sess::table::TableConfig;
 use lns_l2sess::{
-    ChainId, Classifier, Direction, Family, Options, PortId, Seconds, Timeouts, Verdict, Visit,
+    ChainId, Classifier, Coming, Direction, Family, Options, PortId, Seconds, Timeouts, Verdict, Visit,
 };
 
 /// Subscribers.
 pub const PORTS: u32 = 4096;
+
+/// Packets of a batch.
+pub const BATCH: usize = 32;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -111,13 +115,21 @@ fn govern(table: &PolicyTable) -> (Arc<Policies>, ChainId) {
     (Arc::clone(book.current()), chain)
 }
 
-/// A classifier, its policies, and the packet that goes through it.
+/// A packet as it came, and where.
+#[derive(Clone, Copy, Debug)]
+struct Came {
+    port: PortId,
+    direction: Direction,
+    octets: [u8; 40],
+}
+
+/// A classifier, its policies, and the packets that go through it.
 #[derive(Debug)]
 pub struct Bed {
     pub classifier: Classifier,
     policies: Arc<Policies>,
     chain: ChainId,
-    packet: [u8; 40],
+    batch: [Came; BATCH],
     /// The first address beyond.
     server: u32,
     random: u64,
@@ -140,14 +152,19 @@ impl Bed {
             classifier.open(PortId(port));
         }
         let (policies, chain) = govern(table);
-        let mut packet = [0; 40];
-        packet[..12].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, TCP, 0, 0]);
-        packet[32] = 0x50;
+        let mut octets = [0; 40];
+        octets[..12].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, TCP, 0, 0]);
+        octets[32] = 0x50;
+        let came = Came {
+            port: PortId(0),
+            direction: Direction::Input,
+            octets,
+        };
         Self {
             classifier,
             policies,
             chain,
-            packet,
+            batch: [came; BATCH],
             server: 0xcb00_7100,
             random: 1,
         }
@@ -178,39 +195,34 @@ impl Bed {
         bed
     }
 
-    /// A segment of connection `flow`.
+    /// A segment of connection `flow`, alone.
     #[inline]
     pub fn send(&mut self, flow: u32, direction: Direction, flags: u8) -> Verdict {
-        let (port, nth) = (flow % PORTS, flow / PORTS);
-        let inside = (0x6440_0000 | port).to_be_bytes();
-        let outside = (self.server | (nth & 0xff)).to_be_bytes();
-        let [inner, outer] = [
-            (1024 + (nth & 0x3fff) as u16).to_be_bytes(),
-            443_u16.to_be_bytes(),
-        ];
-        let (source, destination, from, to) = match direction {
-            Direction::Input => (inside, outside, inner, outer),
-            Direction::Output => (outside, inside, outer, inner),
-        };
-        self.packet[12..16].copy_from_slice(&source);
-        self.packet[16..20].copy_from_slice(&destination);
-        self.packet[20..22].copy_from_slice(&from);
-        self.packet[22..24].copy_from_slice(&to);
-        self.packet[33] = flags;
-        let visit = Visit {
-            lane: 0,
-            port: PortId(port),
-            chain: self.chain,
-            direction,
-            packet: &self.packet,
-            now: Seconds::new(1000),
-        };
-        self.classifier.classify(&self.policies, &visit)
+        self.make(0, flow, direction, flags);
+        self.classify(0)
     }
 
-    /// A segment of any of so many connections, either way: no two in a row are near each other.
+    /// Segments of any of so many connections, either way, one batch of up to [`BATCH`] of them: no two
+    /// in a row are near each other. Returns how many have passed.
     #[inline]
-    pub fn send_any(&mut self, flows: u32) -> Verdict {
+    pub fn send_any(&mut self, flows: u32, count: usize) -> usize {
+        for place in 0..count {
+            let (flow, direction) = self.any(flows);
+            self.make(place, flow, direction, ACK);
+        }
+        let coming = self.batch[..count].iter().map(|came| Coming {
+            port: came.port,
+            direction: came.direction,
+            packet: &came.octets,
+        });
+        self.classifier.meet(coming);
+        (0..count)
+            .filter(|place| self.classify(*place) == Verdict::Forward)
+            .count()
+    }
+
+    #[inline]
+    fn any(&mut self, flows: u32) -> (u32, Direction) {
         // Knuth's MMIX generator; its upper bits are the good ones.
         self.random = self
             .random
@@ -222,6 +234,43 @@ impl Bed {
         } else {
             Direction::Output
         };
-        self.send(flow, direction, ACK)
+        (flow, direction)
+    }
+
+    /// Makes a segment of connection `flow` in a place of the batch.
+    #[inline]
+    fn make(&mut self, place: usize, flow: u32, direction: Direction, flags: u8) {
+        let (port, nth) = (flow % PORTS, flow / PORTS);
+        let inside = (0x6440_0000 | port).to_be_bytes();
+        let outside = (self.server | (nth & 0xff)).to_be_bytes();
+        let [inner, outer] = [
+            (1024 + (nth & 0x3fff) as u16).to_be_bytes(),
+            443_u16.to_be_bytes(),
+        ];
+        let (source, destination, from, to) = match direction {
+            Direction::Input => (inside, outside, inner, outer),
+            Direction::Output => (outside, inside, outer, inner),
+        };
+        let came = &mut self.batch[place];
+        (came.port, came.direction) = (PortId(port), direction);
+        came.octets[12..16].copy_from_slice(&source);
+        came.octets[16..20].copy_from_slice(&destination);
+        came.octets[20..22].copy_from_slice(&from);
+        came.octets[22..24].copy_from_slice(&to);
+        came.octets[33] = flags;
+    }
+
+    #[inline]
+    fn classify(&self, place: usize) -> Verdict {
+        let came = &self.batch[place];
+        let visit = Visit {
+            lane: 0,
+            port: came.port,
+            chain: self.chain,
+            direction: came.direction,
+            packet: &came.octets,
+            now: Seconds::new(1000),
+        };
+        self.classifier.classify(&self.policies, &visit)
     }
 }

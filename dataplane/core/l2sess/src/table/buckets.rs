@@ -81,6 +81,13 @@ impl Buckets {
         None
     }
 
+    /// The first record of the bucket that this hash leads to, at this moment.
+    #[inline]
+    pub(super) fn first(&self, hash: u64) -> u32 {
+        let (_, first) = split(self.word(hash).load(Relaxed));
+        first
+    }
+
     /// Waits until no other writer uses that bucket.
     pub(super) fn hold<'a>(&'a self, hash: u64, records: &'a Records) -> Held<'a> {
         let lock = self.locks.get(self.place(hash) % BUCKET_LOCKS);

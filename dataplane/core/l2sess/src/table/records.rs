@@ -222,6 +222,13 @@ impl Record<'_> {
             .map_or_else(|other| Err(Life::of(other)), |_| Ok(()))
     }
 
+    /// The key's word of ports, and the next of its bucket, neither of which need be so any more.
+    #[inline]
+    pub(super) fn glance(self) -> (u64, u32) {
+        let [.., ends, _] = self.key;
+        (ends.load(Relaxed), self.next())
+    }
+
     /// The next of its bucket; for who holds the bucket's lock.
     pub(super) fn next(self) -> u32 {
         let (next, _) = split(self.link.load(Relaxed));

@@ -27,6 +27,9 @@ pub(super) const ATTEMPTS: usize = 8;
 /// Records that a reader passes before it begins anew: a bucket holds one or two.
 pub(super) const STEPS: usize = 256;
 
+/// Flows whose buckets and records the caches of a processor keep. No gain in meeting them ahead.
+pub(super) const FEW: u32 = 20_000;
+
 /// Records under one hold of a shard's lock: some tens of microseconds.
 pub(super) const HOLD: usize = 64;
 
