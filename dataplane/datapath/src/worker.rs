@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use lns_l2sess::policy::Policies;
 use lns_wire::id::{SessionId, TunnelId};
-use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{read, write};
+use nix::unistd::write;
 
 use crate::clock;
+use crate::io::queue::ReadBatch;
 use crate::io::receive::ReceiveBatch;
 use crate::io::send::SendBatch;
-use crate::limits::{BATCH, PACKET, ROUNDS, SERVICE_ADDRESSES};
-use crate::memory::{NoMemory, Zeroed};
+use crate::limits::{BATCH, ROUNDS, SERVICE_ADDRESSES};
+use crate::memory::NoMemory;
 use crate::packet::{
     Batch, Downstream, DownstreamSink, Origin, Reorder, UpstreamSink, expire, upstream,
 };
@@ -49,7 +49,7 @@ struct Hands {
     reorder: Reorder,
     downstream: Downstream,
     received: ReceiveBatch,
-    packets: Zeroed<u8>,
+    read: ReadBatch,
     /// By service address.
     sending: Vec<SendBatch>,
 }
@@ -89,7 +89,7 @@ impl Worker {
                 reorder: Reorder::new()?,
                 downstream: Downstream::default(),
                 received: ReceiveBatch::new()?,
-                packets: Zeroed::new(BATCH.saturating_mul(PACKET))?,
+                read: ReadBatch::new()?,
             },
         })
     }
@@ -237,6 +237,7 @@ impl Hands {
                 return;
             };
             let batch = held.batch();
+            batch.meet_upstream(received.octets());
             for (datagram, remote) in received.datagrams() {
                 match (datagram, remote) {
                     (Some(datagram), Some(remote)) => {
@@ -271,47 +272,37 @@ impl Hands {
         addresses: &AddressTable,
         counters: &ThreadCounters,
     ) -> bool {
-        for number in 0..BATCH {
+        let count = self.read.read(&self.queue);
+        batch.meet_downstream(addresses, self.read.packets().flatten());
+        for number in 0..count {
             if self.sending.iter().any(SendBatch::is_full) {
                 self.flush(counters);
             }
             let Self {
                 queue,
                 downstream,
-                packets,
+                read,
                 sending,
                 ..
             } = self;
-            let start = number.saturating_mul(PACKET);
-            let Some(room) = packets.get_mut(start..start.saturating_add(PACKET)) else {
-                return false;
-            };
-            let length = match read(queue.as_fd(), room) {
-                Ok(length) => length,
-                Err(Errno::EINTR) => continue,
-                Err(_) => return false,
-            };
+            let (start, packet) = read.packet_mut(number);
             let mut sink = Down {
                 queue,
                 counters,
                 sending,
                 start,
             };
-            if length >= PACKET {
-                sink.drop(DropReason::TooLarge);
-                continue;
+            match packet {
+                Some(packet) => downstream.packet(batch, addresses, packet, &mut sink),
+                None => sink.drop(DropReason::TooLarge),
             }
-            let Some(packet) = room.get_mut(..length) else {
-                continue;
-            };
-            downstream.packet(batch, addresses, packet, &mut sink);
         }
-        true
+        count == BATCH
     }
 
     fn flush(&mut self, counters: &ThreadCounters) {
         for (batch, socket) in self.sending.iter_mut().zip(&self.sockets) {
-            batch.flush(socket, &self.packets, counters);
+            batch.flush(socket, self.read.octets(), counters);
         }
     }
 }

@@ -78,6 +78,13 @@ impl ReceiveBatch {
         Ok(count)
     }
 
+    /// The datagrams as they have come, but for those that were too long.
+    pub(crate) fn octets(&self) -> impl Iterator<Item = &[u8]> {
+        let rooms = self.octets.chunks_exact(PACKET).zip(self.lengths.iter());
+        let datagrams = rooms.take(self.count);
+        datagrams.filter_map(|(room, length)| room.get(..(*length)?))
+    }
+
     /// The datagrams with their senders: `None` for one that was too long.
     pub(crate) fn datagrams(
         &mut self,
@@ -112,6 +119,7 @@ mod tests {
             .datagrams()
             .map(|(octets, from)| (octets.map(|octets| octets.to_vec()), from))
             .collect();
+        assert!(batch.octets().eq([&b"first"[..], b""]));
         let from = |at: usize| Some(senders[at].local_addr().unwrap());
         assert_eq!(
             got,

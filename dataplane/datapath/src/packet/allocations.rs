@@ -169,6 +169,27 @@ fn a87_ten_thousand_packets_of_tracked_flows_allocate_nothing_in_either_directio
 }
 
 #[test]
+fn a_batch_that_is_looked_ahead_at_allocates_nothing() {
+    let (bed, _book) = Bed::filtered(residential());
+    bed.crowd();
+    let up = bed.data(&frame(&from_subscriber()));
+    let down = packet(SERVER, SUBSCRIBER, 60, true);
+    let origin = bed.origin();
+    let Bed { mut reorder, .. } = bed;
+    let batch = Batch::new(&bed.tables, &bed.classifier, &bed.policies, 0, NOW);
+    let mut count = Count::default();
+    upstream(&batch, &mut reorder, &mut up.clone(), &origin, &mut count);
+    let mut met = 0;
+    let made = allocations(|| {
+        for _ in 0..100 {
+            met += batch.meet_upstream([&up[..]; 70]);
+            met += batch.meet_downstream(&bed.addresses, [&down[..]; 70]);
+        }
+    });
+    assert_eq!((made, met), (0, 7_000));
+}
+
+#[test]
 fn batches_of_datagrams_allocate_nothing_once_they_exist() {
     let (left, right) = (
         UdpSocket::bind("127.0.0.1:0").unwrap(),

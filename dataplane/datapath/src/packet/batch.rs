@@ -12,7 +12,7 @@ use crate::tables::{Found, Tables};
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
     pub(super) tables: &'a Tables,
-    classifier: &'a Classifier,
+    pub(super) classifier: &'a Classifier,
     policies: &'a Policies,
     /// The worker's number.
     lane: usize,

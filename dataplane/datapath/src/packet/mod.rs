@@ -2,8 +2,9 @@
 //! classifier.
 //!
 //! [`upstream`] and [`downstream`] take a packet and its [`Batch`] and say through a sink what becomes of
-//! it. A worker's sinks move octets; a test's remember them.
+//! it; before the first of a batch it is looked ahead at all of them. A worker's sinks move octets; a test's remember them.
 
+mod ahead;
 mod batch;
 mod downstream;
 mod meter;

@@ -24,7 +24,8 @@ use lns_l2sess::policy::{
 };
 use lns_l2sess::table::TableConfig;
 use lns_l2sess::{
-    ChainId, Classifier, Coming, Direction, Family, Options, PortId, Seconds, Timeouts, Verdict, Visit,
+    ChainId, Classifier, Coming, Direction, Family, Options, PortId, Seconds, Timeouts, Verdict,
+    Visit,
 };
 
 /// Subscribers.

@@ -8,6 +8,7 @@
     reason = "a test that overflows fails"
 )]
 
+mod ahead;
 mod basics;
 mod follow;
 mod model;

@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ahead;
 mod configuration;
 mod defects;
 mod flows;

@@ -2,6 +2,7 @@
 //! share, and what holds in both directions.
 #![allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 
+pub(super) mod ahead;
 mod downstream;
 pub(super) mod filters;
 mod hostile;
@@ -158,7 +159,7 @@ impl Bed {
             .answering_from(Ipv4Addr::new(100, 64, 0, 1));
         addresses.insert(SUBSCRIBER, SLOT);
         let table = TableConfig {
-            entries: 1_000,
+            entries: 30_000,
             ports: 10,
             seed: HashSeed(1, 2),
         };
