@@ -202,7 +202,9 @@ fn reveal(hidden: &[u8], first: &[&[u8]], secret: &Secret) -> Result<Vec<u8>, Wr
     }
     let mut clear = hidden.to_vec();
     let mut md5 = Md5::new().chain_update(secret.expose());
-    first.iter().for_each(|part| md5.update(part));
+    for part in first {
+        md5.update(part);
+    }
     let mut mask: Authenticator = md5.finalize().into();
     for (block, hidden) in clear.chunks_mut(BLOCK).zip(hidden.chunks(BLOCK)) {
         apply(&mask, block);

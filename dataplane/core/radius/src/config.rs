@@ -80,6 +80,36 @@ pub struct Secrets {
     pub previous: Option<Secret>,
 }
 
+/// One of two secrets.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Key {
+    /// [`Secrets::current`].
+    Current,
+    /// [`Secrets::previous`].
+    Previous,
+}
+
+impl Secrets {
+    /// The secret of that name; the current one if there is no previous one.
+    pub fn of(&self, key: Key) -> &Secret {
+        match (key, &self.previous) {
+            (Key::Previous, Some(previous)) => previous,
+            (Key::Previous, None) | (Key::Current, _) => &self.current,
+        }
+    }
+
+    /// The name of the first that `fits`, the current one before the previous one.
+    pub fn find(&self, fits: impl Fn(&Secret) -> bool) -> Option<Key> {
+        if fits(&self.current) {
+            return Some(Key::Current);
+        }
+        self.previous
+            .as_ref()
+            .is_some_and(fits)
+            .then_some(Key::Previous)
+    }
+}
+
 /// Whether a Message-Authenticator must be in a reply to an Access-Request (CVE-2024-3596).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Require {

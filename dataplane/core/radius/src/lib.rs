@@ -8,3 +8,4 @@
 pub mod config;
 pub mod record;
 pub mod request;
+pub mod verify;

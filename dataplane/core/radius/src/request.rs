@@ -7,6 +7,9 @@ use lns_crypto::Secret;
 use lns_tables::time::Instant;
 use lns_wire::radius::{AttributeList, Code, Packet};
 
+use crate::config::Secrets;
+use crate::verify::Authenticated;
+
 /// The asker's name for a request; comes back with the outcome. Never used for two that live.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Token(pub u64);
@@ -62,12 +65,16 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Of a packet that was verified.
-    pub fn new(packet: &Packet<'_>, request_authenticator: [u8; 16], secret: Secret) -> Self {
+    /// Of a packet that was verified with one of `secrets`, and answers a request with that authenticator.
+    pub fn new(
+        packet: &Authenticated<Packet<'_>>,
+        request_authenticator: [u8; 16],
+        secrets: &Secrets,
+    ) -> Self {
         Self {
             octets: packet.octets().into(),
             request_authenticator,
-            secret,
+            secret: secrets.of(packet.key()).clone(),
         }
     }
 

@@ -195,11 +195,11 @@ fn salted(clear: &[u8], salt: [u8; 2], request: &Authenticator) -> Vec<u8> {
     let mut value = salt.to_vec();
     let mut mask = digest(&[b"xyzzy5461", request, &salt]);
     for block in clear.chunks(BLOCK) {
-        let start = value.len();
-        value.extend_from_slice(block);
-        value.resize(start + BLOCK, 0);
-        apply(&mask, &mut value[start..]);
-        mask = digest(&[b"xyzzy5461", &value[start..]]);
+        let mut whole = [0; BLOCK];
+        whole[..block.len()].copy_from_slice(block);
+        apply(&mask, &mut whole);
+        mask = digest(&[b"xyzzy5461", &whole]);
+        value.extend(whole);
     }
     value
 }

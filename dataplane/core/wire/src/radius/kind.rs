@@ -1,4 +1,4 @@
-//! The numbers of attributes (RFC 2865, 5; 2866, 5; 2868, 3; 2869, 5; 3162, 2; 4818, 3; 5176, 3).
+//! The numbers of attributes (RFC 2865, 5; 2866, 5; 2868, 3; 2869, 5; 3162, 2; 4818, 3; 5176, 3; 6929, 2.1).
 
 macro_rules! kinds {
     ($($name:ident = $number:literal $text:literal,)*) => {
@@ -83,6 +83,7 @@ kinds! {
     ERROR_CAUSE = 101 "Error-Cause",
     DELEGATED_IPV6_PREFIX = 123 "Delegated-IPv6-Prefix",
     DELEGATED_IPV6_PREFIX_POOL = 171 "Delegated-IPv6-Prefix-Pool",
+    EXTENDED_1 = 241 "Extended-Attribute-1",
 }
 
 /// Vendors' numbers, and those of their attributes that are understood (RFC 2548 for Microsoft's).

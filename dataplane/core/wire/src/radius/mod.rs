@@ -9,8 +9,10 @@ mod code;
 pub mod kind;
 mod list;
 mod packet;
+mod place;
 
 pub use attribute::{Attribute, Attributes};
 pub use code::Code;
 pub use list::AttributeList;
 pub use packet::{EmitError, HEADER, Id, MAX_PACKET, Packet, ParseError};
+pub use place::{Place, Places, places};

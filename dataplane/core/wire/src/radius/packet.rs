@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Attribute, Attributes, Code};
+use super::{Attribute, Attributes, Code, kind};
 use crate::{Reader, Truncated};
 
 /// Octets of the header.
@@ -73,6 +73,18 @@ impl<'a> Packet<'a> {
     /// Its attributes in their order.
     pub fn attributes(&self) -> Attributes<'a> {
         Attributes::new(self.octets.get(HEADER..).unwrap_or_default())
+    }
+
+    /// The code of the request that a Protocol-Error answers: Original-Packet-Code (RFC 7930, 4), which is
+    /// the fourth of the extended attributes 241 (RFC 6929, 2.1).
+    pub fn original_code(&self) -> Option<Code> {
+        const ORIGINAL_PACKET_CODE: u8 = 4;
+        self.attributes()
+            .filter(|attribute| attribute.kind == kind::EXTENDED_1)
+            .find_map(|attribute| match attribute.value {
+                [ORIGINAL_PACKET_CODE, 0, 0, 0, code] => Some(Code(*code)),
+                _ => None,
+            })
     }
 
     /// The first attribute of that kind.
