@@ -56,6 +56,8 @@ pub fn config(users: usize) -> Config {
         },
         policies: Vec::new(),
         pools: vec![pool("100.64.0.0/10")],
+        radius: None,
+        epoch: 0,
         max_sessions: 10_000,
         workers: 1,
     }

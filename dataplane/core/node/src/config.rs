@@ -29,10 +29,39 @@ pub struct Config {
     pub policies: Vec<Policy>,
     /// Where addresses come from, in order.
     pub pools: Vec<Pool>,
+    /// How RADIUS servers judge logins; `None`: there are none. New logins.
+    pub radius: Option<RadiusConfig>,
+    /// The number of this mastership, or start: in the Acct-Session-Id of each session, so that none is
+    /// ever used again. Fixed at the start.
+    pub epoch: u64,
     /// The most sessions that this node holds; fixed at the start.
     pub max_sessions: u32,
     /// Threads that judge packets by the policies, each with counters of its own; fixed at the start.
     pub workers: usize,
+}
+
+/// What the node must know of the servers that judge logins. Which they are, and who we are to them, is
+/// the client's affair ([`lns_radius::config`]).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RadiusConfig {
+    /// When local users are looked up.
+    pub local_users: LocalUsers,
+    /// Whether the subscriber's repetitions are told to the client ([`lns_radius::config::Mode`]).
+    pub synchronous: bool,
+}
+
+/// When local users are looked up, and when RADIUS is asked. EAP is always RADIUS's.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum LocalUsers {
+    /// Who is a local user by name is judged as such, whatever the servers would say; they judge the
+    /// others.
+    #[default]
+    Before,
+    /// The servers judge everybody; local users are looked up where no server has answered. A server's
+    /// no is final.
+    After,
+    /// RADIUS is not asked.
+    Only,
 }
 
 /// One entry of `lacs`.

@@ -135,3 +135,31 @@ pub const TRACE_LINES: usize = 8_192;
 /// Calls that ended while somebody follows anything, and whose goodbyes are still told apart: what
 /// leaves within a few rounds of polling.
 pub const DEPARTED: usize = 256;
+
+/// Routes of one session: a site has a few, and each is a system call at the login.
+pub const ROUTES: usize = 16;
+
+/// The shortest prefix that may be routed to a subscriber: nobody has more than a /8, and a default
+/// route would draw everybody's packets.
+pub const WIDEST_ROUTE: u8 = 8;
+
+/// Class attributes of one session: each goes into every accounting record, which has 4,096 octets.
+pub const CLASSES: usize = 8;
+
+/// Filter-Ids of one session: as many as a chain has policies.
+pub const FILTER_IDS: usize = lns_l2sess::limits::CHAIN;
+
+/// Octets of all Reply-Messages together: what PAP and CHAP can tell a subscriber.
+pub const REPLY_MESSAGE: usize = lns_ppp::limits::MAX_MESSAGE;
+
+/// The shortest Acct-Interim-Interval; a shorter one is taken as this (RFC 2869, 5.16).
+pub const SHORTEST_INTERIM: Duration = Duration::from_secs(60);
+
+/// The smallest Framed-MTU (RFC 2865, 5.12).
+pub const SMALLEST_FRAMED_MTU: u16 = 64;
+
+/// The burst of rates that a server grants to a session whose policies have none: the manifest's default.
+pub const GRANTED_BURST_MILLISECONDS: u32 = 200;
+
+/// The fastest rate that a server can grant, bits per second: the manifest's limit.
+pub const GRANTED_RATE: u64 = 100_000_000_000;

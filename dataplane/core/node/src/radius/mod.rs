@@ -3,6 +3,9 @@
 //! The node opens no socket: its owner drains [`Node::poll_order`] after every `handle_*`, hands orders to
 //! the clients of [`lns_radius`], and brings their outcomes back.
 
+mod avpair;
+pub mod grant;
+
 use lns_radius::record::Record;
 use lns_radius::request::{Request, Token};
 

@@ -61,6 +61,8 @@ pub fn config() -> Config {
                 reuse_delay: Duration::from_secs(60),
             },
         }],
+        radius: None,
+        epoch: 0,
         max_sessions: 10_000,
         workers: 1,
     }
