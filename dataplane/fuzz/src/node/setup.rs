@@ -95,6 +95,8 @@ pub(super) fn config(bits: u8) -> Config {
         } else {
             "100.64.0.0/28"
         })],
+        radius: None,
+        epoch: 0,
         max_sessions: 12,
         workers: 1,
     }
