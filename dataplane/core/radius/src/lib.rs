@@ -5,7 +5,20 @@
 //! sockets it should open or close, what it should send on them, and what became of each request.
 #![forbid(unsafe_code)]
 
+mod check;
+mod client;
 pub mod config;
+pub mod connection;
+pub mod event;
+pub mod limits;
+pub mod machine;
 pub mod record;
 pub mod request;
+pub mod retry;
+pub mod server;
+pub mod trunk;
 pub mod verify;
+pub mod view;
+
+pub use check::CheckKind;
+pub use client::Client;
