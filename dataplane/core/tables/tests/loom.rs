@@ -1,4 +1,5 @@
-//! Every order in which a worker can see what the control does to the page index.
+//! Every order in which a worker can see what the control does to the page index, and in which the two
+//! sides of a mailbox can see each other.
 //!
 //! The index is small here ([`lns_tables::index`] built with `--cfg loom`); the slots are as a
 //! worker keeps them: ids beside the rest, guarded by a generation. Run with
@@ -10,9 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool as Seen;
 
 use lns_tables::index::{IndexLimits, IndexWriter, PageIndex};
+use lns_tables::mailbox::{Full, mailbox};
 use lns_tables::path::SlotIndex;
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
+use loom::sync::Notify;
 use loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use loom::sync::atomic::{AtomicU32, fence};
 use loom::thread;
@@ -208,4 +211,88 @@ fn a_closed_session_is_found_by_nobody_who_knows_that_it_is_closed() {
         closed.store(1, Release);
         worker.join().unwrap();
     });
+}
+
+/// What a sleeping receiver waits for, and how often it rang.
+struct Bell {
+    notify: Notify,
+    rung: AtomicU32,
+}
+
+#[test]
+fn r34_no_message_is_lost_and_a_receiver_is_signalled_once_per_sleep_at_most() {
+    static SLEPT: Seen = Seen::new(false);
+    static AWAKE: Seen = Seen::new(false);
+    // Three interruptions where none is needed: all orders of events would take hours.
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let bell = Arc::new(Bell {
+            notify: Notify::new(),
+            rung: AtomicU32::new(0),
+        });
+        let ring = Arc::clone(&bell);
+        let (mut sender, mut receiver) = mailbox(2, move || {
+            ring.rung.fetch_add(1, Relaxed);
+            ring.notify.notify();
+        });
+        let sending = thread::spawn(move || {
+            for message in 1..=2 {
+                assert_eq!(sender.send(message), Ok(()), "there is room");
+            }
+            let rung = sender.signals();
+            // A mailbox without a sender rings once more, which is not counted here.
+            core::mem::forget(sender);
+            rung
+        });
+        let (mut looks, mut expected) = (0, 1);
+        while expected <= 2 {
+            if let Some(message) = receiver.take() {
+                assert_eq!(message, expected);
+                expected += 1;
+                continue;
+            }
+            looks += 1;
+            if receiver.sleep() {
+                // It may also return for no reason.
+                bell.notify.wait();
+                receiver.wake();
+            }
+        }
+        let signals = sending.join().unwrap();
+        assert_eq!(u64::from(bell.rung.load(Relaxed)), signals);
+        assert!(
+            signals <= looks,
+            "one signal at most for each time that it wanted to sleep"
+        );
+        let met = if signals > 0 { &SLEPT } else { &AWAKE };
+        met.store(true, Relaxed);
+    });
+    assert!(SLEPT.load(Relaxed) && AWAKE.load(Relaxed), "both were met");
+}
+
+#[test]
+fn a_place_in_the_ring_is_used_again_only_when_its_message_was_taken() {
+    static REFUSED: Seen = Seen::new(false);
+    loom::model(|| {
+        let (mut sender, mut receiver) = mailbox(1, || {});
+        let taking = thread::spawn(move || {
+            let first = receiver.take();
+            (first, receiver)
+        });
+        assert_eq!(sender.send(1), Ok(()));
+        let second = sender.send(2);
+        let (first, mut receiver) = taking.join().unwrap();
+        let rest: Vec<_> = core::iter::from_fn(|| receiver.take()).collect();
+        let all: Vec<_> = first.into_iter().chain(rest).collect();
+        match second {
+            Ok(()) => assert_eq!(all, [1, 2]),
+            Err(Full(2)) => {
+                REFUSED.store(true, Relaxed);
+                assert_eq!(all, [1]);
+            }
+            Err(Full(other)) => panic!("{other} came back"),
+        }
+    });
+    assert!(REFUSED.load(Relaxed), "a full ring was met");
 }
