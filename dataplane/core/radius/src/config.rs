@@ -40,7 +40,8 @@ pub enum Purpose {
     Authentication,
     /// Accounting-Request.
     Accounting,
-    /// Accounting-Request, of which nobody waits for the answer: a copy for others.
+    /// Accounting-Request, of which nobody waits for the answer: a copy for others. A record goes to one of
+    /// the servers, so each that is to have a copy has a client of its own.
     Copy,
 }
 

@@ -52,3 +52,10 @@ machine! {
         Init | Connecting | Failed | Closed + Halt => Halted,
     }
 }
+
+impl ConnectionState {
+    /// Whether the process has a socket for it, or was asked for one.
+    pub const fn has_socket(self) -> bool {
+        matches!(self, Self::Connecting | Self::Connected | Self::Shutdown)
+    }
+}

@@ -78,7 +78,16 @@ impl Reply {
         }
     }
 
-    /// The packet. `None` never happens: it was read before.
+    /// Of a copy, of which nobody waits for the answer.
+    pub(crate) fn none() -> Self {
+        Self {
+            octets: Box::default(),
+            request_authenticator: [0; 16],
+            secret: Secret::new([]),
+        }
+    }
+
+    /// The packet; `None` of a copy, which nobody answers.
     pub fn packet(&self) -> Option<Packet<'_>> {
         Packet::parse(&self.octets).ok()
     }

@@ -5,6 +5,10 @@
 
 use crate::machine::machine;
 
+pub(crate) mod ask;
+pub(crate) mod link;
+pub mod rules;
+
 machine! {
     /// What a trunk sees of one connection.
     states TrunkState {
@@ -147,14 +151,14 @@ machine! {
         Init + Take => Unassigned,
         Unassigned + Wait => Backlog,
         Unassigned | Backlog + Assign => Pending,
-        Pending | Sent + WritePart => Partial,
+        Pending | Sent | Reapable + WritePart => Partial,
         Pending | Partial + Write => Sent,
-        Pending + WriteCopy => Reapable,
-        Partial | Sent + Unwrite => Pending,
-        Backlog | Pending | Partial | Sent + Requeue => Unassigned,
+        Pending | Partial + WriteCopy => Reapable,
+        Partial | Sent | Reapable + Unwrite => Pending,
+        Backlog | Pending | Partial | Sent | Reapable + Requeue => Unassigned,
         Backlog | Pending | Partial | Sent | Reapable + Finish => Complete,
-        Init | Unassigned | Backlog | Pending | Partial | Sent + Fail => Failed,
-        Unassigned | Backlog | Pending | Partial | Sent + Cancel => Cancel,
+        Init | Unassigned | Backlog | Pending | Partial | Sent | Reapable + Fail => Failed,
+        Unassigned | Backlog | Pending | Partial | Sent | Reapable + Cancel => Cancel,
         Cancel + Release => CancelComplete,
     }
 }

@@ -1,0 +1,16 @@
+//! The client against servers in virtual time: each requirement has a test with its number.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    clippy::std_instead_of_core,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod connections;
+mod world;
