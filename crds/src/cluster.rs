@@ -5,7 +5,7 @@
 //! (addresses, prefixes), not their text; they are only built from a document that the schema and
 //! the rules have passed.
 //!
-//! What is not built yet (RADIUS, clustering) is not here, and is refused as unknown.
+//! What is not built yet (clustering) is not here, and is refused as unknown.
 
 #[allow(
     clippy::struct_field_names,
@@ -14,6 +14,11 @@
 mod lac;
 mod pool;
 mod ppp;
+#[allow(
+    clippy::struct_field_names,
+    reason = "the names of the manifest's fields"
+)]
+mod radius;
 mod service;
 mod subscribers;
 
@@ -28,6 +33,13 @@ pub use lac::{
 };
 pub use pool::{Allocation, Pool, PoolPrefix};
 pub use ppp::{Authentication, Echo, Ppp, ProxiedAuthentication};
+pub use radius::{
+    AccountingCheckType, AccountingRetransmission, AccountingServer, AccountingStatusCheck,
+    AccountingTimestamps, AuthenticationCheckType, AuthenticationRetransmission,
+    AuthenticationServer, AuthenticationStatusCheck, DynamicAuthorization, DynamicClient,
+    LoadBalance, Radius, RadiusAccounting, RadiusAuthentication, RadiusLimits, RadiusTransport,
+    RequestMode, RequireMessageAuthenticator, Spool,
+};
 pub use service::{
     Announce, AnnounceMode, Core, Datapath, DatapathMode, IcmpErrors, Isolation, LaterFragments,
     Service, SessionTable, WhenFull,
@@ -65,8 +77,8 @@ use crate::format;
         .message(Message::Expression(
             "'a prefix in from is of another family than every service address (' + self.service.addresses.join(', ') + '); no LAC there can reach the LNS'".into()))
         .field_path(".lacs"),
-    validation = Rule::new("has(self.subscribers.localUsers) || self.lacs.all(l, has(l.authentication) ? l.authentication == ['None'] : self.ppp.authentication == ['None'])")
-        .message("is required: subscribers must authenticate and there is nothing to check them against; name a Secret with users.yaml, or set authentication: [None]")
+    validation = Rule::new("has(self.subscribers.localUsers) || (has(self.radius) && has(self.radius.authentication)) || self.lacs.all(l, has(l.authentication) ? l.authentication == ['None'] : self.ppp.authentication == ['None'])")
+        .message("is required: subscribers must authenticate and there is nothing to check them against; name a Secret with users.yaml or the servers of radius.authentication, or set authentication: [None]")
         .field_path(".subscribers.localUsers"),
 )]
 pub struct LnsClusterSpec {
@@ -107,6 +119,11 @@ pub struct LnsClusterSpec {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub pools: Vec<Pool>,
+
+    /// The RADIUS servers, and who may change what lives. When a change takes effect is said at each
+    /// field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub radius: Option<Radius>,
 
     /// How packets are moved. When a change takes effect is said at each field.
     #[serde(default)]

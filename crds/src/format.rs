@@ -75,6 +75,23 @@ text_format!(
 );
 
 text_format!(
+    /// An IPv4 or IPv6 address that one host can have; of a server, or our own.
+    HostAddress, ADDRESS, [
+        ("isIP(self)", r#"'"' + self + '" is no IP address'"#),
+        ("!isIP(self) || !(ip(self).isUnspecified() || ip(self).isLinkLocalUnicast() || self == '255.255.255.255' || cidr('224.0.0.0/4').containsIP(self) || cidr('ff00::/8').containsIP(self))",
+         r#"'"' + self + '" is not the address of one host'"#),
+    ]
+);
+
+text_format!(
+    /// What is behind the last @ of a user name.
+    Realm, limits::REALM, [
+        ("self.matches('^[!-)+-?A-~]+$')",
+         r#"'"' + self + '" is no realm: what is behind the last @ of a user name, without the @; no blanks, and * is not known'"#),
+    ]
+);
+
+text_format!(
     /// An IPv4 address that a host can have.
     Ipv4Address, ADDRESS, [
         (IS_IPV4, r#"'"' + self + '" is no IPv4 address'"#),
@@ -149,5 +166,15 @@ pub(crate) fn labels(_: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": limits::NODE_LABELS,
         "additionalProperties": { "type": "string", "maxLength": 63 },
+    })
+}
+
+/// The schema of RADIUS attributes by name. Which there are, and what each may be, is in
+/// [`crate::rules::radius`].
+pub(crate) fn attributes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": limits::CHECK_ATTRIBUTES,
+        "additionalProperties": { "type": "string", "maxLength": limits::ATTRIBUTE },
     })
 }

@@ -103,5 +103,35 @@ pub const BITS_PER_SECOND: u64 = 100_000_000_000;
 /// Flows of one node (`lns_l2sess::limits::ENTRIES`).
 pub const FLOWS: u32 = 1 << 24;
 
+/// Servers of one purpose: two or three per site and realm.
+pub const RADIUS_SERVERS: u32 = 16;
+
+/// Servers that are sent copies of accounting: each costs a packet for each record.
+pub const RADIUS_COPIES: u32 = 4;
+
+/// Realms of one server.
+pub const REALMS: u32 = 32;
+
+/// Characters of a realm: what a domain name can have.
+pub const REALM: u32 = 253;
+
+/// Attributes of a status check.
+pub const CHECK_ATTRIBUTES: u32 = 16;
+
+/// Octets of an attribute's value (RFC 2865, section 5).
+pub const ATTRIBUTE: u32 = 253;
+
+/// Octets of a User-Password (RFC 2865, section 5.2).
+pub const USER_PASSWORD: usize = 128;
+
+/// Octets of a certificate, a key or the authorities: a chain with room to spare.
+pub const PEM_OCTETS: usize = 1 << 18;
+
+/// Clients of dynamic authorization: each request is compared with them in order.
+pub const DYNAMIC_CLIENTS: u32 = 32;
+
+/// Prefixes of one of them.
+pub const DYNAMIC_PREFIXES: u32 = 16;
+
 /// Warnings of one sort; what is wrong with the first few is wrong with the rest.
 pub const WARNINGS: usize = 8;

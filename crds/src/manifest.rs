@@ -20,13 +20,13 @@ use lns_crypto::Secret;
 use serde_json::Value;
 
 pub use self::error::ManifestError;
-pub use self::secret::SharedSecret;
+pub use self::secret::{SharedSecret, TlsSecret};
 pub use self::users::User;
 pub use self::yaml::Fault;
 
 use self::{
     document::{Document, Kind},
-    secret::Reference,
+    secret::{Reference, Role},
 };
 use crate::{
     LnsCluster, Resource, SessionPolicy,
@@ -42,8 +42,12 @@ pub struct Manifest {
     pub cluster: LnsCluster,
     /// The policies that are for it, with all defaults applied, in the order of their names.
     pub policies: Vec<SessionPolicy>,
-    /// The shared secrets of the LACs, by the name of their `Secret`.
+    /// The secrets shared with LACs and RADIUS servers, by the name of their `Secret`.
     pub secrets: BTreeMap<String, SharedSecret>,
+    /// What TLS is spoken with, by the name of its `Secret`.
+    pub tls: BTreeMap<String, TlsSecret>,
+    /// The passwords of status checks, by the name of their `Secret`.
+    pub passwords: BTreeMap<String, Secret>,
     /// The local users, by name.
     pub users: BTreeMap<String, User>,
     /// What is allowed and yet likely to be a mistake; one line each.
@@ -170,6 +174,8 @@ fn assemble(
                 cluster,
                 policies,
                 secrets: parts.shared,
+                tls: parts.tls,
+                passwords: parts.passwords,
                 users: parts.users,
                 warnings,
             })
@@ -215,29 +221,49 @@ fn repeated(documents: &[Document], errors: &mut Vec<ManifestError>) {
 
 /// The `Secret`s that a cluster names, also a cluster that is wrong in other places.
 fn references(value: &Value) -> Vec<Reference> {
+    let lacs = ("lacs", "tunnelAuthentication.secretRef", Role::Lac);
+    let servers = [
+        "authentication.servers",
+        "accounting.servers",
+        "accounting.copies",
+    ];
+    let mut lists = vec![lacs.0.to_owned()];
+    lists.extend(servers.map(|list| format!("radius.{list}")));
+    lists.push("radius.dynamicAuthorization.clients".to_owned());
     let mut found = Vec::new();
-    let lacs = value.pointer("/spec/lacs").and_then(Value::as_array);
-    for (index, lac) in lacs.into_iter().flatten().enumerate() {
-        if let Some(name) = lac
-            .pointer("/tunnelAuthentication/secretRef/name")
-            .and_then(Value::as_str)
-        {
-            found.push(Reference::shared_secret(
-                format!("spec.lacs[{index}].tunnelAuthentication.secretRef.name"),
-                name,
-            ));
+    for list in &lists {
+        let pointer = format!("/spec/{}", list.replace('.', "/"));
+        let entries = value.pointer(&pointer).and_then(Value::as_array);
+        for (index, entry) in entries.into_iter().flatten().enumerate() {
+            let at = format!("spec.{list}[{index}]");
+            let inside = if list == lacs.0 {
+                &[(lacs.1, lacs.2)][..]
+            } else {
+                &[("secretRef", Role::Radius), ("tlsSecretRef", Role::Tls)]
+            };
+            found.extend(named(entry, &at, inside));
         }
     }
-    if let Some(name) = value
-        .pointer("/spec/subscribers/localUsers/secretRef/name")
-        .and_then(Value::as_str)
-    {
-        found.push(Reference::users(
-            "spec.subscribers.localUsers.secretRef.name".to_owned(),
-            name,
-        ));
-    }
+    let single = [
+        (
+            "radius.authentication.statusCheck.passwordSecretRef",
+            Role::Password,
+        ),
+        ("subscribers.localUsers.secretRef", Role::Users),
+    ];
+    let spec = value.get("spec").unwrap_or(&Value::Null);
+    found.extend(named(spec, "spec", &single));
     found
+}
+
+/// Those of these references that are inside of a value, which is at this path.
+fn named(value: &Value, path: &str, inside: &[(&str, Role)]) -> Vec<Reference> {
+    let reference = |(field, role): &(&str, Role)| {
+        let pointer = format!("/{}/name", field.replace('.', "/"));
+        let name = value.pointer(&pointer)?.as_str()?;
+        Some(Reference::new(*role, format!("{path}.{field}.name"), name))
+    };
+    inside.iter().filter_map(reference).collect()
 }
 
 /// A user's own address must be his alone: not another user's, not one of the LNS.

@@ -1,11 +1,13 @@
 //! The rules that neither a schema nor CEL can say: those over all pools together, which would cost
-//! the API server the square of their number, and those between objects ([`policies`]). The operator
+//! the API server the square of their number, and those between objects ([`policies`]), and what a status
+//! check may say ([`radius`]). The operator
 //! runs them as the reader of files does, and reports them in the condition `Stalled`.
 //!
 //! They work on the document with its defaults applied, so that they also find what is wrong beside
 //! values that are no addresses at all; those are skipped here, the schema has reported them.
 
 pub mod policies;
+pub mod radius;
 
 use core::cmp::Reverse;
 
@@ -19,6 +21,7 @@ use crate::{limits, schema::Violation};
 pub fn check(document: &Value) -> Vec<Violation> {
     let prefixes = pool_prefixes(document);
     let mut violations = overlaps(&prefixes);
+    violations.extend(radius::check(document));
     // What is too large by itself has been reported as such.
     let counted = prefixes
         .iter()

@@ -8,7 +8,7 @@
 pub mod effect;
 mod structure;
 
-pub(crate) use structure::{describe, unknown};
+pub(crate) use structure::{describe, nearest, unknown};
 
 use std::sync::LazyLock;
 

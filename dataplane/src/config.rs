@@ -5,6 +5,7 @@
 mod flows;
 mod memory;
 mod policies;
+mod radius;
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ use lns_l2sess::policy::BookError;
 use lns_node::config as node;
 
 pub(crate) use self::flows::Flows;
+pub(crate) use self::radius::{RadiusSetup, Tls};
 use crate::host::{self, Plan};
 
 /// What a manifest means for this process.
@@ -40,6 +42,8 @@ pub(crate) struct Setup {
     pub(crate) icmp_source: Ipv4Addr,
     /// For the machine.
     pub(crate) host: Plan,
+    /// For RADIUS.
+    pub(crate) radius: Option<RadiusSetup>,
 }
 
 impl Setup {
@@ -66,6 +70,7 @@ impl Setup {
             pools: pool_prefixes(spec).collect(),
             icmp_source,
             host: host_plan(manifest, icmp_source),
+            radius: RadiusSetup::new(manifest),
         })
     }
 

@@ -4,12 +4,11 @@ use lns_crypto::Secret;
 
 use super::{Change, Scope};
 use crate::schema::effect::{self, Effect};
-use crate::{Manifest, User};
+use crate::{Manifest, TlsSecret, User};
 
 /// The rows of all Secrets that both manifests name; one that is new or gone shows by its reference.
 pub(super) fn diff(before: &Manifest, after: &Manifest) -> Vec<Change> {
     let mut changes = Vec::new();
-    let timing = effect::of_path(effect::SHARED_SECRET);
     for (name, new) in &after.secrets {
         let Some(old) = before.secrets.get(name) else {
             continue;
@@ -18,16 +17,48 @@ pub(super) fn diff(before: &Manifest, after: &Manifest) -> Vec<Change> {
             ("current", Some(&old.current), Some(&new.current)),
             ("previous", old.previous.as_ref(), new.previous.as_ref()),
         ];
-        for (key, old, new) in keys {
-            if let Some(what) = what_happened(old, new) {
-                let path = format!("Secret/{name}: {key}");
-                let scope = Scope::Lacs(lacs_with(before, name));
-                changes.push(row(path, what.to_owned(), timing, scope));
-            }
+        let lacs = lacs_with(before, name);
+        // A Secret of both is told of twice: it takes effect at two times.
+        if !lacs.is_empty() {
+            let scope = Scope::Lacs(lacs);
+            changes.extend(rows(name, &keys, effect::SHARED_SECRET, &scope));
+        }
+        if radius_has(before, name) {
+            changes.extend(rows(name, &keys, effect::RADIUS_SECRET, &Scope::Everybody));
+        }
+    }
+    for (name, new) in &after.tls {
+        let old = before.tls.get(name);
+        let pair = |of: fn(&TlsSecret) -> &Secret| old.map(|old| (of(old), of(new)));
+        let keys = [
+            ("tls.crt", pair(|secret| &secret.certificate)),
+            ("tls.key", pair(|secret| &secret.key)),
+            ("ca.crt", pair(|secret| &secret.authorities)),
+        ];
+        let keys = keys.map(|(key, pair)| (key, pair.map(|it| it.0), pair.map(|it| it.1)));
+        changes.extend(rows(name, &keys, effect::TLS_SECRET, &Scope::Everybody));
+    }
+    for (name, new) in &after.passwords {
+        if let Some(old) = before.passwords.get(name) {
+            let keys = [("password", Some(old), Some(new))];
+            changes.extend(rows(name, &keys, effect::CHECK_PASSWORD, &Scope::Everybody));
         }
     }
     changes.extend(users(before, after));
     changes
+}
+
+/// A key, its old value and its new one.
+type Key<'a> = (&'a str, Option<&'a Secret>, Option<&'a Secret>);
+
+fn rows(name: &str, keys: &[Key<'_>], holder: &[&str], scope: &Scope) -> Vec<Change> {
+    let timing = effect::of_path(holder);
+    let changed = keys.iter().filter_map(|(key, old, new)| {
+        let what = what_happened(*old, *new)?;
+        let path = format!("Secret/{name}: {key}");
+        Some(row(path, what.to_owned(), timing, scope.clone()))
+    });
+    changed.collect()
 }
 
 fn what_happened(old: Option<&Secret>, new: Option<&Secret>) -> Option<&'static str> {
@@ -46,6 +77,23 @@ fn lacs_with(manifest: &Manifest, secret: &str) -> Vec<String> {
         reference.is_some_and(|reference| reference.name == secret)
     });
     with.map(|lac| lac.name.clone()).collect()
+}
+
+/// Whether a RADIUS server or client shares this secret.
+fn radius_has(manifest: &Manifest, secret: &str) -> bool {
+    let Some(radius) = &manifest.cluster.spec.radius else {
+        return false;
+    };
+    let authentication = radius.authentication.iter().flat_map(|it| &it.servers);
+    let accounting = radius.accounting.iter();
+    let accounting = accounting.flat_map(|it| it.servers.iter().chain(&it.copies));
+    let clients = radius.dynamic_authorization.iter();
+    let clients = clients.flat_map(|it| &it.clients);
+    let references = authentication
+        .filter_map(|it| it.secret_ref.as_ref())
+        .chain(accounting.filter_map(|it| it.secret_ref.as_ref()))
+        .chain(clients.map(|it| &it.secret_ref));
+    references.into_iter().any(|it| it.name == secret)
 }
 
 /// The users who differ, counted by what differs.

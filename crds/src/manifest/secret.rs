@@ -1,6 +1,6 @@
 //! The `Secret` documents: their keys, and what the cluster's references make of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lns_crypto::Secret;
@@ -25,6 +25,17 @@ pub struct SharedSecret {
     pub previous: Option<Secret>,
 }
 
+/// What TLS is spoken with: PEM texts, in the shape of `kubernetes.io/tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsSecret {
+    /// Our certificate, and those between it and an authority.
+    pub certificate: Secret,
+    /// The key of the certificate.
+    pub key: Secret,
+    /// The authorities that the peer's certificate may be of.
+    pub authorities: Secret,
+}
+
 /// A place in the cluster that names a `Secret`.
 pub(super) struct Reference {
     path: String,
@@ -32,26 +43,24 @@ pub(super) struct Reference {
     role: Role,
 }
 
+/// What a `Secret` is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    SharedSecret,
+pub(super) enum Role {
+    /// Shared with LACs.
+    Lac,
+    /// Shared with RADIUS servers and clients.
+    Radius,
+    Tls,
+    Password,
     Users,
 }
 
 impl Reference {
-    pub(super) fn shared_secret(path: String, name: &str) -> Self {
+    pub(super) fn new(role: Role, path: String, name: &str) -> Self {
         Self {
             path,
             name: name.to_owned(),
-            role: Role::SharedSecret,
-        }
-    }
-
-    pub(super) fn users(path: String, name: &str) -> Self {
-        Self {
-            path,
-            name: name.to_owned(),
-            role: Role::Users,
+            role,
         }
     }
 }
@@ -60,11 +69,13 @@ impl Reference {
 #[derive(Default)]
 pub(super) struct Parts {
     pub(super) shared: BTreeMap<String, SharedSecret>,
+    pub(super) tls: BTreeMap<String, TlsSecret>,
+    pub(super) passwords: BTreeMap<String, Secret>,
     pub(super) users: BTreeMap<String, User>,
     pub(super) users_secret: String,
     pub(super) errors: Vec<ManifestError>,
     pub(super) warnings: Vec<String>,
-    named: BTreeSet<String>,
+    named: BTreeMap<String, Role>,
 }
 
 /// Follows one reference of `cluster`.
@@ -75,7 +86,8 @@ pub(super) fn resolve(
     parts: &mut Parts,
 ) {
     let Reference { path, name, role } = reference;
-    let first = parts.named.insert(name.clone());
+    let (role, first) = (*role, !parts.named.contains_key(name));
+    let before = *parts.named.entry(name.clone()).or_insert(role);
     let same_name = || {
         documents
             .iter()
@@ -97,7 +109,18 @@ pub(super) fn resolve(
             .push(cluster.error(Violation::new(path, message)));
         return;
     };
-    let (values, violations) = values(document, role.keys());
+    if before.keys() != role.keys() {
+        let message = format!(
+            "Secret {name:?} is named elsewhere for {}, and cannot be for {} too",
+            before.word(),
+            role.word()
+        );
+        parts
+            .errors
+            .push(cluster.error(Violation::new(path, message)));
+        return;
+    }
+    let (values, violations) = values(document, role);
     // Of a Secret that two places name, its own faults are told once.
     if first {
         parts.errors.extend(
@@ -106,33 +129,50 @@ pub(super) fn resolve(
                 .map(|violation| document.error(violation)),
         );
     }
-    match values.get(role.required()) {
-        None => {
-            let message = format!("Secret {name:?} has no key {}", role.required());
-            parts
-                .errors
-                .push(cluster.error(Violation::new(path, message)));
-        }
-        Some(None) => {}
-        Some(Some(value)) => match role {
-            Role::SharedSecret => shared(
-                document,
-                value,
-                values.get("previous").cloned().flatten(),
-                parts,
-            ),
-            Role::Users => {
-                parts.users_secret.clone_from(name);
-                parts.users = users::parse(document, value, &mut parts.errors);
+    let missing = role
+        .required()
+        .iter()
+        .find(|key| !values.contains_key(**key));
+    if let Some(key) = missing {
+        let message = format!("Secret {name:?} has no key {key}");
+        parts
+            .errors
+            .push(cluster.error(Violation::new(path, message)));
+        return;
+    }
+    if first {
+        taken(role, document, &values, parts);
+    }
+}
+
+/// Takes over what a `Secret` has; a value that cannot be read has been reported.
+fn taken(role: Role, document: &Document, values: &Values, parts: &mut Parts) {
+    let value = |key: &str| values.get(key).cloned().flatten();
+    match role {
+        Role::Lac | Role::Radius => {
+            if let Some(current) = value("current") {
+                shared(role, document, current, value("previous"), parts);
             }
-        },
+        }
+        Role::Tls => tls(document, value, parts),
+        Role::Password => {
+            if let Some(secret) = value("password") {
+                password(document, secret, parts);
+            }
+        }
+        Role::Users => {
+            if let Some(text) = value("users.yaml") {
+                parts.users_secret.clone_from(&document.name);
+                parts.users = users::parse(document, &text, &mut parts.errors);
+            }
+        }
     }
 }
 
 /// Warns of the `Secret`s that nothing names.
 pub(super) fn unused(documents: &[Document], parts: &mut Parts) {
     for document in documents.iter().filter(|one| one.kind == Kind::Secret) {
-        if !parts.named.contains(&document.name) {
+        if !parts.named.contains_key(&document.name) {
             parts
                 .warnings
                 .push(format!("{}: nothing names it", document.title()));
@@ -141,23 +181,110 @@ pub(super) fn unused(documents: &[Document], parts: &mut Parts) {
 }
 
 impl Role {
-    fn required(self) -> &'static str {
+    fn required(self) -> &'static [&'static str] {
         match self {
-            Self::SharedSecret => "current",
-            Self::Users => "users.yaml",
+            Self::Lac | Self::Radius => &["current"],
+            Self::Tls => &["tls.crt", "tls.key", "ca.crt"],
+            Self::Password => &["password"],
+            Self::Users => &["users.yaml"],
         }
     }
 
     fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::SharedSecret => &["current", "previous"],
-            Self::Users => &["users.yaml"],
+            Self::Lac | Self::Radius => &["current", "previous"],
+            Self::Tls | Self::Password | Self::Users => self.required(),
+        }
+    }
+
+    /// The type of the `Secret` that means this role, beside `Opaque`.
+    fn kind(self) -> Option<&'static str> {
+        (self == Self::Tls).then_some("kubernetes.io/tls")
+    }
+
+    /// What such a `Secret` is for.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Lac | Self::Radius => "a shared secret",
+            Self::Tls => "TLS",
+            Self::Password => "a password",
+            Self::Users => "users",
+        }
+    }
+
+    /// Who else has the secret.
+    fn peers(self) -> &'static str {
+        if self == Self::Lac {
+            "LACs"
+        } else {
+            "RADIUS servers"
         }
     }
 }
 
-fn shared(document: &Document, current: &Secret, previous: Option<Secret>, parts: &mut Parts) {
-    let both = [("current", Some(current)), ("previous", previous.as_ref())];
+fn tls(document: &Document, value: impl Fn(&str) -> Option<Secret>, parts: &mut Parts) {
+    let mut pem = |key: &str, label: &str| {
+        let found = value(key)?;
+        let wrong = not_pem(&found, label);
+        let told = wrong.map(|message| document.error(Violation::new(key, message)));
+        parts.errors.extend(told);
+        Some(found)
+    };
+    let (certificate, key, authorities) = (
+        pem("tls.crt", "CERTIFICATE"),
+        pem("tls.key", "PRIVATE KEY"),
+        pem("ca.crt", "CERTIFICATE"),
+    );
+    if let (Some(certificate), Some(key), Some(authorities)) = (certificate, key, authorities) {
+        let secret = TlsSecret {
+            certificate,
+            key,
+            authorities,
+        };
+        parts.tls.insert(document.name.clone(), secret);
+    }
+}
+
+/// Why a text has no PEM block of this label (RFC 7468). Whether the block is a certificate or a key that can
+/// be used is told where TLS is set up.
+fn not_pem(text: &Secret, label: &str) -> Option<String> {
+    let octets = text.expose();
+    if octets.len() > limits::PEM_OCTETS {
+        let most = limits::PEM_OCTETS;
+        return Some(format!("has {} octets; {most} are the most", octets.len()));
+    }
+    let lines = core::str::from_utf8(octets).unwrap_or_default().lines();
+    let is_begin = |line: &str| {
+        let label_of = line.strip_prefix("-----BEGIN ")?.strip_suffix("-----")?;
+        Some(label_of.ends_with(label))
+    };
+    let mut begins = lines.map(|line| is_begin(line.trim_end()).unwrap_or(false));
+    (!begins.any(|is| is))
+        .then(|| format!("has no line -----BEGIN {label}-----: it is no PEM text"))
+}
+
+fn password(document: &Document, secret: Secret, parts: &mut Parts) {
+    let octets = secret.expose().len();
+    if octets == 0 {
+        let violation = Violation::new("password", "is empty");
+        parts.errors.push(document.error(violation));
+    } else if octets > limits::USER_PASSWORD {
+        let most = limits::USER_PASSWORD;
+        let message = format!("has {octets} octets; {most} are the most");
+        let violation = Violation::new("password", message);
+        parts.errors.push(document.error(violation));
+    }
+    parts.passwords.insert(document.name.clone(), secret);
+}
+
+fn shared(
+    role: Role,
+    document: &Document,
+    current: Secret,
+    previous: Option<Secret>,
+    parts: &mut Parts,
+) {
+    let both = [("current", Some(&current)), ("previous", previous.as_ref())];
     for (key, value) in both
         .into_iter()
         .filter_map(|(key, value)| Some((key, value?.expose())))
@@ -175,23 +302,20 @@ fn shared(document: &Document, current: &Secret, previous: Option<Secret>, parts
         }
         if value.last().is_some_and(u8::is_ascii_whitespace) {
             parts.warnings.push(format!(
-                "{title}: {key}: ends in a blank or a line end, which is part of the secret; most LACs have none there"
+                "{title}: {key}: ends in a blank or a line end, which is part of the secret; most {} have none there", role.peers()
             ));
         }
     }
-    parts.shared.insert(
-        document.name.clone(),
-        SharedSecret {
-            current: current.clone(),
-            previous,
-        },
-    );
+    parts
+        .shared
+        .insert(document.name.clone(), SharedSecret { current, previous });
 }
 
 type Values = BTreeMap<String, Option<Secret>>;
 
 /// The values of a `Secret`, by key; `None` where one is there and cannot be read, which is reported.
-fn values(document: &Document, known: &[&str]) -> (Values, Vec<Violation>) {
+fn values(document: &Document, role: Role) -> (Values, Vec<Violation>) {
+    let known = role.keys();
     let mut values = Values::new();
     let mut violations = Vec::new();
     let fields = [
@@ -209,10 +333,15 @@ fn values(document: &Document, known: &[&str]) -> (Values, Vec<Violation>) {
             | ("immutable", Value::Bool(_))
             | ("data" | "stringData" | "type" | "immutable", Value::Null) => {}
             ("type", Value::String(kind)) if kind == "Opaque" => {}
+            ("type", Value::String(kind)) if role.kind() == Some(kind) => {}
             ("type", Value::String(kind)) => {
+                let other = role.kind().map(|kind| format!(" or {kind}"));
                 violations.push(Violation::new(
                     "type",
-                    format!("{kind:?} is not known here; leave it out, or write Opaque"),
+                    format!(
+                        "{kind:?} is not known here; leave it out, or write Opaque{}",
+                        other.unwrap_or_default()
+                    ),
                 ));
             }
             ("data" | "stringData", Value::Object(entries)) => {

@@ -29,6 +29,19 @@ impl Manifest {
             }
             self.shown_secret(name, &data)
         });
+        let tls = self.tls.iter().map(|(name, secret)| {
+            let data = json!({
+                "tls.crt": octets(&secret.certificate),
+                "tls.key": octets(&secret.key),
+                "ca.crt": octets(&secret.authorities),
+            });
+            self.shown_secret(name, &data)
+        });
+        let passwords = self.passwords.iter().map(|(name, secret)| {
+            let data = json!({ "password": octets(secret) });
+            self.shown_secret(name, &data)
+        });
+        let shared = shared.chain(tls).chain(passwords);
         let users = self.cluster.spec.subscribers.local_users.as_ref();
         let users = users.map(|users| {
             let data = json!({ "users.yaml": format!("({} users, left out)", self.users.len()) });

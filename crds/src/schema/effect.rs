@@ -111,7 +111,7 @@ fn description(schema: &Value) -> String {
 pub struct Field {
     /// Its path, as `spec.lacs[].pathMtu`; the order of a list has the path of the list. A field of a
     /// policy is called `SessionPolicy: spec.onChange`, a policy itself `SessionPolicy`, and a key of a
-    /// Secret `Secret: current`.
+    /// Secret `Secret: current`, of one that is shared with RADIUS servers `RADIUS Secret: current`.
     pub path: String,
     /// When a change takes effect.
     pub effect: Effect,
@@ -131,11 +131,20 @@ pub fn fields() -> Vec<Field> {
     let keys = [
         ("current", SHARED_SECRET),
         ("previous", SHARED_SECRET),
+        ("tls.crt", TLS_SECRET),
+        ("tls.key", TLS_SECRET),
+        ("ca.crt", TLS_SECRET),
+        ("password", CHECK_PASSWORD),
         ("users.yaml", USERS),
     ];
-    found.extend(keys.into_iter().filter_map(|(key, holder)| {
+    let of_servers = [("current", RADIUS_SECRET), ("previous", RADIUS_SECRET)];
+    let keys = keys
+        .map(|(key, holder)| ("Secret", key, holder))
+        .into_iter();
+    let keys = keys.chain(of_servers.map(|(key, holder)| ("RADIUS Secret", key, holder)));
+    found.extend(keys.filter_map(|(kind, key, holder)| {
         Some(Field {
-            path: format!("Secret: {key}"),
+            path: format!("{kind}: {key}"),
             effect: of_path(holder)?,
         })
     }));
@@ -144,6 +153,17 @@ pub fn fields() -> Vec<Field> {
 
 /// The field that names the Secret of a LAC: a change of a key takes effect as one of it.
 pub(crate) const SHARED_SECRET: &[&str] = &["lacs", "tunnelAuthentication", "secretRef"];
+/// The same for a RADIUS server. A test sees to it that all of them, and clients, say the same.
+pub(crate) const RADIUS_SECRET: &[&str] = &["radius", "authentication", "servers", "secretRef"];
+/// The same for its certificates.
+pub(crate) const TLS_SECRET: &[&str] = &["radius", "authentication", "servers", "tlsSecretRef"];
+/// The same for the password of a status check.
+pub(crate) const CHECK_PASSWORD: &[&str] = &[
+    "radius",
+    "authentication",
+    "statusCheck",
+    "passwordSecretRef",
+];
 /// The same for the users.
 pub(crate) const USERS: &[&str] = &["subscribers", "localUsers", "secretRef"];
 

@@ -203,12 +203,18 @@ pub(crate) fn describe(value: &Value) -> String {
 
 /// The message for a field that does not exist, with what was probably meant.
 pub(crate) fn unknown(name: &str, known: &[&str]) -> String {
-    let distance = |other: &str| distance(&name.to_lowercase(), &other.to_lowercase());
-    let nearest = known.iter().map(|other| (distance(other), other)).min();
-    match nearest {
-        Some((distance, other)) if distance <= 2 => format!("unknown field; {other} is known"),
-        Some(_) | None => format!("unknown field; known here: {}", known.join(", ")),
+    match nearest(name, known.iter().copied()) {
+        Some(other) => format!("unknown field; {other} is known"),
+        None => format!("unknown field; known here: {}", known.join(", ")),
     }
+}
+
+/// The name among those that are known which `name` was probably meant to be.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    let distances = known.map(|other| (distance(&name, &other.to_lowercase()), other));
+    let nearest = distances.min()?;
+    (nearest.0 <= 2).then_some(nearest.1)
 }
 
 /// How many characters must be put in, taken out or exchanged to make `b` of `a`.

@@ -82,12 +82,42 @@ fn every_value_and_every_order_has_one_effect() {
             assert_eq!(of_path, 1, "{path}");
         }
     });
-    let keys = ["current", "previous", "users.yaml"].map(|key| format!("Secret: {key}"));
-    for key in &keys {
-        assert!(fields.iter().any(|field| field.path == *key), "{key}");
+    let keys = [
+        "Secret: current",
+        "Secret: previous",
+        "Secret: tls.crt",
+        "Secret: tls.key",
+        "Secret: ca.crt",
+        "Secret: password",
+        "Secret: users.yaml",
+        "RADIUS Secret: current",
+        "RADIUS Secret: previous",
+    ];
+    for key in keys {
+        assert!(fields.iter().any(|field| field.path == key), "{key}");
     }
     assert!(fields.iter().any(|field| field.path == "SessionPolicy"));
     assert_eq!(fields.len(), values + keys.len() + 1);
+}
+
+/// The diff of a Secret says one time for all who share it.
+#[test]
+fn secrets_of_radius_take_effect_alike_wherever_they_are_named() {
+    use effect::{RADIUS_SECRET, TLS_SECRET, of_path};
+    let lists: [&[&str]; 4] = [
+        &["radius", "authentication", "servers"],
+        &["radius", "accounting", "servers"],
+        &["radius", "accounting", "copies"],
+        &["radius", "dynamicAuthorization", "clients"],
+    ];
+    let at = |list: &[&'static str], field| of_path(&[list, &[field]].concat());
+    for list in lists {
+        assert!(at(list, "secretRef").is_some());
+        assert_eq!(at(list, "secretRef"), of_path(RADIUS_SECRET), "{list:?}");
+    }
+    for list in &lists[..3] {
+        assert_eq!(at(list, "tlsSecretRef"), of_path(TLS_SECRET), "{list:?}");
+    }
 }
 
 #[test]

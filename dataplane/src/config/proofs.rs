@@ -10,6 +10,7 @@ mod packets;
 mod policies;
 mod ppp;
 mod process;
+mod radius;
 mod stage;
 mod subscribers;
 
@@ -48,6 +49,7 @@ fn proofs() -> impl Iterator<Item = &'static Proof> {
         addresses::PROOFS,
         policies::PROOFS,
         policies::OF_RULES,
+        radius::PROOFS,
     ]
     .into_iter()
     .flatten()

@@ -283,9 +283,9 @@ fn names_that_are_wrong_or_there_twice() {
 const FIELDS_THAT_ARE_UNKNOWN_MISSING_OR_OF_ANOTHER_KIND: &[Row<'_>] = &[
     (
         SPEC,
-        "spec:\n  radius: {}\n",
+        "spec:\n  store: {}\n",
         &[
-            "LnsCluster/edge: spec.radius: unknown field; known here: core, datapath, lacs, nodeSelector, pools, ppp, service, subscribers",
+            "LnsCluster/edge: spec.store: unknown field; known here: core, datapath, lacs, nodeSelector, pools, ppp, radius, service, subscribers",
         ],
     ),
     (
@@ -445,7 +445,7 @@ const AUTHENTICATION_THAT_DOES_NOT_WORK_OUT: &[Row<'_>] = &[
         "localUsers: { secretRef: { name: users } }",
         "{}",
         &[
-            "LnsCluster/edge: spec.subscribers.localUsers: is required: subscribers must authenticate and there is nothing to check them against; name a Secret with users.yaml, or set authentication: [None]",
+            "LnsCluster/edge: spec.subscribers.localUsers: is required: subscribers must authenticate and there is nothing to check them against; name a Secret with users.yaml or the servers of radius.authentication, or set authentication: [None]",
         ],
     ),
     (

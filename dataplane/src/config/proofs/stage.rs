@@ -73,6 +73,36 @@ spec:
   - name: second
     localAddress: 100.66.0.1
     prefixes: [ { cidr: 100.66.0.0/24 } ]
+  radius:
+    nasIdentifier: edge1
+    nasAddress: 192.0.2.10
+    loadBalance: FailOver
+    authentication:
+      servers:
+      - { name: ask-a, address: 10.0.0.1, port: 18121, secretRef: { name: ask }, requireMessageAuthenticator: Always, realms: [ask.example] }
+      - { name: ask-b, address: 10.0.0.2, transport: TLS, tlsSecretRef: { name: radsec }, tlsServerName: ask.isp.example }
+      mode: Originate
+      limits: { maxConnections: 9, maxInFlight: 4001 }
+      statusCheck: { type: AccessRequest, attributes: { User-Name: probe }, passwordSecretRef: { name: probe } }
+      retransmission: { initialSeconds: 3, maximumSeconds: 17, maximumCount: 6, maximumDurationSeconds: 31 }
+    accounting:
+      servers:
+      - { name: tell-a, address: 10.0.1.1, port: 18131, secretRef: { name: tell }, realms: [tell.example] }
+      - { name: tell-b, address: 10.0.1.2, transport: TLS, tlsSecretRef: { name: radsec }, tlsServerName: tell.isp.example }
+      limits: { maxConnections: 10, maxInFlight: 4002 }
+      statusCheck: { type: AccountingRequest, attributes: { User-Name: teller } }
+      retransmission: { initialSeconds: 1, maximumSeconds: 18, maximumCount: 7, maximumDurationSeconds: 29 }
+      interimSeconds: 600
+      timestamps: EventTimestamp
+      copies:
+      - { name: copy-a, address: 10.0.2.1, port: 18132, secretRef: { name: copy }, realms: [copy.example] }
+      - { name: copy-b, address: 10.0.2.2, transport: TLS, tlsSecretRef: { name: radsec }, tlsServerName: copy.isp.example }
+      spool: { maxBytes: 10000000 }
+    dynamicAuthorization:
+      port: 3799
+      clients:
+      - { name: oss-a, from: [10.0.3.1/32], secretRef: { name: oss }, requireMessageAuthenticator: Always }
+      - { name: oss-b, from: [10.0.3.2/32], secretRef: { name: spare } }
   datapath:
     mode: Auto
     workers: 1
@@ -116,6 +146,72 @@ apiVersion: v1
 kind: Secret
 metadata: { name: spare, namespace: lns }
 stringData: { current: a-spare-secret-of-some-length }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: ask, namespace: lns }
+stringData: { current: ask-secret-of-some-length }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: tell, namespace: lns }
+stringData: { current: tell-secret-of-some-length }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: copy, namespace: lns }
+stringData: { current: copy-secret-of-some-length }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: oss, namespace: lns }
+stringData: { current: oss-secret-of-some-length }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: probe, namespace: lns }
+stringData: { password: probe-password }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: other-probe, namespace: lns }
+stringData: { password: other-password }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: radsec, namespace: lns }
+type: kubernetes.io/tls
+stringData:
+  tls.crt: |
+    -----BEGIN CERTIFICATE-----
+    (a certificate)
+    -----END CERTIFICATE-----
+  tls.key: |
+    -----BEGIN PRIVATE KEY-----
+    (a key)
+    -----END PRIVATE KEY-----
+  ca.crt: |
+    -----BEGIN CERTIFICATE-----
+    (a authority)
+    -----END CERTIFICATE-----
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: other-radsec, namespace: lns }
+type: kubernetes.io/tls
+stringData:
+  tls.crt: |
+    -----BEGIN CERTIFICATE-----
+    (other certificate)
+    -----END CERTIFICATE-----
+  tls.key: |
+    -----BEGIN PRIVATE KEY-----
+    (other key)
+    -----END PRIVATE KEY-----
+  ca.crt: |
+    -----BEGIN CERTIFICATE-----
+    (other authority)
+    -----END CERTIFICATE-----
 ---
 apiVersion: v1
 kind: Secret
@@ -236,6 +332,8 @@ impl Stage {
 
     /// That the changes so far are of `field`, and are said to take effect so.
     pub(super) fn has_changed(&self, field: &str, effect: Effect) {
+        // The path of a Secret does not say whose it is.
+        let field = field.strip_prefix("RADIUS ").unwrap_or(field);
         // The key of an entry is the entry itself.
         let entry = field
             .strip_suffix(".name")
