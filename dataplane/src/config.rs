@@ -191,6 +191,7 @@ fn node_config(manifest: &Manifest) -> Result<node::Config, Unfit> {
         policies: policies::taken(manifest).map_err(Unfit::Policies)?,
         pools: spec.pools.iter().map(|entry| pool(entry, spec)).collect(),
         radius: None,
+        accounting: None,
         epoch: 0,
         max_sessions: lns_node::limits::MAX_SESSIONS,
         workers: workers(spec.datapath.workers),

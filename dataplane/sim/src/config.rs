@@ -57,6 +57,7 @@ pub fn config(users: usize) -> Config {
         policies: Vec::new(),
         pools: vec![pool("100.64.0.0/10")],
         radius: None,
+        accounting: None,
         epoch: 0,
         max_sessions: 10_000,
         workers: 1,

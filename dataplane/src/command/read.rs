@@ -287,6 +287,7 @@ pub(crate) fn sessions(arguments: &SessionsArguments) -> Result<(), Failure> {
         text("CALLING", |session| at(session, &["callingNumber"])).wide(),
         text("CALLED", |session| at(session, &["calledNumber"])).wide(),
         text("POOL", |session| at(session, &["pool"])).wide(),
+        text("ACCT SESSION ID", |session| at(session, &["acctSessionId"])).wide(),
         text("AUTHENTICATION", |session| at(session, &["authentication"])).wide(),
         number("MTU", |session| at(session, &["mtu"])).wide(),
         number("PEER ID", |session| at(session, &["peerSession"])).wide(),
@@ -424,6 +425,7 @@ fn session_facts(session: &Value) -> Vec<(&'static str, String)> {
         ("Calling number", at(session, &["callingNumber"])),
         ("Called number", at(session, &["calledNumber"])),
         ("Call serial", at(session, &["callSerial"])),
+        ("Acct-Session-Id", at(session, &["acctSessionId"])),
         ("Authentication", at(session, &["authentication"])),
         ("LCP from the LAC", at(session, &["proxiedLcp"])),
         (

@@ -182,6 +182,7 @@ pub(crate) mod tests {
     pub(crate) fn session() -> view::Session {
         view::Session {
             id: "4711.12".to_owned(),
+            acct_session_id: "00000001-00000007".to_owned(),
             slot: SlotIndex(0),
             tunnel: 4711,
             session: 12,

@@ -198,21 +198,20 @@ impl Control {
         let Some(report) = self.path.apply(update) else {
             return;
         };
-        match (update, report) {
-            (
-                PathUpdate::ClearSession { .. },
-                PathReport::Session {
-                    slot,
-                    tunnel,
-                    session,
-                    counters,
-                    ..
-                },
-            ) => {
-                self.finals.insert((slot, tunnel, session), counters);
-            }
-            (_, report) => self.node.handle_report(&report, now),
+        if let (
+            PathUpdate::ClearSession { .. },
+            PathReport::Session {
+                slot,
+                tunnel,
+                session,
+                counters,
+                ..
+            },
+        ) = (update, report)
+        {
+            self.finals.insert((slot, tunnel, session), counters);
         }
+        self.node.handle_report(&report, now);
     }
 
     fn transmit(&mut self, now: Instant) {

@@ -16,6 +16,7 @@ use crate::explain::transcript::What;
 use crate::lacs::Denial;
 use crate::limits;
 use crate::node::Node;
+use crate::radius::said;
 use crate::session::{About, Session};
 
 impl Node {
@@ -134,6 +135,7 @@ impl Node {
         let profile = self
             .admit_call(tunnel, now)
             .map_err(|denial| (denial.label(), answer_to(denial)))?;
+        let account = self.accounts.next_id();
         let Self {
             sessions,
             index,
@@ -145,13 +147,15 @@ impl Node {
         let slot = sessions.insert_with(|slot| {
             id = index.open_session(tunnel, slot, now, &mut || rng.u32());
             let id = id.unwrap_or_default();
-            Session::new(tunnel, Call::answer(id, icrq), profile, about(icrq), now)
+            let call = Call::answer(id, icrq);
+            Session::new(tunnel, call, profile, account, about(icrq), now)
         });
         let slot = slot.ok_or(("max_sessions_of_node", CdnReason::NoFacilitiesNow))?;
         if id.is_none() {
             self.sessions.remove(slot);
             return Err(("no_session_ids", CdnReason::NoFacilitiesNow));
         }
+        self.accounts.enter(account, slot);
         self.opening = self.opening.saturating_add(1);
         Ok(slot)
     }
@@ -271,6 +275,9 @@ impl Node {
             3 => "peer_administrative",
             _ => "peer_disconnected",
         };
+        if let Some(account) = self.sessions.get_mut(slot).and_then(|it| it.told.as_mut()) {
+            account.said = cdn.disconnect.as_ref().and_then(said);
+        }
         let session = self.sessions.get(slot);
         let closing = session.and_then(|session| session.closing);
         let is_leaving = session

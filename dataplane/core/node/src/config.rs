@@ -31,6 +31,8 @@ pub struct Config {
     pub pools: Vec<Pool>,
     /// How RADIUS servers judge logins; `None`: there are none. New logins.
     pub radius: Option<RadiusConfig>,
+    /// What servers are told of sessions; `None`: nothing. New sessions.
+    pub accounting: Option<AccountingConfig>,
     /// The number of this mastership, or start: in the Acct-Session-Id of each session, so that none is
     /// ever used again. Fixed at the start.
     pub epoch: u64,
@@ -48,6 +50,14 @@ pub struct RadiusConfig {
     pub local_users: LocalUsers,
     /// Whether the subscriber's repetitions are told to the client ([`lns_radius::config::Mode`]).
     pub synchronous: bool,
+}
+
+/// What the node must know of accounting (RFC 2866). Which servers are told is the client's affair.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct AccountingConfig {
+    /// Between two records of a session that goes on, before jitter, unless its Access-Accept says
+    /// otherwise; zero: none.
+    pub interim: Duration,
 }
 
 /// When local users are looked up, and when RADIUS is asked. EAP is always RADIUS's.

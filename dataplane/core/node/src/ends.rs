@@ -83,6 +83,7 @@ impl Node {
         reason: &'static str,
         now: Instant,
     ) -> Option<Session> {
+        self.account_stop(slot, reason, now);
         let mut session = self.sessions.remove(slot)?;
         self.index
             .close_session(session.tunnel, session.call.local(), now);
@@ -135,7 +136,7 @@ impl Node {
     pub(crate) fn tear_down(&mut self, now: Instant) {
         for _ in 0..limits::TEARDOWN_BATCH {
             let Some(&(tunnel, reason)) = self.teardown.front() else {
-                return;
+                return self.account_off(now);
             };
             if let Some((_, slot)) = self.index.first_session(tunnel) {
                 self.remove_session(slot, reason, now);

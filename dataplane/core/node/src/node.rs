@@ -28,6 +28,7 @@ use crate::policies::Bindings;
 use crate::pools::Pools;
 use crate::profile::profiles;
 use crate::radius::Order;
+use crate::radius::accounting::Accounts;
 use crate::session::Session;
 use crate::stats::Stats;
 use crate::subscribers::Present;
@@ -77,6 +78,7 @@ pub struct Node {
     pub(crate) path: VecDeque<PathUpdate>,
     events: VecDeque<Event>,
     pub(crate) orders: VecDeque<Order>,
+    pub(crate) accounts: Accounts,
     pub(crate) explain: Explain,
     pub(crate) ppp_output: Output,
     pub(crate) rng: Rng,
@@ -103,7 +105,7 @@ impl Node {
             config.workers,
         );
         let path = bindings.news().into_iter().collect();
-        Self {
+        let mut node = Self {
             host_name: config.host_name,
             users: config.subscribers.users,
             duplicates: config.subscribers.duplicates,
@@ -133,12 +135,15 @@ impl Node {
             path,
             events: VecDeque::new(),
             orders: VecDeque::new(),
+            accounts: Accounts::new(config.accounting, config.epoch),
             explain: Explain::default(),
             ppp_output: Output::default(),
             rng: Rng::from_seed(seed),
             stats: Stats::default(),
             draining: false,
-        }
+        };
+        node.account_on(now);
+        node
     }
 
     /// Where workers look sessions up.
@@ -172,6 +177,7 @@ impl Node {
         if rekeyed {
             self.know_subscribers_anew();
         }
+        self.change_accounting(config.accounting, now);
     }
 
     /// The machine has `address` no longer as its own: if it was our end of links and no session has it
@@ -208,13 +214,16 @@ impl Node {
         for tunnel in tunnels {
             self.close_tunnel(tunnel, StopReason::Shutdown, now);
         }
+        self.account_off(now);
     }
 
-    /// Whether every LAC has acknowledged that we leave, has left itself, or was given up.
+    /// Whether every LAC has acknowledged that we leave, has left itself, or was given up, and all records
+    /// of accounting have been ordered.
     pub fn is_drained(&self) -> bool {
         self.draining
             && self.teardown.is_empty()
             && self.ready.is_empty()
+            && self.accounts.is_told()
             && self.tunnels.after(None).all(|(_, link)| {
                 link.machine.is_drained() || link.machine.state() == TunnelState::Lingering
             })

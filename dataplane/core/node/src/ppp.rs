@@ -494,6 +494,7 @@ impl Node {
         self.publish(slot);
         if first {
             self.note_up(slot, now);
+            self.account_start(slot, now);
         }
     }
 

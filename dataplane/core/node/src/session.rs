@@ -17,6 +17,8 @@ use crate::explain::transcript::Position;
 use crate::lacs::Profile;
 use crate::observe::Shown;
 use crate::policies::{Binding, Bindings};
+use crate::radius::AccountId;
+use crate::radius::accounting::Account;
 use crate::subscribers::{Identity, Key};
 use crate::{limits, view};
 
@@ -35,6 +37,10 @@ pub(crate) struct Session {
     /// From the Incoming-Call-Connected on.
     pub(crate) ppp: Option<Box<lns_ppp::Session>>,
     pub(crate) profile: Arc<Profile>,
+    /// Its name for servers.
+    pub(crate) account: AccountId,
+    /// What servers know of it; `None`: nothing.
+    pub(crate) told: Option<Box<Account>>,
     pub(crate) about: Box<About>,
     pub(crate) stage: Stage,
     pub(crate) user: Option<Arc<[u8]>>,
@@ -98,6 +104,7 @@ impl Session {
         tunnel: TunnelId,
         call: Call,
         profile: Arc<Profile>,
+        account: AccountId,
         about: About,
         now: Instant,
     ) -> Self {
@@ -106,6 +113,8 @@ impl Session {
             call,
             ppp: None,
             profile,
+            account,
+            told: None,
             about: Box::new(about),
             stage: Stage::Call,
             user: None,
@@ -136,7 +145,8 @@ impl Session {
         };
         let ppp = self.ppp.as_ref().and_then(|ppp| ppp.poll_timeout());
         let idle = self.idle.map(|idle| idle.check_at);
-        [bring_up, ppp, idle, self.ends_at]
+        let interim = self.told.as_ref().and_then(|told| told.deadline());
+        [bring_up, ppp, idle, interim, self.ends_at]
             .into_iter()
             .flatten()
             .min()
@@ -188,6 +198,7 @@ impl Session {
         let authentication = self.lcp.map(|lcp| lcp.authentication.label());
         view::Session {
             id: format!("{}.{}", self.tunnel, self.call.local()),
+            acct_session_id: self.account.to_string(),
             slot,
             tunnel: self.tunnel.0,
             session: self.call.local().0,
@@ -244,9 +255,9 @@ mod tests {
     fn a_session_fits_the_control_memory_that_is_promised_for_it() {
         // What every session has, and what the heap and the maps take for it: its user and key with
         // their headers, a Filter-Id that names no policy, an entry each in the present, the addresses,
-        // and its timer.
-        let boxed = size_of::<lns_ppp::Session>() + size_of::<About>();
-        let around = 3 * (16 + 253) + 3 * 64 + 24;
+        // the accounts, and its timer.
+        let boxed = size_of::<lns_ppp::Session>() + size_of::<About>() + size_of::<Account>();
+        let around = 3 * (16 + 253) + 4 * 64 + 24;
         let octets = size_of::<Session>() + boxed + 2 * limits::NUMBER + around;
         assert!(octets <= 2048, "{octets}");
     }

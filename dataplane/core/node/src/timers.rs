@@ -32,6 +32,7 @@ impl Node {
                 }
             }
         }
+        self.account_due(now);
         self.tear_down(now);
     }
 
@@ -40,15 +41,11 @@ impl Node {
         if !self.teardown.is_empty() {
             return Some(Instant::ZERO);
         }
-        let sweep = self.sweep_at;
-        Some(
-            self.wheel
-                .next_deadline()
-                .map_or(sweep, |timer| timer.min(sweep)),
-        )
+        let others = [self.wheel.next_deadline(), self.accounts.deadline()];
+        others.into_iter().flatten().chain([self.sweep_at]).min()
     }
 
-    /// What the workers answer to a question of [`Node::poll_path`].
+    /// What the workers answer to a question of [`Node::poll_path`], or to the end of a session.
     pub fn handle_report(&mut self, report: &PathReport, now: Instant) {
         match *report {
             PathReport::Session {
@@ -57,10 +54,13 @@ impl Node {
                 session,
                 last_received,
                 last_forwarded,
-                ..
+                counters,
             } => {
                 if self.index.lookup(tunnel, session) == Some(slot) {
+                    self.account_interim(slot, &counters, now);
                     self.session_reported(slot, last_received, last_forwarded, now);
+                } else {
+                    self.account_final((slot, tunnel, session), &counters, now);
                 }
             }
             PathReport::Tunnel {
@@ -107,8 +107,12 @@ impl Node {
             session.ends_at = None;
             return self.close_session(slot, "session_timeout", now);
         }
+        let mut must_ask = session.told.as_mut().is_some_and(|it| it.must_ask(now));
         if let Some(idle) = session.idle.as_mut().filter(|idle| idle.check_at <= now) {
             idle.check_at = now + REPORT_PATIENCE;
+            must_ask = true;
+        }
+        if must_ask {
             let (tunnel, session) = (session.tunnel, session.call.local());
             self.path.push_back(PathUpdate::ReportSession {
                 slot,

@@ -112,6 +112,8 @@ pub struct Tunnel {
 pub struct Session {
     /// `tunnel.session`, our ids: what the commands take as ID.
     pub id: String,
+    /// Its name for RADIUS servers.
+    pub acct_session_id: String,
     /// Where it is.
     #[serde(skip)]
     pub slot: SlotIndex,

@@ -96,6 +96,7 @@ pub(super) fn config(bits: u8) -> Config {
             "100.64.0.0/28"
         })],
         radius: None,
+        accounting: None,
         epoch: 0,
         max_sessions: 12,
         workers: 1,

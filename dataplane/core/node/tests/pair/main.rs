@@ -13,6 +13,7 @@
     reason = "a test's own panics are its findings"
 )]
 
+mod accounting;
 mod client;
 mod explain;
 mod locals;

@@ -62,6 +62,7 @@ pub fn config() -> Config {
             },
         }],
         radius: None,
+        accounting: None,
         epoch: 0,
         max_sessions: 10_000,
         workers: 1,

@@ -11,6 +11,7 @@ use lns_l2sess::ChainId;
 use lns_l2sess::policy::{Chain, Policies};
 use lns_l2tp::{Call, CallAction, HostName, Secrets, Tunnel, TunnelConfig, TunnelEvent};
 use lns_node::config::Config;
+use lns_node::radius::Order;
 use lns_node::{Event, Node};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
@@ -36,6 +37,8 @@ pub struct World {
     pub faults: Faults,
     pub events: Vec<Event>,
     pub workers: Workers,
+    /// What the node wanted of RADIUS.
+    pub orders: Vec<Order>,
     /// Datagrams that left the node: what a capture would show.
     pub sent: Vec<(SocketAddr, Vec<u8>)>,
     net: BinaryHeap<Flight>,
@@ -54,6 +57,10 @@ pub struct Workers {
     pub sessions: BTreeMap<SlotIndex, SessionPath>,
     pub last_received: BTreeMap<SlotIndex, Instant>,
     pub last_forwarded: BTreeMap<SlotIndex, Instant>,
+    /// What has passed through a session.
+    pub counters: BTreeMap<SlotIndex, Counters>,
+    /// They do not say what a session that is cleared had counted.
+    pub forget_finals: bool,
     /// When data of any session last came through a tunnel.
     pub last_of_tunnel: BTreeMap<TunnelId, Instant>,
 }
@@ -125,6 +132,7 @@ impl World {
             faults: Faults::default(),
             events: Vec::new(),
             workers: Workers::new(),
+            orders: Vec::new(),
             sent: Vec::new(),
             net: BinaryHeap::new(),
             rng: Rng::from_seed([seed ^ 0x55; 32]),
@@ -264,6 +272,9 @@ impl World {
         }
         while let Some(event) = self.node.poll_event() {
             self.events.push(event);
+        }
+        while let Some(order) = self.node.poll_order() {
+            self.orders.push(order);
         }
     }
 
@@ -484,6 +495,8 @@ impl Workers {
             sessions: BTreeMap::new(),
             last_received: BTreeMap::new(),
             last_forwarded: BTreeMap::new(),
+            counters: BTreeMap::new(),
+            forget_finals: false,
             last_of_tunnel: BTreeMap::new(),
         }
     }
@@ -533,8 +546,15 @@ impl Workers {
                     .remove(&slot)
                     .expect("only what was set is cleared");
                 assert_eq!((old.tunnel, old.session), (tunnel, session));
-                self.last_received.remove(&slot);
-                self.last_forwarded.remove(&slot);
+                let report = PathReport::Session {
+                    slot,
+                    tunnel,
+                    session,
+                    last_received: self.last_received.remove(&slot),
+                    last_forwarded: self.last_forwarded.remove(&slot),
+                    counters: self.counters.remove(&slot).unwrap_or_default(),
+                };
+                return (!self.forget_finals).then_some(report);
             }
             PathUpdate::ReportSession {
                 slot,
@@ -547,7 +567,7 @@ impl Workers {
                     session,
                     last_received: self.last_received.get(&slot).copied(),
                     last_forwarded: self.last_forwarded.get(&slot).copied(),
-                    counters: Counters::default(),
+                    counters: self.counters.get(&slot).copied().unwrap_or_default(),
                 });
             }
             PathUpdate::ReportTunnel { tunnel } => {
