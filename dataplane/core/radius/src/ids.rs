@@ -308,7 +308,8 @@ mod tests {
             let mut live = BTreeMap::new();
             let mut now = Instant::ZERO;
             for (number, (step, pick)) in (0_u64..).zip(steps) {
-                let picked = live.keys().nth(usize::from(pick) % live.len().max(1)).copied();
+                let at = usize::from(pick).checked_rem(live.len()).unwrap_or_default();
+                let picked = live.keys().nth(at).copied();
                 match (step, picked) {
                     (0 | 1, _) => {
                         if let Some(id) = ids.take(owner(number)) {

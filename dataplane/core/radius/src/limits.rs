@@ -22,6 +22,10 @@ pub const CHECK_ID: u8 = 0;
 /// Requests on one connection: all identifiers but [`CHECK_ID`].
 pub const PER_CONNECTION: u16 = 255;
 
+/// Packets that wait to be sent on a connection before those are sorted out whose requests have left it:
+/// twice what it can have.
+pub const UNSENT: usize = 512;
+
 /// The last checks of a connection whose answers still count: as many as RFC 5080 lets be sent.
 pub const CHECKS_REMEMBERED: usize = 8;
 

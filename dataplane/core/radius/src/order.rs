@@ -166,16 +166,13 @@ mod tests {
             let mut order = Order::default();
             let mut expected = BTreeMap::new();
             for (member, lively) in steps {
-                match lively {
-                    Some(lively) => {
-                        let lively = Lively { number: Reverse(member), ..lively };
-                        order.put(member, lively);
-                        expected.insert(member, lively);
-                    }
-                    None => {
-                        order.remove(member);
-                        expected.remove(&member);
-                    }
+                if let Some(lively) = lively {
+                    let lively = Lively { number: Reverse(member), ..lively };
+                    order.put(member, lively);
+                    expected.insert(member, lively);
+                } else {
+                    order.remove(member);
+                    expected.remove(&member);
                 }
                 let first = expected.iter().map(|(member, lively)| (*lively, *member)).max();
                 prop_assert_eq!(order.first(), first);

@@ -67,8 +67,20 @@ impl Client {
     pub(super) fn place(&mut self, owner: Owner, now: Instant) {
         match self.choose(owner) {
             Ok(server) => self.give(owner, server, now),
+            Err(Failure::AllDown) => {
+                let failure = self.blame(owner).unwrap_or(Failure::AllDown);
+                self.end(owner, Err(failure), None, Identifier::Free, now);
+            }
             Err(failure) => self.end(owner, Err(failure), None, Identifier::Free, now),
         }
+    }
+
+    /// What a server is to blame for that did not answer a request, if it is for more than silence.
+    fn blame(&mut self, owner: Owner) -> Option<Failure> {
+        let ask = self.ask(owner)?;
+        let (server, complaint) = (ask.server?, ask.complaint?);
+        self.servers.get_mut(server)?.complaint = Some(complaint);
+        Some(complaint)
     }
 
     /// Gives a request that is nowhere to that server.
@@ -133,10 +145,18 @@ impl Client {
             return;
         };
         ask.queued = true;
-        if let Some(link) = self.links.get_mut(at.link) {
+        let (asks, key) = (&self.asks, at.link);
+        if let Some(link) = self.links.get_mut(key) {
+            // What has left a connection that takes nothing is still in its queue.
+            if link.unsent.len() >= limits::UNSENT {
+                link.unsent.retain(|owner| {
+                    let ask = asks.get(owner.place).filter(|ask| ask.owner == *owner);
+                    ask.is_some_and(|ask| ask.queued && ask.at.is_some_and(|at| at.link == key))
+                });
+            }
             link.unsent.push_back(owner);
         }
-        self.ready(at.link);
+        self.ready(key);
     }
 
     /// Takes a request off its connection, if it is on one.
@@ -220,12 +240,11 @@ impl Client {
         let Some(ask) = self.ask(owner) else {
             return;
         };
-        let failure = ask.complaint.unwrap_or(Failure::TimedOut);
         let server = ask.server;
         if let Some(server) = server.and_then(|key| self.servers.get_mut(key)) {
             server.stats.timeouts = server.stats.timeouts.saturating_add(1);
-            server.complaint = ask_complaint(failure).or(server.complaint);
         }
+        let failure = self.blame(owner).unwrap_or(Failure::TimedOut);
         self.end(owner, Err(failure), None, Identifier::Free, now);
     }
 
@@ -381,11 +400,4 @@ impl Client {
             server.stats.moved = server.stats.moved.saturating_add(1);
         }
     }
-}
-
-/// What a server is to blame for, if it is for more than silence.
-fn ask_complaint(failure: Failure) -> Option<Failure> {
-    [Failure::NoMessageAuthenticator, Failure::WrongSecret]
-        .contains(&failure)
-        .then_some(failure)
 }

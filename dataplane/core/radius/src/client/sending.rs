@@ -269,12 +269,21 @@ impl Client {
         let Some(key) = self.find(transmit.connection) else {
             return;
         };
+        let owner = match transmit.packet {
+            Sent::Request(place, number) => Some(Owner { place, number }),
+            Sent::Check => None,
+        };
+        let there = owner.filter(|owner| {
+            self.ask(*owner).is_some_and(|ask| {
+                let sent = matches!(ask.state, RequestState::Sent | RequestState::Reapable);
+                sent && ask.at.is_some_and(|at| at.link == key)
+            })
+        });
         let Some(link) = self.links.get_mut(key) else {
             return;
         };
         link.blocked = true;
-        if let Sent::Request(place, number) = transmit.packet {
-            let owner = Owner { place, number };
+        if let Some(owner) = there {
             link.partial = Some(owner);
             self.step(owner, RequestEvent::WritePart);
         }

@@ -33,8 +33,8 @@ pub struct Rules {
     /// How long after a failure it is tried again; each failure in a row doubles it, up to
     /// [`RECONNECT_MAX`](limits::RECONNECT_MAX).
     pub reconnect_delay: Duration,
-    /// How long a connection must have been silent before requests without an answer make it a zombie: a
-    /// lost datagram and its repetition are none. The last repetition does in any case.
+    /// How long a connection must have been silent before a request without an answer makes it a zombie:
+    /// a datagram that is lost on an idle link does not. The end of a request does in any case.
     pub response_window: Duration,
     /// How long a zombie may come to life by itself where no status checks are sent.
     pub zombie_period: Duration,

@@ -9,8 +9,21 @@
     clippy::std_instead_of_core,
     clippy::too_many_lines,
     missing_docs,
+    unreachable_pub,
     reason = "tests"
 )]
 
+mod checks;
 mod connections;
+mod failover;
+mod graphs;
+mod hostile;
+mod limits;
+mod modes;
+mod plan;
+mod random;
+mod retransmission;
+mod secrets;
+mod trunk;
 mod world;
+mod zombies;

@@ -44,6 +44,8 @@ pub struct Peer {
     pub delay: Duration,
     pub message_authenticator: bool,
     pub deaf_to: BTreeSet<u8>,
+    /// Of a hundred requests that come to it, as many are lost.
+    pub loss: u32,
     pub reply: Code,
     /// Sockets whose packets are lost on the way.
     pub lost: BTreeSet<ConnectionId>,
@@ -63,10 +65,6 @@ pub struct Seen {
 impl Seen {
     pub fn packet(&self) -> Packet<'_> {
         Packet::parse(&self.octets).unwrap()
-    }
-
-    pub fn code(&self) -> Code {
-        self.packet().code
     }
 
     pub fn is_check(&self) -> bool {
@@ -90,6 +88,7 @@ pub struct World {
     pub all_sockets: BTreeSet<ConnectionId>,
     coming: BTreeMap<(Instant, u64), Coming>,
     order: u64,
+    luck: Rng,
     pub outcomes: BTreeMap<Token, Outcome>,
     pub events: Vec<Event>,
     pub next_token: u64,
@@ -97,7 +96,6 @@ pub struct World {
     pub send_errors: Vec<SendError>,
     /// Packets that were polled: what goes to whom.
     pub last: Option<Transmit>,
-    pub answer_nothing: bool,
 }
 
 pub fn attributes(user: &str) -> AttributeList {
@@ -126,7 +124,15 @@ pub fn server(name: &str, host: u8) -> Server {
     }
 }
 
-/// A client of two servers without checks.
+/// Rules by which a zombie is waited for longer than any request lasts.
+pub fn patient() -> Rules {
+    Rules {
+        zombie_period: secs(90),
+        ..Rules::DEFAULT
+    }
+}
+
+/// A client of these servers, without checks.
 pub fn config(servers: &[&str]) -> Config {
     Config {
         purpose: Purpose::Authentication,
@@ -163,6 +169,7 @@ impl World {
                 delay: millis(5),
                 message_authenticator: true,
                 deaf_to: BTreeSet::new(),
+                loss: 0,
                 reply: Code::ACCESS_ACCEPT,
                 lost: BTreeSet::new(),
                 seen: Vec::new(),
@@ -180,12 +187,12 @@ impl World {
             all_sockets: BTreeSet::new(),
             coming: BTreeMap::new(),
             order: 0,
+            luck: Rng::from_seed([5; 32]),
             outcomes: BTreeMap::new(),
             events: Vec::new(),
             next_token: 0,
             send_errors: Vec::new(),
             last: None,
-            answer_nothing: false,
         };
         world.settle();
         world
@@ -327,7 +334,8 @@ impl World {
             over,
             octets: octets.to_vec(),
         });
-        if peer.lost.contains(&over) || peer.life == Life::Silent {
+        let lost = peer.loss > 0 && self.luck.u32() % 100 < peer.loss;
+        if lost || peer.lost.contains(&over) || peer.life == Life::Silent {
             return;
         }
         let coming = if peer.life == Life::Refuses {

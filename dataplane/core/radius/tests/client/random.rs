@@ -1,0 +1,195 @@
+//! Anything may happen in any order: each request has one outcome, and in the end nothing is held.
+
+use std::collections::BTreeMap;
+
+use lns_radius::config::{Check, LoadBalance, Mode, Purpose, StatusCheck, Transport};
+use lns_radius::event::{Cause, SendError};
+use lns_radius::request::Token;
+use lns_wire::radius::Code;
+use proptest::prelude::*;
+
+use crate::world::*;
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Ask(u8),
+    Cancel(u8),
+    Repeat(u8),
+    Run(u16),
+    Life(bool, u8),
+    Delay(bool, u16),
+    Close(u8),
+    Lose(u8),
+    Find,
+    Error(u8),
+    Partial,
+    Writable,
+    Opens(bool, bool),
+    Forge(u8, u8),
+    Limit(u16, u16),
+    Leave(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1_u8..60).prop_map(Step::Ask),
+        2 => any::<u8>().prop_map(Step::Cancel),
+        1 => any::<u8>().prop_map(Step::Repeat),
+        8 => (1_u16..15_000).prop_map(Step::Run),
+        3 => (any::<bool>(), 0_u8..3).prop_map(|(one, life)| Step::Life(one, life)),
+        1 => (any::<bool>(), 0_u16..3000).prop_map(|(one, delay)| Step::Delay(one, delay)),
+        1 => any::<u8>().prop_map(Step::Close),
+        1 => any::<u8>().prop_map(Step::Lose),
+        1 => Just(Step::Find),
+        1 => (0_u8..3).prop_map(Step::Error),
+        1 => Just(Step::Partial),
+        1 => Just(Step::Writable),
+        1 => (any::<bool>(), any::<bool>()).prop_map(|(one, opens)| Step::Opens(one, opens)),
+        1 => (any::<u8>(), any::<u8>()).prop_map(|(which, id)| Step::Forge(which, id)),
+        1 => (2_u16..6, 1_u16..600).prop_map(|(sockets, asks)| Step::Limit(sockets, asks)),
+        1 => any::<bool>().prop_map(Step::Leave),
+    ]
+}
+
+fn apply(world: &mut World, step: Step) {
+    let name = |one: bool| if one { "r1" } else { "r2" };
+    let nth = |world: &World, which: u8| {
+        let count = world.sockets.len().max(1);
+        world
+            .sockets
+            .keys()
+            .nth(usize::from(which) % count)
+            .copied()
+    };
+    match step {
+        Step::Ask(count) => {
+            world.asks(usize::from(count));
+        }
+        Step::Cancel(back) => world.cancel(Token(world.next_token.saturating_sub(u64::from(back)))),
+        Step::Repeat(back) => world.repeat(Token(world.next_token.saturating_sub(u64::from(back)))),
+        Step::Run(time) => world.run(millis(u64::from(time))),
+        Step::Life(one, life) => {
+            world.peer(name(one)).life =
+                [Life::Answers, Life::Silent, Life::Refuses][usize::from(life)];
+        }
+        Step::Delay(one, delay) => world.peer(name(one)).delay = millis(u64::from(delay)),
+        Step::Close(which) => {
+            if let Some(over) = nth(world, which) {
+                world.close(over, Cause::Broken);
+            }
+        }
+        Step::Lose(which) => {
+            if let Some(over) = nth(world, which) {
+                let server = world.sockets[&over].clone();
+                world.peer(&server).lost.insert(over);
+            }
+        }
+        Step::Find => world.peers.values_mut().for_each(|peer| peer.lost.clear()),
+        Step::Error(error) => world.send_errors.push(
+            [SendError::Temporary, SendError::TooLarge, SendError::Broken][usize::from(error)],
+        ),
+        Step::Partial => {
+            if let Some(last) = world.last {
+                world.client.handle_partial(last);
+                world.settle();
+            }
+        }
+        Step::Writable => {
+            for over in world.sockets.keys().copied().collect::<Vec<_>>() {
+                world.client.handle_writable(over);
+            }
+            world.settle();
+        }
+        Step::Opens(one, opens) => world.peer(name(one)).opens = opens,
+        Step::Forge(which, id) => {
+            if let Some(over) = nth(world, which) {
+                let mut octets = vec![Code::ACCESS_ACCEPT.0, id, 0, 20];
+                octets.extend_from_slice(&[7; 16]);
+                world.forge(over, &octets);
+            }
+        }
+        Step::Limit(sockets, asks) => {
+            let mut config = world.config.clone();
+            config.limits.max_connections = sockets;
+            config.limits.max_in_flight = u32::from(asks);
+            world.configure(config);
+        }
+        Step::Leave(one) => {
+            let mut config = world.config.clone();
+            let all = super::world::config(&["r1", "r2"]).servers;
+            config.servers = all
+                .into_iter()
+                .filter(|server| &*server.name != name(one))
+                .collect();
+            world.configure(config);
+        }
+    }
+}
+
+/// No identifier is used for two requests at once: while one waits, its identifier on its socket is only
+/// ever seen with its own packet.
+fn no_identifier_is_used_twice(world: &World) {
+    for peer in world.peers.values() {
+        let mut last = BTreeMap::new();
+        for seen in peer.seen.iter().filter(|seen| !seen.is_check()) {
+            let id = seen.packet().id.0;
+            let before = last.insert((seen.over, id), seen);
+            let same = before.is_some_and(|before| before.octets == seen.octets);
+            let soon = before.is_some_and(|before| seen.at.since(before.at) < millis(1));
+            assert!(
+                same || !soon,
+                "the one that was free longest is taken first"
+            );
+        }
+    }
+}
+
+fn check_kind(kind: u8) -> StatusCheck {
+    let check = Check {
+        attributes: attributes("probe"),
+        password: Some(lns_crypto::Secret::new(*b"probe")),
+    };
+    match kind {
+        0 => StatusCheck::None,
+        1 => StatusCheck::Auto(check),
+        2 => StatusCheck::StatusServer(check),
+        _ => StatusCheck::AccessRequest(check),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_happens_each_request_has_one_outcome_and_nothing_is_left(
+        steps in prop::collection::vec(step(), 1..60),
+        kind in 0_u8..4,
+        purpose in 0_u8..3,
+        synchronous: bool,
+        balance in 0_u8..3,
+        delay_time: bool,
+        tls: bool,
+    ) {
+        let mut config = config(&["r1", "r2"]);
+        config.check = check_kind(kind);
+        config.purpose = [Purpose::Authentication, Purpose::Accounting, Purpose::Copy][usize::from(purpose)];
+        config.mode = if synchronous { Mode::Synchronous } else { Mode::Originate };
+        config.balance = [LoadBalance::FailOver, LoadBalance::Balance, LoadBalance::KeyedBalance][usize::from(balance)];
+        config.delay_time = delay_time;
+        if tls {
+            config.servers[0].transport = Transport::Tls;
+        }
+        let mut world = World::new(config);
+        for step in steps {
+            apply(&mut world, step);
+            let view = world.client.view(world.now);
+            prop_assert!(view.connections <= view.max_connections.max(8));
+            prop_assert_eq!(usize::from(view.connections) >= world.sockets.len(), true);
+        }
+        no_identifier_is_used_twice(&world);
+        world.send_errors.clear();
+        apply(&mut world, Step::Writable);
+        world.run(secs(100));
+        prop_assert_eq!(u64::try_from(world.outcomes.len()), Ok(world.next_token));
+        world.nothing_is_held();
+    }
+}
