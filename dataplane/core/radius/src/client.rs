@@ -90,7 +90,7 @@ impl Client {
             rules,
             servers: Slab::new(SERVER_PLACES),
             preference: Vec::new(),
-            links: Slab::new(u32::from(limits::CONNECTIONS)),
+            links: Slab::new(limits::CONNECTIONS),
             sockets: 0,
             asks: Slab::new(limits::IN_FLIGHT),
             tokens: BTreeMap::new(),

@@ -14,6 +14,10 @@ use lns_wire::radius::{Code, Id};
 use crate::config::{Key, Secrets};
 use crate::limits::CHECK_ID;
 
+/// Places for those that rest: twice as many as there can be, so that half of the queue at least is of
+/// those that were released meanwhile before they are sorted out.
+const RESTING: usize = 512;
+
 /// What was sent with an identifier: what its answer is held against.
 #[derive(Clone, Debug)]
 pub(crate) struct Signed {
@@ -70,7 +74,7 @@ impl Ids {
         Self {
             slots: (0..=u8::MAX).map(|_| slot()).collect(),
             free: (0..=u8::MAX).filter(|id| *id != CHECK_ID).collect(),
-            resting: VecDeque::new(),
+            resting: VecDeque::with_capacity(RESTING),
         }
     }
 
@@ -121,7 +125,19 @@ impl Ids {
             return;
         }
         slot.state = State::Resting(until);
+        if self.resting.len() >= RESTING {
+            self.sort_out();
+        }
         self.resting.push_back((until, id.0));
+    }
+
+    /// Forgets those in the queue that were released meanwhile.
+    fn sort_out(&mut self) {
+        let slots = &self.slots;
+        self.resting.retain(|(until, id)| {
+            let slot = slots.get(usize::from(*id));
+            slot.is_some_and(|slot| slot.state == State::Resting(*until))
+        });
     }
 
     /// Notes what was sent with it.

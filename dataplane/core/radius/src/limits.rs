@@ -6,7 +6,15 @@ use core::time::Duration;
 pub const SERVERS: usize = 16;
 
 /// Sockets of one client: with 255 requests on each, a few of them carry more than any server answers.
-pub const CONNECTIONS: u16 = 1024;
+pub const CONNECTIONS: u32 = 1024;
+
+/// How long an identifier rests at most that its request has given up for another: nobody answers later
+/// than that, and a request may go on for a day.
+pub const REST: Duration = Duration::from_secs(60);
+
+/// Failures in a row, each time without an answer to a check, after which a server may have ceased to
+/// answer checks rather than to live: of Auto it is tried out by requests again.
+pub const CHECKS_DOUBTED: u32 = 5;
 
 /// Requests that one client has at once, queued ones included. As many logins wait at most as a tunnel
 /// has sessions.

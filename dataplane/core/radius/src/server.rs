@@ -266,7 +266,7 @@ impl Server {
         }
         let full = self.count(TrunkState::Full);
         if full > 0 {
-            return if full >= rules.max {
+            return if u32::from(full) >= rules.max {
                 AggregateState::Full
             } else {
                 AggregateState::Active

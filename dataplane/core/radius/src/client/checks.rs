@@ -42,7 +42,10 @@ impl Client {
         if link.last_reply.is_some_and(|reply| reply >= sent) {
             return;
         }
-        link.suspect = true;
+        if !core::mem::replace(&mut link.suspect, true) {
+            let timer = of_link(at.link, Wait::State);
+            self.timers.arm(timer, now + self.rules.response_window);
+        }
         let quiet = now.since(link.last_reply.map_or(first, |reply| reply.max(first)));
         let zombie = link.trial
             || quiet >= self.rules.response_window
@@ -69,10 +72,11 @@ impl Client {
             server.troubled = true;
         }
         self.displace_unsent(key, now);
+        let timer = of_link(key, Wait::State);
         if self.config.check.check().is_some() {
+            self.timers.disarm(timer);
             self.begin_checks(key, now);
         } else {
-            let timer = of_link(key, Wait::State);
             self.timers.arm(timer, now + self.rules.zombie_period);
         }
         for owner in owners {

@@ -159,12 +159,18 @@ impl Client {
         self.ready(key);
     }
 
+    /// Until when an identifier rests whose answer may still come (RFC 5080, 2.2.2).
+    pub(super) fn rest_until(&self, now: Instant) -> Instant {
+        self.config.timing.end(now).min(now + limits::REST)
+    }
+
     /// Takes a request off its connection, if it is on one.
     fn leave(&mut self, owner: Owner, identifier: Identifier, now: Instant) -> Option<At> {
-        let until = self.config.timing.end(now);
+        let until = self.rest_until(now);
         let ask = self.ask_mut(owner)?;
         ask.queued = false;
         let at = ask.at.take()?;
+        ask.left_behind |= identifier == Identifier::Rests;
         let link = self.links.get_mut(at.link)?;
         match identifier {
             Identifier::Free => link.ids.release(at.id),
@@ -252,8 +258,9 @@ impl Client {
         let Some(owner) = self.owner_of(token) else {
             return;
         };
-        // A request leaves identifiers behind where its content changed or where it moved on.
-        for link in 0..self.links.span() {
+        let left_behind = self.ask(owner).is_some_and(|ask| ask.left_behind);
+        let links = if left_behind { self.links.span() } else { 0 };
+        for link in 0..links {
             let key = LinkKey(u16::try_from(link).unwrap_or(u16::MAX));
             let Some(link) = self.links.get_mut(key) else {
                 continue;

@@ -132,7 +132,7 @@ impl Client {
         rng: &mut Rng,
     ) -> Result<(), TooLarge> {
         let delay_time = self.config.delay_time;
-        let rest = self.config.timing.end(now);
+        let rest = self.rest_until(now);
         let (Some(ask), Some(link)) = (self.asks.get_mut(owner.place), self.links.get_mut(at.link))
         else {
             return Ok(());
@@ -155,6 +155,7 @@ impl Client {
             at.id
         };
         ask.at = Some(At { link: at.link, id });
+        ask.left_behind |= id != at.id;
         let Some(server) = self.servers.get(link.server) else {
             return Ok(());
         };

@@ -44,11 +44,15 @@ impl Client {
         } else {
             u16::try_from(waiting.count()).unwrap_or(u16::MAX)
         };
-        let max = self.config.limits.max_connections.min(limits::CONNECTIONS);
+        let max = self.max_sockets();
         !own.gone
             && own.opening() < self.rules.connecting
-            && own.living() < self.rules.max
-            && self.sockets.saturating_add(kept) < max
+            && u32::from(own.living()) < self.rules.max
+            && u32::from(self.sockets.saturating_add(kept)) < max
+    }
+
+    fn max_sockets(&self) -> u32 {
+        u32::from(self.config.limits.max_connections).min(limits::CONNECTIONS)
     }
 
     /// Opens one more connection, if the limits allow it.
@@ -73,8 +77,7 @@ impl Client {
 
     /// Asks the process for the socket of a connection that has none.
     pub(super) fn start(&mut self, key: LinkKey, now: Instant) {
-        let max = self.config.limits.max_connections.min(limits::CONNECTIONS);
-        if self.sockets >= max {
+        if u32::from(self.sockets) >= self.max_sockets() {
             self.timers
                 .arm(of_link(key, Wait::State), now + self.rules.reconnect_delay);
             return;
@@ -164,6 +167,7 @@ impl Client {
         let owners: Vec<_> = link.ids.live().collect();
         let in_flight = core::mem::take(&mut link.in_flight);
         let timeout = cause == Cause::ConnectTimeout;
+        let unchecked = link.checking.on && cause == Cause::NoAnswer;
         self.trial_over(key);
         if timeout {
             self.socket_on(key, ConnectionEvent::Expire, Some(cause));
@@ -175,6 +179,9 @@ impl Client {
             let stats = &mut server.stats;
             stats.failed = stats.failed.saturating_add(1);
             stats.timed_out = stats.timed_out.saturating_add(u64::from(timeout));
+            if unchecked && server.failures >= limits::CHECKS_DOUBTED {
+                server.check = None;
+            }
             if !expired {
                 server.troubled = true;
                 server.cause = Some(cause);

@@ -9,11 +9,12 @@ use crate::client::sockets::Closer;
 use crate::config::Transport;
 use crate::connection::ConnectionState;
 use crate::event::Cause;
+use crate::ids::Owner;
 use crate::limits;
 use crate::retry::Due;
 use crate::server::ServerKey;
-use crate::trunk::TrunkState;
 use crate::trunk::link::LinkKey;
+use crate::trunk::{RequestState, TrunkState};
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -32,7 +33,7 @@ pub(super) enum Wait {
 const WAITS: u32 = 4;
 
 /// Timers of all connections, and behind them one for each server.
-pub(super) const TIMERS: u32 = 1024 * WAITS + super::SERVER_PLACES;
+pub(super) const TIMERS: u32 = limits::CONNECTIONS * WAITS + super::SERVER_PLACES;
 
 /// The timer of a connection.
 pub(super) fn of_link(link: LinkKey, wait: Wait) -> u32 {
@@ -47,7 +48,7 @@ pub(super) fn of_link(link: LinkKey, wait: Wait) -> u32 {
 
 /// The timer of a server.
 pub(super) fn of_server(server: ServerKey) -> u32 {
-    u32::from(limits::CONNECTIONS)
+    limits::CONNECTIONS
         .saturating_mul(WAITS)
         .saturating_add(server.index())
 }
@@ -83,10 +84,27 @@ impl Client {
             }
             ConnectionState::Closed | ConnectionState::Failed => self.start(key, now),
             ConnectionState::Connected | ConnectionState::Shutdown => {
-                self.fail_link(key, Cause::NoAnswer, Closer::Client, now);
+                self.patience_over(key, now);
             }
             ConnectionState::Halted | ConnectionState::Init | ConnectionState::Timeout => {}
         }
+    }
+
+    /// A zombie has had its time; one that was only suspected gets requests again, for want of anything
+    /// else that would show whether it is answered.
+    fn patience_over(&mut self, key: LinkKey, now: Instant) {
+        let Some(link) = self.links.get_mut(key) else {
+            return;
+        };
+        if matches!(
+            link.state,
+            TrunkState::Inactive | TrunkState::InactiveDraining
+        ) {
+            return self.fail_link(key, Cause::NoAnswer, Closer::Client, now);
+        }
+        link.suspect = false;
+        self.rank(key);
+        self.serve(key, now);
     }
 
     /// Identifiers have rested.
@@ -118,10 +136,7 @@ impl Client {
         };
         let owner = ask.owner;
         let due = match (&mut ask.retry, ask.state) {
-            (
-                Some(retry),
-                crate::trunk::RequestState::Sent | crate::trunk::RequestState::Partial,
-            ) => retry.due(now, rng),
+            (Some(retry), RequestState::Sent | RequestState::Partial) => retry.due(now, rng),
             _ if now >= ask.end => Due::Over,
             _ => Due::Wait,
         };
@@ -143,7 +158,7 @@ impl Client {
     }
 
     /// Nothing has come back for a packet so far. It goes out again, here or elsewhere.
-    fn unanswered(&mut self, owner: crate::ids::Owner, send: bool, now: Instant) {
+    fn unanswered(&mut self, owner: Owner, send: bool, now: Instant) {
         self.arm_ask(owner.place);
         self.judge(owner, false, now);
         let Some(at) = self.still_waiting(owner) else {
@@ -162,19 +177,24 @@ impl Client {
     }
 
     /// Nothing has come back, and here nothing will.
-    fn unanswered_for_good(&mut self, owner: crate::ids::Owner, now: Instant) {
+    fn unanswered_for_good(&mut self, owner: Owner, now: Instant) {
+        let at = self.ask(owner).and_then(|ask| ask.at);
+        if let Some(ask) = self.ask_mut(owner) {
+            // Wherever it goes on, it is repeated as if it were new.
+            ask.retry = None;
+        }
         self.judge(owner, true, now);
         let Some(ask) = self.ask(owner) else {
             return;
         };
-        if now < ask.end && ask.waits_for_answer() && self.move_on(owner, now) {
-            return;
+        let (over, moved) = (now >= ask.end, ask.at != at);
+        if over || !(moved || self.move_on(owner, now)) {
+            self.time_out(owner, now);
         }
-        self.time_out(owner, now);
     }
 
     /// Where a request is that has been sent, if it still waits there.
-    fn still_waiting(&self, owner: crate::ids::Owner) -> Option<crate::trunk::ask::At> {
+    fn still_waiting(&self, owner: Owner) -> Option<crate::trunk::ask::At> {
         let ask = self.ask(owner)?;
         ask.at.filter(|_| ask.waits_for_answer())
     }

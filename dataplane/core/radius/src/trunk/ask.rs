@@ -40,6 +40,8 @@ pub(crate) struct Ask {
     pub(crate) last_sent: Option<Instant>,
     /// It is in the connection's queue.
     pub(crate) queued: bool,
+    /// Identifiers of it rest somewhere.
+    pub(crate) left_behind: bool,
     /// What was wrong with the answers that came.
     pub(crate) complaint: Option<Failure>,
 }
@@ -71,6 +73,7 @@ impl Ask {
             first_sent: None,
             last_sent: None,
             queued: false,
+            left_behind: false,
             complaint: None,
         }
     }

@@ -13,7 +13,7 @@ pub struct Rules {
     pub min: u16,
     /// Connections of one server at most, those that drain not counted. The limit of the client is
     /// another one, and is kept too.
-    pub max: u16,
+    pub max: u32,
     /// Sockets that may be about to open at once: a server that dies is not knocked at by all.
     pub connecting: u16,
     /// Requests on a connection at most: no more than it has identifiers.

@@ -330,3 +330,21 @@ fn a_stream_that_is_silent_is_asked_after_tw_and_given_up_after_two_without_an_a
     let token = world.ask();
     assert_eq!(world.failure(token), Some(Failure::AllDown));
 }
+
+#[test]
+fn by_auto_a_server_that_has_ceased_to_answer_checks_is_tried_out_after_a_while() {
+    let mut world = World::new(checked(StatusCheck::Auto(Check::default())));
+    zombie(&mut world);
+    world.peer("r1").life = Life::Answers;
+    world.run(secs(10));
+    assert_eq!(world.server("r1").check, Some(CheckKind::StatusServer));
+    world.close(world.connection("r1").id, Cause::Broken);
+    world.peer("r1").deaf_to.insert(Code::STATUS_SERVER.0);
+    world.run(secs(30));
+    let token = world.ask();
+    assert_eq!(world.failure(token), Some(Failure::AllDown));
+    world.run(secs(300));
+    let token = world.ask();
+    world.run(millis(10));
+    assert!(world.is_ok(token));
+}

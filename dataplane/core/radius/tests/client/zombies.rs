@@ -155,3 +155,41 @@ fn a_dead_server_costs_a_probe_that_comes_ever_more_seldom() {
     let probes = world.peers["r1"].seen.len() - before;
     assert!(probes < 80, "{probes}: five checks, then a wait");
 }
+
+#[test]
+fn a_connection_that_was_suspected_for_one_request_gets_others_again_even_if_that_one_is_cancelled()
+{
+    let mut world = World::new(config(&["r1", "r2"]));
+    world.peer("r1").life = Life::Silent;
+    let lost = world.ask();
+    world.run(millis(2500));
+    world.peer("r1").life = Life::Answers;
+    world.cancel(lost);
+    let elsewhere = world.ask();
+    world.run(millis(100));
+    assert_eq!(world.outcomes[&elsewhere].server.as_deref(), Some("r2"));
+    world.run(secs(5));
+    let back = world.ask();
+    world.run(millis(100));
+    assert_eq!(world.outcomes[&back].server.as_deref(), Some("r1"));
+}
+
+#[test]
+fn who_ends_by_count_on_one_connection_has_all_its_sends_on_the_next() {
+    let mut config = config(&["r1"]);
+    config.timing = Timing {
+        count: 2,
+        ..Timing::ACCESS
+    };
+    let mut world = World::with_rules(config, many(2));
+    world.ask();
+    world.run(millis(100));
+    let first = world.requests("r1")[0].over;
+    world.peer("r1").lost.insert(first);
+    world.peer("r1").delay = millis(2500);
+    let token = world.ask();
+    world.run(secs(12));
+    assert!(world.is_ok(token), "{:?}", world.outcomes[&token]);
+    world.run(secs(60));
+    world.nothing_is_held();
+}
