@@ -9,6 +9,7 @@ mod check;
 mod client;
 pub mod config;
 pub mod connection;
+pub mod delivery;
 pub mod dynamic;
 pub mod event;
 mod ids;
