@@ -5,6 +5,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::arithmetic_side_effects,
+    dead_code,
     missing_docs,
     unreachable_pub,
     reason = "a bench"
@@ -48,7 +49,7 @@ fn server(bed: &mut Bed) {
         bed.sign();
         answers.push(bed.answer.clone());
     }
-    assert_eq!(answers.len() as u64, BATCH);
+    assert_eq!(u64::try_from(answers.len()), Ok(BATCH));
 }
 
 fn bench(criterion: &mut Criterion) {

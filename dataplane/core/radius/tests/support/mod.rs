@@ -1,6 +1,6 @@
 //! A client with a trivial server: every request is answered at once and rightly.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::sync::Arc;
 
 use lns_crypto::radius::{Authenticator, sign_message, sign_response};
