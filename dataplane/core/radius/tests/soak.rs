@@ -65,7 +65,14 @@ fn soak(rounds: usize) {
     assert_eq!(outcomes, rounds * 100);
     assert_eq!(bed.client.held(), Held::default());
     let view = bed.client.view(bed.now);
-    let (label, late) = view.servers.first().unwrap().dropped.first().copied().unwrap();
+    let (label, late) = view
+        .servers
+        .first()
+        .unwrap()
+        .dropped
+        .first()
+        .copied()
+        .unwrap();
     assert_eq!(label, "late");
     assert!(late > 0, "the doubled answers");
 }
