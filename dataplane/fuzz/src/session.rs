@@ -121,6 +121,8 @@ impl Bench {
             }),
             5 => self.judge(&Verdict::Reject {
                 message: Box::from(*b"no"),
+                ms_chap_error: None,
+                ms_chap_error: None,
             }),
             6 => self.grant(ops.u8()),
             7 => self
@@ -172,6 +174,7 @@ impl Bench {
         let grant = address.map(|address| AddressGrant {
             address,
             local: None,
+            dns: None,
         });
         self.session
             .handle_address(grant, self.now, &mut self.rng, &mut self.out);

@@ -24,7 +24,7 @@ use lns_datapath::clock;
 use lns_node::Stage;
 use lns_node::explain::failures::{self, Kind, Number};
 use lns_node::explain::trace::{TooManyTraces, TraceFilter, TraceId, TraceLine};
-use lns_node::explain::transcript::{Entry, Octets, Step, What};
+use lns_node::explain::transcript::{Entry, Octets, RadiusAnswer, Step, What};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::text::DatagramText;
@@ -140,6 +140,8 @@ fn step_in_words(step: &Step) -> String {
     match step {
         Step::State { machine, from, to } => format!("{machine}: {from} -> {to}"),
         Step::Login { method, verdict } => format!("login by {method}: {}", plain(verdict)),
+        Step::Asked => "RADIUS is asked".to_owned(),
+        Step::Answered(answer) => answer_in_words(answer),
         Step::Policies { names, by, unknown } => policies_in_words(names, by, unknown.as_deref()),
         Step::Address { address, source } => format!("address {address}, chosen by {source}"),
         Step::NoAddress { reason } => format!("no address: {}", plain(reason)),
@@ -148,6 +150,28 @@ fn step_in_words(step: &Step) -> String {
         }
         Step::Ended { reason } => format!("ended: {}", plain(reason)),
     }
+}
+
+fn answer_in_words(answer: &RadiusAnswer) -> String {
+    let server = answer.server.as_deref().unwrap_or("no server");
+    let result = match answer.result {
+        "challenge" => "asks for more".to_owned(),
+        "malformed_reply" => "answered what cannot be done".to_owned(),
+        "accepted" | "rejected" => answer.result.to_owned(),
+        failure => format!("gave no answer ({})", failure.replace('_', " ")),
+    };
+    let rtt = answer.rtt.map_or_else(String::new, |rtt| {
+        format!(" in {:.1} ms", rtt.as_secs_f64() * 1000.0)
+    });
+    let sends = match answer.sends {
+        0 | 1 => String::new(),
+        sends => format!(", sent {sends} times"),
+    };
+    let message = answer
+        .message
+        .as_deref()
+        .map_or_else(String::new, |text| format!(": {text:?}"));
+    format!("RADIUS server {server} {result}{rtt}{sends}{message}")
 }
 
 fn policies_in_words(names: &[Arc<str>], by: &str, unknown: Option<&str>) -> String {

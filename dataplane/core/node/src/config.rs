@@ -153,6 +153,8 @@ pub enum Authentication {
     MsChapV2,
     /// PAP (RFC 1334).
     Pap,
+    /// EAP (RFC 3748), passed through to RADIUS: without [`Config::radius`] nobody gets in by it.
+    Eap,
     /// Not at all. Stands alone.
     None,
 }

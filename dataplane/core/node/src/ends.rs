@@ -51,7 +51,9 @@ impl Node {
     pub(crate) fn end_session(&mut self, slot: SlotIndex, reason: &'static str, now: Instant) {
         let answer = match reason {
             "lost_carrier" => CdnReason::LostCarrier,
-            "pool_exhausted" => CdnReason::NoFacilitiesNow,
+            "pool_exhausted" | "address_unavailable" | "timed_out" | "all_down" | "no_capacity" => {
+                CdnReason::NoFacilitiesNow
+            }
             "bring_up_timeout" => CdnReason::Timeout,
             _ => CdnReason::Administrative,
         };
@@ -101,6 +103,10 @@ impl Node {
         if let Some(held) = &held {
             self.give_back(held, now);
         }
+        self.cancel(session.question.take());
+        if let Some(port) = session.let_in_as.take() {
+            self.ports.remove(&port, slot);
+        }
         if let Some(key) = session.key.take() {
             self.present.remove(&key, slot);
         }
@@ -126,6 +132,7 @@ impl Node {
             stage: session.stage,
             reason,
             detail: session.detail.clone(),
+            radius: session.answer.clone(),
             up: session.up_at.map(|at| now.since(at)),
         };
         self.event(Event::SessionDown(Box::new(end)));

@@ -10,6 +10,8 @@ use lns_wire::id::{SessionId, TunnelId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::explain::transcript::RadiusAnswer;
+
 /// Something an operator would want to know. User names are octets of the peer's: escape them.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -103,6 +105,8 @@ pub struct SessionEnd {
     pub reason: &'static str,
     /// More of why, for engineers: `wrong_password`, `unknown_user`, the Filter-Id that names no policy.
     pub detail: Option<Cow<'static, str>>,
+    /// What RADIUS said last, if it was asked.
+    pub radius: Option<Arc<RadiusAnswer>>,
     /// How long it was up; `None`: it never was.
     pub up: Option<Duration>,
 }
@@ -121,6 +125,9 @@ pub enum Stage {
     Lcp,
     /// The subscriber proves who it is.
     Authentication,
+    /// RADIUS is asked whether it may come in.
+    #[serde(rename = "RADIUS")]
+    Radius,
     /// An address is being found.
     Address,
     /// A network control protocol is being negotiated.
@@ -138,6 +145,7 @@ impl Stage {
             Self::Call => "Call",
             Self::Lcp => "LCP",
             Self::Authentication => "Authentication",
+            Self::Radius => "RADIUS",
             Self::Address => "Address",
             Self::Ncp => "NCP",
             Self::Up => "Up",

@@ -19,6 +19,7 @@ mod glob;
 mod lacs;
 pub mod limits;
 mod locals;
+mod login;
 mod node;
 mod observe;
 mod policies;

@@ -163,3 +163,6 @@ pub const GRANTED_BURST_MILLISECONDS: u32 = 200;
 
 /// The fastest rate that a server can grant, bits per second: the manifest's limit.
 pub const GRANTED_RATE: u64 = 100_000_000_000;
+
+/// Octets of a User-Password (RFC 2865, 5.2).
+pub const USER_PASSWORD: usize = 128;

@@ -19,7 +19,7 @@ use lns_tables::time::Instant;
 use lns_tables::wheel::Wheel;
 use lns_wire::id::{PeerSessionId, TunnelId};
 
-use crate::config::{Config, Duplicates, HostName, User};
+use crate::config::{Config, Duplicates, HostName, RadiusConfig, User};
 use crate::event::Event;
 use crate::explain::Explain;
 use crate::lacs::Lacs;
@@ -31,7 +31,7 @@ use crate::radius::Order;
 use crate::radius::accounting::Accounts;
 use crate::session::Session;
 use crate::stats::Stats;
-use crate::subscribers::Present;
+use crate::subscribers::{Ports, Present};
 use crate::transmit::{FrameQueue, Transmit};
 use crate::tunnels::Tunnels;
 
@@ -46,6 +46,9 @@ pub struct Node {
     pub(crate) duplicates: Duplicates,
     pub(crate) idle: Duration,
     pub(crate) session_limit: Duration,
+    pub(crate) radius: Option<RadiusConfig>,
+    /// How often RADIUS was asked.
+    pub(crate) questions: u64,
     pub(crate) max_sessions: u32,
     pub(crate) lacs: Lacs,
     /// Which secret a LAC entry's peers were last seen to have, by entry and address: see
@@ -54,6 +57,7 @@ pub struct Node {
     pub(crate) pools: Pools,
     pub(crate) bindings: Bindings,
     pub(crate) present: Present,
+    pub(crate) ports: Ports,
     /// Who holds an address, of a pool or not.
     pub(crate) addresses: BTreeMap<Ipv4Addr, SlotIndex>,
     pub(crate) index: IndexWriter,
@@ -111,12 +115,15 @@ impl Node {
             duplicates: config.subscribers.duplicates,
             idle: config.subscribers.idle,
             session_limit: config.subscribers.session,
+            radius: config.radius,
+            questions: 0,
             max_sessions,
             lacs: Lacs::new(profiles, now),
             secret_choices: BTreeMap::new(),
             pools: Pools::new(config.pools, now),
             bindings,
             present: Present::default(),
+            ports: Ports::default(),
             addresses: BTreeMap::new(),
             index,
             shared_index,
@@ -172,6 +179,7 @@ impl Node {
         self.users = config.subscribers.users;
         self.idle = config.subscribers.idle;
         self.session_limit = config.subscribers.session;
+        self.radius = config.radius;
         let rekeyed = self.duplicates.key != config.subscribers.duplicates.key;
         self.duplicates = config.subscribers.duplicates;
         if rekeyed {

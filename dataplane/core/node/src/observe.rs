@@ -404,6 +404,7 @@ impl Node {
         };
         let last = Last {
             detail: session.detail.as_deref().or(link.why).map(Into::into),
+            radius: session.answer.clone(),
             tunnel: Some(session.tunnel),
             session: Some(session.call.local()),
             called_number: session.about.called_number.clone(),
@@ -534,6 +535,7 @@ impl Last {
             remote,
             host_name: None,
             detail: None,
+            radius: None,
             tunnel: None,
             session: None,
             calling_number: None,

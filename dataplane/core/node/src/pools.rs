@@ -105,9 +105,23 @@ impl Pools {
         }
     }
 
-    /// An address, its pool and our end of the link.
-    pub(crate) fn allocate(&mut self, now: Instant) -> Option<(Ipv4Addr, Arc<str>, Ipv4Addr)> {
-        self.pools.iter_mut().find_map(|named| {
+    /// Whether there is a pool of that name, and it is not about to go.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut pools = self.pools.iter().filter(|named| !named.removed);
+        pools.any(|named| *named.config.name == *name)
+    }
+
+    /// An address of the pool that is wanted, or of the first that has one; its pool and our end of the
+    /// link.
+    pub(crate) fn allocate(
+        &mut self,
+        wanted: Option<&str>,
+        now: Instant,
+    ) -> Option<(Ipv4Addr, Arc<str>, Ipv4Addr)> {
+        let mut pools = self.pools.iter_mut().filter(|named| {
+            wanted.is_none_or(|wanted| *named.config.name == *wanted && !named.removed)
+        });
+        pools.find_map(|named| {
             let address = named.addresses.allocate(now)?;
             Some((
                 address,

@@ -6,19 +6,16 @@ use std::sync::Arc;
 
 use lns_crypto::Rng;
 use lns_ppp::automaton::State;
-use lns_ppp::{AddressGrant, AuthRequest, CloseReason, Event, GrantedAddress, Output, Verdict};
+use lns_ppp::{AddressGrant, CloseReason, Event, GrantedAddress, Output};
 use lns_tables::path::{PathUpdate, SlotIndex};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::l2tp;
 
-use crate::config::User;
 use crate::event::Stage;
 use crate::explain::transcript::Step;
 use crate::node::Node;
-use crate::rejection::Rejection;
-use crate::session::{Held, Idle};
-use crate::subscribers::{Judgement, Present};
+use crate::session::{Held, Session};
 use crate::transmit::Transmit;
 
 /// Why a PPP frame is dropped whose call is not connected.
@@ -115,6 +112,7 @@ impl Node {
     fn handle_ppp_event(&mut self, slot: SlotIndex, event: Event, now: Instant, out: &mut Output) {
         match event {
             Event::LcpOpened(parameters) => {
+                self.withdraw_question(slot);
                 self.change(slot, |session| {
                     session.lcp = Some(parameters);
                     if session.up_at.is_none() {
@@ -122,7 +120,9 @@ impl Node {
                     }
                 });
             }
-            Event::Authenticate(request) => self.authenticate(slot, &request, now, out),
+            Event::Authenticate(request) => self.authenticate(slot, request, now, out),
+            Event::Repeated => self.repeat_question(slot),
+            Event::Withdrawn => self.withdraw_question(slot),
             Event::AddressWanted { requested } => self.find_address(slot, requested, now, out),
             Event::Opened(parameters) => self.session_opened(slot, parameters, now),
             Event::NetworkDown => {
@@ -147,159 +147,6 @@ impl Node {
         }
     }
 
-    fn authenticate(
-        &mut self,
-        slot: SlotIndex,
-        request: &AuthRequest,
-        now: Instant,
-        out: &mut Output,
-    ) {
-        let judged = self.judge(slot, request, now);
-        let login = Step::Login {
-            method: request.method().label(),
-            verdict: judged
-                .as_ref()
-                .map_or_else(Rejection::label, |_| "accepted"),
-        };
-        self.note_step(slot, login, now);
-        let verdict = judged.unwrap_or_else(|rejection| {
-            self.change(slot, |session| {
-                session.closing = Some(rejection.reason());
-                session.detail = Some(rejection.detail());
-            });
-            Verdict::Reject {
-                message: rejection.message().into(),
-            }
-        });
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return;
-        };
-        if matches!(verdict, Verdict::Accept { .. }) {
-            // A wrong password before is no reason for an end any more.
-            session.closing = None;
-            session.detail = None;
-            if session.up_at.is_none() {
-                session.stage = Stage::Address;
-            }
-            if !request.repeated {
-                self.note_binding(slot, now);
-            }
-        }
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return;
-        };
-        if let Some(ppp) = session.ppp.as_deref_mut() {
-            ppp.handle_verdict(&verdict, now, &mut self.rng, out);
-        }
-    }
-
-    /// Judges a claim to be somebody against the local users, then whether there are such policies, then
-    /// by the rule for duplicates.
-    fn judge(
-        &mut self,
-        slot: SlotIndex,
-        request: &AuthRequest,
-        now: Instant,
-    ) -> Result<Verdict, Rejection> {
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return Err(Rejection::UnknownUser);
-        };
-        let before = session.user.replace(Arc::from(&*request.name));
-        let is_other = before
-            .as_deref()
-            .is_some_and(|before| *before != *request.name);
-        if request.repeated && is_other {
-            // It was let in as somebody, and that is who it must be still.
-            session.user = before;
-            return Err(Rejection::AnotherUser);
-        }
-        session.proxied_authentication = request.proxied;
-        if before.is_none() || is_other {
-            self.note_user(slot);
-        }
-        let (acceptance, filter_ids) = match request.credentials {
-            lns_ppp::Credentials::None => (lns_ppp::Acceptance::default(), Vec::new()),
-            lns_ppp::Credentials::Pap { .. }
-            | lns_ppp::Credentials::Chap { .. }
-            | lns_ppp::Credentials::MsChapV2 { .. } => {
-                let user = self.users.get(&request.name);
-                let user = user.ok_or(Rejection::UnknownUser)?;
-                let verified = request.verify(&user.password);
-                let acceptance = verified.ok_or(Rejection::WrongPassword)?;
-                (acceptance, user.policies.clone())
-            }
-        };
-        if !request.repeated {
-            self.bind(slot, &filter_ids)?;
-            self.admit_subscriber(slot, now)
-                .ok_or(Rejection::Duplicate)?;
-        }
-        if is_other {
-            // LCP began anew with another subscriber on the line: what the first had is not its.
-            self.release_address(slot, now);
-        }
-        Ok(Verdict::Accept {
-            acceptance,
-            message: Box::default(),
-        })
-    }
-
-    /// The rule for duplicates. `None`: refused.
-    fn admit_subscriber(&mut self, slot: SlotIndex, now: Instant) -> Option<()> {
-        let session = self.sessions.get_mut(slot)?;
-        let key = session.identity()?.key(&self.duplicates);
-        if let Some(old) = session.key.replace(Arc::clone(&key)) {
-            self.present.remove(&old, slot);
-        }
-        match self.present.admit(&self.duplicates, &key, slot, now) {
-            Judgement::Admit => Some(()),
-            Judgement::Replace(held) => {
-                for other in held {
-                    self.end_session(other, "replaced", now);
-                }
-                Some(())
-            }
-            Judgement::Refuse => None,
-        }
-    }
-
-    /// Who is about to go is not there any more: it may dial in again at once.
-    fn forget_subscriber(&mut self, slot: SlotIndex) {
-        let key = self
-            .sessions
-            .get_mut(slot)
-            .and_then(|session| session.key.take());
-        if let Some(key) = key {
-            self.present.remove(&key, slot);
-        }
-    }
-
-    /// The rule has another key: who is there is entered under it.
-    ///
-    /// # Cost
-    /// One step for each session, once for such a reload.
-    pub(crate) fn know_subscribers_anew(&mut self) {
-        self.present = Present::default();
-        let slots: Vec<SlotIndex> = self
-            .sessions
-            .range(0..self.sessions.span())
-            .filter(|(_, session)| session.key.is_some())
-            .map(|(slot, _)| slot)
-            .collect();
-        for slot in slots {
-            let Some(session) = self.sessions.get_mut(slot) else {
-                continue;
-            };
-            let key = session
-                .identity()
-                .map(|identity| identity.key(&self.duplicates));
-            if let Some(key) = &key {
-                self.present.enter(key, slot);
-            }
-            session.key = key;
-        }
-    }
-
     fn find_address(
         &mut self,
         slot: SlotIndex,
@@ -308,12 +155,17 @@ impl Node {
         out: &mut Output,
     ) {
         let grant = self.grant(slot, requested, now);
-        self.note_grant(slot, grant, requested, now);
+        let reason = if self.wanted_address(slot).is_some() {
+            "address_unavailable"
+        } else {
+            "pool_exhausted"
+        };
+        self.note_grant(slot, grant, reason, requested, now);
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
         if grant.is_none() {
-            session.closing = Some("pool_exhausted");
+            session.closing = Some(reason);
         } else if session.up_at.is_none() {
             session.stage = Stage::Ncp;
         }
@@ -326,20 +178,23 @@ impl Node {
         &mut self,
         slot: SlotIndex,
         grant: Option<AddressGrant>,
+        reason: &'static str,
         requested: Option<Ipv4Addr>,
         now: Instant,
     ) {
-        let of_user = self.user_of(slot).and_then(|user| user.address);
+        let wanted = self.wanted_address(slot);
+        let by_server = self
+            .sessions
+            .get(slot)
+            .is_some_and(Session::is_judged_by_server);
         let step = match grant.map(|grant| grant.address) {
-            None => Step::NoAddress {
-                reason: "pool_exhausted",
-            },
+            None => Step::NoAddress { reason },
             // It says so itself, and is heard then.
             Some(GrantedAddress::PeerChooses) => return,
             Some(GrantedAddress::Fixed(address)) => Step::Address {
                 address,
-                source: if of_user == Some(address) {
-                    "user"
+                source: if wanted == Some(GrantedAddress::Fixed(address)) {
+                    if by_server { "RADIUS" } else { "user" }
                 } else if requested == Some(address) {
                     "peer"
                 } else {
@@ -363,15 +218,12 @@ impl Node {
                 return Some(AddressGrant {
                     address: GrantedAddress::Fixed(held.address),
                     local: held.local,
+                    dns: session.dns(),
                 });
             }
             self.release_address(slot, now);
         }
-        let user = self.user_of(slot);
-        let fixed = user
-            .and_then(|user| user.address)
-            .and_then(GrantedAddress::from_framed_ip_address);
-        let held = match (fixed, requested) {
+        let held = match (self.wanted_address(slot), requested) {
             (None, _) => self.draw_from_pools(slot, now)?,
             (Some(GrantedAddress::Fixed(address)), _) => self.hold_fixed(slot, address, now)?,
             // It was asked to choose and has not: then we do.
@@ -379,22 +231,26 @@ impl Node {
                 self.draw_from_pools(slot, now)?
             }
             (Some(GrantedAddress::PeerChooses), None) => {
+                let dns = self.sessions.get(slot)?.dns();
                 return Some(AddressGrant {
                     address: GrantedAddress::PeerChooses,
                     local: None,
+                    dns,
                 });
             }
             (Some(GrantedAddress::PeerChooses), Some(wanted)) => self.hold_chosen(slot, wanted)?,
         };
-        let grant = AddressGrant {
-            address: GrantedAddress::Fixed(held.address),
-            local: held.local,
-        };
         if let Some(local) = held.local {
             self.pools.begin_local(local);
         }
-        self.sessions.get_mut(slot)?.address = Some(held);
-        Some(grant)
+        let session = self.sessions.get_mut(slot)?;
+        let held = session.address.insert(held);
+        let (address, local) = (GrantedAddress::Fixed(held.address), held.local);
+        Some(AddressGrant {
+            address,
+            local,
+            dns: session.dns(),
+        })
     }
 
     fn is_ipcp_begun(&self, slot: SlotIndex) -> bool {
@@ -402,18 +258,30 @@ impl Node {
         ppp.is_some_and(|ppp| !matches!(ppp.ipcp_state(), State::Initial | State::Starting))
     }
 
-    fn user_of(&self, slot: SlotIndex) -> Option<&User> {
-        let session = self.sessions.get(slot)?;
-        match session.lcp?.authentication {
-            lns_ppp::AuthMethod::None => None,
-            lns_ppp::AuthMethod::Pap
-            | lns_ppp::AuthMethod::Chap
-            | lns_ppp::AuthMethod::MsChapV2 => self.users.get(session.user.as_deref()?),
+    /// The address that the server, or the manifest, wants the session to have; `None`: one of a pool.
+    fn wanted_address(&self, slot: SlotIndex) -> Option<GrantedAddress> {
+        let granted = self.sessions.get(slot)?.granted.as_deref();
+        let of_server = granted.and_then(|granted| granted.grant.address);
+        let address = of_server.or_else(|| self.user_of(slot)?.address)?;
+        GrantedAddress::from_framed_ip_address(address)
+    }
+
+    /// Whether a session that logs in anew has another address than it is to have now.
+    pub(crate) fn has_wrong_address(&self, slot: SlotIndex) -> bool {
+        let session = self.sessions.get(slot);
+        let Some(held) = session.and_then(|session| session.address.as_ref()) else {
+            return false;
+        };
+        match self.wanted_address(slot) {
+            Some(GrantedAddress::Fixed(wanted)) => wanted != held.address,
+            Some(GrantedAddress::PeerChooses) | None => false,
         }
     }
 
     fn draw_from_pools(&mut self, slot: SlotIndex, now: Instant) -> Option<Held> {
-        let (address, pool, local) = self.pools.allocate(now)?;
+        let granted = self.sessions.get(slot)?.granted.as_deref();
+        let wanted = granted.and_then(|granted| granted.grant.pool.as_deref());
+        let (address, pool, local) = self.pools.allocate(wanted, now)?;
         self.addresses.insert(address, slot);
         Some(Held {
             address,
@@ -474,7 +342,6 @@ impl Node {
     }
 
     fn session_opened(&mut self, slot: SlotIndex, parameters: lns_ppp::Parameters, now: Instant) {
-        let (idle, session_limit) = (self.idle, self.session_limit);
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
@@ -483,13 +350,11 @@ impl Node {
         let first = session.up_at.is_none();
         if first {
             session.up_at = Some(now);
-            session.idle = (!idle.is_zero()).then(|| Idle {
-                after: idle,
-                check_at: now + idle,
-            });
-            session.ends_at = (!session_limit.is_zero()).then(|| now + session_limit);
             self.opening = self.opening.saturating_sub(1);
             self.up = self.up.saturating_add(1);
+        }
+        if first {
+            self.set_times(slot, now);
         }
         self.publish(slot);
         if first {
@@ -577,7 +442,7 @@ impl Node {
         out.frames.clear();
     }
 
-    fn change(&mut self, slot: SlotIndex, change: impl FnOnce(&mut crate::session::Session)) {
+    pub(crate) fn change(&mut self, slot: SlotIndex, change: impl FnOnce(&mut Session)) {
         if let Some(session) = self.sessions.get_mut(slot) {
             change(session);
         }

@@ -66,6 +66,7 @@ const fn auth_method(method: Authentication) -> AuthMethod {
         Authentication::Chap => AuthMethod::Chap,
         Authentication::MsChapV2 => AuthMethod::MsChapV2,
         Authentication::Pap => AuthMethod::Pap,
+        Authentication::Eap => AuthMethod::Eap,
         Authentication::None => AuthMethod::None,
     }
 }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use lns_l2sess::policy::Rates;
 use lns_l2tp::Call;
 use lns_ppp::{LcpParameters, Parameters};
 use lns_tables::path::{SessionPath, SlotIndex};
@@ -13,12 +14,14 @@ use lns_wire::id::TunnelId;
 
 use crate::event::Stage;
 use crate::explain::same;
-use crate::explain::transcript::Position;
+use crate::explain::transcript::{Position, RadiusAnswer};
 use crate::lacs::Profile;
 use crate::observe::Shown;
 use crate::policies::{Binding, Bindings};
 use crate::radius::AccountId;
 use crate::radius::accounting::Account;
+use crate::radius::grant::Grant;
+use crate::radius::{Granted, Question};
 use crate::subscribers::{Identity, Key};
 use crate::{limits, view};
 
@@ -44,6 +47,13 @@ pub(crate) struct Session {
     pub(crate) about: Box<About>,
     pub(crate) stage: Stage,
     pub(crate) user: Option<Arc<[u8]>>,
+    /// As whom it was let in last: the name under which it counts for Port-Limit.
+    pub(crate) let_in_as: Option<Arc<[u8]>>,
+    /// What RADIUS is asked about it, or will be.
+    pub(crate) question: Option<Box<Question>>,
+    /// What RADIUS has said last.
+    pub(crate) answer: Option<Arc<RadiusAnswer>>,
+    pub(crate) granted: Option<Box<Granted>>,
     /// Under which the rule for duplicates knows it.
     pub(crate) key: Option<Key>,
     pub(crate) address: Option<Held>,
@@ -118,6 +128,10 @@ impl Session {
             about: Box::new(about),
             stage: Stage::Call,
             user: None,
+            let_in_as: None,
+            question: None,
+            answer: None,
+            granted: None,
             key: None,
             address: None,
             binding: Binding::default(),
@@ -152,6 +166,32 @@ impl Session {
             .min()
     }
 
+    /// What a server has granted it, or changed since.
+    pub(crate) fn grant(&self) -> Option<&Grant> {
+        self.granted.as_ref().map(|granted| &granted.grant)
+    }
+
+    /// Whether a server has let it in.
+    pub(crate) fn is_judged_by_server(&self) -> bool {
+        let granted = self.granted.as_ref();
+        granted.is_some_and(|granted| granted.server.is_some())
+    }
+
+    /// The name servers that it was granted; `None`: those of the manifest.
+    pub(crate) fn dns(&self) -> Option<[Option<Ipv4Addr>; 2]> {
+        let dns = self.grant()?.dns;
+        (dns != [None, None]).then_some(dns)
+    }
+
+    /// How fast it may be; `None`: nobody has said.
+    pub(crate) fn rates(&self, bindings: &Bindings) -> Option<Rates> {
+        let of_policies = bindings.rates(self.binding.chain);
+        match self.grant().map(|grant| grant.rates) {
+            Some(rates) if !rates.is_empty() => Some(rates.over(of_policies)),
+            Some(_) | None => of_policies,
+        }
+    }
+
     /// What makes it a subscriber's, once it has said who it is.
     pub(crate) fn identity(&self) -> Option<Identity<'_>> {
         Some(Identity {
@@ -172,7 +212,9 @@ impl Session {
             .saturating_sub(OVERHEAD)
             .saturating_sub(if outer_ipv6 { IPV6_HEADER } else { IPV4_HEADER })
             .saturating_sub(if self.sequencing { 4 } else { 0 });
-        let mtu = open.map_or(1500, |open| open.mru);
+        let mru = open.map_or(1500, |open| open.mru);
+        let granted = self.grant().and_then(|grant| grant.mtu);
+        let mtu = granted.map_or(mru, |granted| granted.min(mru));
         let local_mru = self.lcp.map_or(mtu, |lcp| lcp.local_mru);
         let largest_segment = mtu.min(local_mru).min(fits);
         SessionPath {
@@ -188,7 +230,7 @@ impl Session {
             acfc: open.is_some_and(|open| open.acfc),
             pfc: open.is_some_and(|open| open.pfc),
             chain: self.binding.chain,
-            rates: bindings.rates(self.binding.chain).unwrap_or_default(),
+            rates: self.rates(bindings).unwrap_or_default(),
         }
     }
 
@@ -225,7 +267,7 @@ impl Session {
             policies: names.map(ToString::to_string).collect(),
             bound_by: self.binding.bound_by(),
             unknown_filter_id: self.binding.unknown.as_deref().map(str::to_owned),
-            rates: bindings.rates(self.binding.chain).map(Into::into),
+            rates: self.rates(bindings).map(Into::into),
             tx_speed: self.about.tx_speed,
             rx_speed: self.about.rx_speed,
             seconds: now.since(self.up_at.unwrap_or(self.opened_at)).as_secs(),

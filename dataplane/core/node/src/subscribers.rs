@@ -111,6 +111,33 @@ impl Present {
     }
 }
 
+/// The sessions of each user, for Port-Limit (RFC 2865, 5.42).
+#[derive(Debug, Default)]
+pub(crate) struct Ports(BTreeSet<(Arc<[u8]>, SlotIndex)>);
+
+impl Ports {
+    /// Whether a user with so many sessions at most may have one more.
+    ///
+    /// # Cost
+    /// One step for each session that it has, up to the limit.
+    pub(crate) fn has_room(&self, user: &Arc<[u8]>, limit: u32) -> bool {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let first = (Arc::clone(user), SlotIndex(0));
+        let last = (Arc::clone(user), SlotIndex(u32::MAX));
+        self.0.range(first..=last).take(limit).count() < limit
+    }
+
+    /// The user has this session.
+    pub(crate) fn enter(&mut self, user: &Arc<[u8]>, slot: SlotIndex) {
+        self.0.insert((Arc::clone(user), slot));
+    }
+
+    /// The session is gone, or somebody else's.
+    pub(crate) fn remove(&mut self, user: &Arc<[u8]>, slot: SlotIndex) {
+        self.0.remove(&(Arc::clone(user), slot));
+    }
+}
+
 impl Identity<'_> {
     /// The key of this session under `rule`.
     pub(crate) fn key(&self, rule: &Duplicates) -> Key {
@@ -197,6 +224,22 @@ mod tests {
             present.admit(&refuse, &user, SlotIndex(3), now),
             Judgement::Admit
         );
+    }
+
+    #[test]
+    fn a_user_has_room_up_to_the_limit_and_again_when_a_session_is_gone() {
+        let mut ports = Ports::default();
+        let [user, other] = [Arc::from(*b"u"), Arc::from(*b"v")];
+        assert!(!ports.has_room(&user, 0));
+        for slot in 0..2 {
+            assert!(ports.has_room(&user, 2));
+            ports.enter(&user, SlotIndex(slot));
+        }
+        ports.enter(&user, SlotIndex(1));
+        assert!(!ports.has_room(&user, 2) && ports.has_room(&user, 3));
+        assert!(ports.has_room(&other, 1));
+        ports.remove(&user, SlotIndex(0));
+        assert!(ports.has_room(&user, 2));
     }
 
     #[test]

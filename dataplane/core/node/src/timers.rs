@@ -105,6 +105,9 @@ impl Node {
         }
         if session.ends_at.is_some_and(|at| at <= now) {
             session.ends_at = None;
+            if self.prove_anew(slot, now) {
+                return;
+            }
             return self.close_session(slot, "session_timeout", now);
         }
         let mut must_ask = session.told.as_mut().is_some_and(|it| it.must_ask(now));

@@ -1,5 +1,5 @@
-//! Finding out who the peer is: PAP (RFC 1334), CHAP with MD5 (RFC 1994) and MS-CHAPv2 (RFC 2759) on
-//! the authenticator's side, re-challenges included.
+//! Finding out who the peer is: PAP (RFC 1334), CHAP with MD5 (RFC 1994), MS-CHAPv2 (RFC 2759) and EAP
+//! passed through (RFC 3748, 4.2 and 7.5; RFC 3579) on the authenticator's side, re-challenges included.
 //!
 //! The judgement itself is the owner's: this module asks for it with an [`AuthRequest`] and answers
 //! the peer when it comes. A repeated response gets the answer that the first one got.
@@ -9,8 +9,8 @@ use core::ops::Add as _;
 use lns_crypto::{Rng, Secret};
 use lns_tables::time::Instant;
 use lns_wire::ppp::{
-    self, ChapCode, ChapPacket, ChapValue, MsChapV2Response, Packet, PapCode, PapRequest, Protocol,
-    emit_chap_value, emit_pap_reply,
+    self, ChapCode, ChapPacket, ChapValue, EapCode, EapPacket, EapType, MsChapV2Response, Packet,
+    PapCode, PapRequest, Protocol, emit_chap_value, emit_pap_reply,
 };
 
 use crate::config::{AuthMethod, Config};
@@ -21,6 +21,9 @@ use crate::link::{Link, NEVER};
 use crate::proxy::{ProxyAuth, ProxyAuthKind};
 use crate::request::{AuthRequest, Credentials};
 
+/// The number of "authentication failure" in the text of a Failure (RFC 2759, 6).
+const AUTHENTICATION_FAILURE: u16 = 691;
+
 /// What the peer has told of itself.
 #[derive(Debug)]
 pub(crate) struct Authentication {
@@ -30,16 +33,18 @@ pub(crate) struct Authentication {
     accepted: bool,
     /// The last verdict was no.
     rejected: bool,
-    /// Identifier of the last challenge, or of the last PAP request.
+    /// Identifier of the last challenge or EAP Request, or of the last PAP request.
     id: u8,
     /// Challenges sent without an answer.
     challenges: u8,
+    /// EAP Requests of this conversation behind the one for the identity.
+    rounds: u8,
     /// Wrong passwords so far.
     attempts: u8,
     deadline: Instant,
     challenge: [u8; 16],
     name: Box<[u8]>,
-    /// Text of the last answer.
+    /// Text of the last answer; or what the EAP Request that waits for one says.
     answer: Box<[u8]>,
 }
 
@@ -53,6 +58,19 @@ enum Stage {
     Judging,
     /// It did.
     Answered,
+    /// It could not, of a peer that was let in before.
+    Undecided,
+}
+
+/// What a packet of the peer's means.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// Nothing new: it got the answer again that it had.
+    Nothing,
+    /// Once more what is being judged.
+    Again,
+    /// Something to judge.
+    New(AuthRequest),
 }
 
 /// What a verdict meant.
@@ -79,6 +97,7 @@ impl Authentication {
             rejected: false,
             id,
             challenges: 0,
+            rounds: 0,
             attempts: 0,
             deadline: NEVER,
             challenge: [0; 16],
@@ -113,18 +132,34 @@ impl Authentication {
         match method {
             AuthMethod::None => Some(self.judge(&[], Credentials::None)),
             AuthMethod::Pap => None,
-            AuthMethod::Chap | AuthMethod::MsChapV2 => {
-                self.draw_challenge(config, rng, link);
+            AuthMethod::Chap | AuthMethod::MsChapV2 | AuthMethod::Eap => {
+                self.ask(config, rng, link);
                 None
             }
         }
     }
 
-    /// LCP is not open any more: what was agreed and proven is void.
-    pub(crate) fn stop(&mut self) {
-        self.stage = Stage::Idle;
+    /// LCP is not open any more: what was agreed and proven is void. Whether a verdict was waited for.
+    pub(crate) fn stop(&mut self) -> bool {
+        let before = core::mem::replace(&mut self.stage, Stage::Idle);
         self.accepted = false;
         self.deadline = NEVER;
+        before == Stage::Judging
+    }
+
+    /// Asks a peer again that was let in. `false`: it is being asked, or its method cannot be asked again.
+    pub(crate) fn ask_again(
+        &mut self,
+        config: &Config,
+        rng: &mut Rng,
+        link: &mut Link<'_>,
+    ) -> bool {
+        let is_settled = matches!(self.stage, Stage::Answered | Stage::Undecided);
+        if !self.accepted || self.rejected || !is_settled || !self.can_be_asked() {
+            return false;
+        }
+        self.ask(config, rng, link);
+        true
     }
 
     /// Handles a packet of PAP.
@@ -135,7 +170,7 @@ impl Authentication {
         &mut self,
         packet: &Packet<'_>,
         link: &mut Link<'_>,
-    ) -> Result<Option<AuthRequest>, Error> {
+    ) -> Result<Said, Error> {
         if self.method != AuthMethod::Pap {
             return Err(Discard::Phase.into());
         }
@@ -146,20 +181,27 @@ impl Authentication {
         let request = PapRequest::parse(packet.data)?;
         let fresh = match self.stage {
             Stage::Idle => return Err(Discard::Phase.into()),
-            Stage::Judging => return Err(Discard::Repeated.into()),
+            Stage::Judging if *request.name != *self.name => {
+                return Err(Discard::Repeated.into());
+            }
+            Stage::Judging => {
+                // Peers give each repetition another identifier, and wait for that.
+                self.id = packet.id;
+                return Ok(Said::Again);
+            }
             Stage::Waiting => true,
-            Stage::Answered => self.rejected && packet.id != self.id,
+            Stage::Answered | Stage::Undecided => self.rejected && packet.id != self.id,
         };
         self.id = packet.id;
         if !fresh {
             self.send_answer(link);
-            return Ok(None);
+            return Ok(Said::Nothing);
         }
         self.deadline = NEVER;
         let credentials = Credentials::Pap {
             password: Secret::new(request.password),
         };
-        Ok(Some(self.judge(request.name, credentials)))
+        Ok(Said::New(self.judge(request.name, credentials)))
     }
 
     /// Handles a packet of CHAP.
@@ -170,8 +212,8 @@ impl Authentication {
         &mut self,
         packet: &Packet<'_>,
         link: &mut Link<'_>,
-    ) -> Result<Option<AuthRequest>, Error> {
-        if !self.is_chap() {
+    ) -> Result<Said, Error> {
+        if !matches!(self.method, AuthMethod::Chap | AuthMethod::MsChapV2) {
             return Err(Discard::Phase.into());
         }
         let response = match ChapPacket::parse(packet)? {
@@ -186,14 +228,53 @@ impl Authentication {
         }
         match self.stage {
             Stage::Idle => Err(Discard::Phase.into()),
-            Stage::Judging => Err(Discard::Repeated.into()),
-            Stage::Waiting => {
+            Stage::Judging => Ok(Said::Again),
+            Stage::Waiting | Stage::Undecided => {
                 self.deadline = NEVER;
-                Ok(Some(self.judge(response.name, credentials)))
+                Ok(Said::New(self.judge(response.name, credentials)))
             }
             Stage::Answered => {
                 self.send_answer(link);
-                Ok(None)
+                Ok(Said::Nothing)
+            }
+        }
+    }
+
+    /// Handles a packet of EAP. Its first answer says the name; all of them go to the owner.
+    ///
+    /// # Errors
+    /// Why it was not acted on.
+    pub(crate) fn handle_eap(
+        &mut self,
+        packet: &Packet<'_>,
+        link: &mut Link<'_>,
+    ) -> Result<Said, Error> {
+        if self.method != AuthMethod::Eap {
+            return Err(Discard::Phase.into());
+        }
+        let EapPacket::Response(response) = EapPacket::parse(packet)? else {
+            return Err(Discard::Phase.into());
+        };
+        if packet.id != self.id {
+            return Err(Discard::Identifier.into());
+        }
+        match self.stage {
+            Stage::Idle => Err(Discard::Phase.into()),
+            Stage::Judging => Ok(Said::Again),
+            Stage::Waiting | Stage::Undecided => {
+                self.deadline = NEVER;
+                let is_name = self.rounds == 0 && response.kind == EapType::IDENTITY;
+                let name = if is_name {
+                    Box::from(response.data)
+                } else {
+                    self.name.clone()
+                };
+                let message = Secret::new(packet.octets);
+                Ok(Said::New(self.judge(&name, Credentials::Eap { message })))
+            }
+            Stage::Answered => {
+                self.send_answer(link);
+                Ok(Said::Nothing)
             }
         }
     }
@@ -209,16 +290,32 @@ impl Authentication {
         if self.stage != Stage::Judging {
             return Outcome::None;
         }
+        match verdict {
+            Verdict::Continue { id, data }
+                if self.method == AuthMethod::Eap && self.rounds < limits::MAX_EAP_ROUNDS =>
+            {
+                self.rounds = self.rounds.saturating_add(1);
+                self.relay(*id, data, link);
+                return Outcome::None;
+            }
+            Verdict::Undecided if self.accepted => {
+                self.stage = Stage::Undecided;
+                self.deadline = self.next_challenge(config, link.now);
+                return Outcome::None;
+            }
+            Verdict::Accept { .. }
+            | Verdict::Reject { .. }
+            | Verdict::Continue { .. }
+            | Verdict::Undecided => {}
+        }
         self.stage = Stage::Answered;
-        self.rejected = matches!(verdict, Verdict::Reject { .. });
+        self.rejected = !matches!(verdict, Verdict::Accept { .. });
         self.answer = self.text(verdict, rng);
         self.send_answer(link);
         if self.rejected {
             return self.failed(link.now);
         }
-        if let (true, Some(interval)) = (self.is_chap(), config.rechallenge) {
-            self.deadline = link.now.add(interval);
-        }
+        self.deadline = self.next_challenge(config, link.now);
         let again = core::mem::replace(&mut self.accepted, true);
         if again {
             Outcome::Confirmed
@@ -240,11 +337,7 @@ impl Authentication {
             Stage::Answered if self.rejected => {
                 return Outcome::Failed(CloseReason::AuthenticationFailed);
             }
-            Stage::Answered => {
-                self.stage = Stage::Waiting;
-                self.challenges = 0;
-                self.draw_challenge(config, rng, link);
-            }
+            Stage::Answered | Stage::Undecided => self.ask(config, rng, link),
             Stage::Waiting if self.challenges >= limits::MAX_CHALLENGE => {
                 return Outcome::Failed(CloseReason::AuthenticationTimeout);
             }
@@ -268,11 +361,18 @@ impl Authentication {
         self.rejected
     }
 
-    const fn is_chap(&self) -> bool {
+    /// Whether we can ask: a PAP peer says who it is when it wants to.
+    const fn can_be_asked(&self) -> bool {
         match self.method {
-            AuthMethod::Chap | AuthMethod::MsChapV2 => true,
+            AuthMethod::Chap | AuthMethod::MsChapV2 | AuthMethod::Eap => true,
             AuthMethod::Pap | AuthMethod::None => false,
         }
+    }
+
+    /// When a peer that is let in is asked again.
+    fn next_challenge(&self, config: &Config, now: Instant) -> Instant {
+        let interval = config.rechallenge.filter(|_| self.can_be_asked());
+        interval.map_or(NEVER, |interval| now.add(interval))
     }
 
     fn judge(&mut self, name: &[u8], credentials: Credentials) -> AuthRequest {
@@ -316,13 +416,43 @@ impl Authentication {
         Outcome::None
     }
 
-    fn draw_challenge(&mut self, config: &Config, rng: &mut Rng, link: &mut Link<'_>) {
+    /// A new challenge, or a new EAP conversation.
+    fn ask(&mut self, config: &Config, rng: &mut Rng, link: &mut Link<'_>) {
+        self.stage = Stage::Waiting;
         self.id = self.id.wrapping_add(1);
-        self.challenge = rng.array();
+        self.challenges = 0;
+        self.rounds = 0;
+        if self.method == AuthMethod::Eap {
+            self.answer = Box::from([EapType::IDENTITY.0]);
+        } else {
+            self.challenge = rng.array();
+        }
         self.send_challenge(config, link);
     }
 
+    /// The next Request of the server that the peer talks to through us.
+    fn relay(&mut self, id: u8, data: &[u8], link: &mut Link<'_>) {
+        self.stage = Stage::Waiting;
+        self.id = id;
+        self.challenges = 0;
+        self.answer = Box::from(data);
+        self.send_request(link);
+    }
+
+    /// Sends an EAP Request, for the first time or again (RFC 3748, 4.3).
+    fn send_request(&mut self, link: &mut Link<'_>) {
+        self.challenges = self.challenges.saturating_add(1);
+        self.deadline = link.now.add(limits::AUTH_RESTART);
+        let data = &self.answer;
+        link.send(Protocol::EAP, EapCode::Request.code(), self.id, |out| {
+            out.extend_from_slice(data);
+        });
+    }
+
     fn send_challenge(&mut self, config: &Config, link: &mut Link<'_>) {
+        if self.method == AuthMethod::Eap {
+            return self.send_request(link);
+        }
         self.challenges = self.challenges.saturating_add(1);
         self.deadline = link.now.add(limits::AUTH_RESTART);
         let challenge = &self.challenge;
@@ -335,6 +465,14 @@ impl Authentication {
         let answer = &self.answer;
         match (self.method, self.rejected) {
             (AuthMethod::None, _) => {}
+            (AuthMethod::Eap, rejected) => {
+                let code = if rejected {
+                    EapCode::Failure
+                } else {
+                    EapCode::Success
+                };
+                link.send(Protocol::EAP, code.code(), self.id, |_| {});
+            }
             (AuthMethod::Pap, rejected) => {
                 let code = if rejected { PapCode::Nak } else { PapCode::Ack };
                 link.send(Protocol::PAP, code.code(), self.id, |out| {
@@ -355,10 +493,16 @@ impl Authentication {
     }
 
     fn text(&self, verdict: &Verdict, rng: &mut Rng) -> Box<[u8]> {
-        let (Verdict::Accept { message, .. } | Verdict::Reject { message }) = verdict;
+        let message = match verdict {
+            Verdict::Accept { message, .. } | Verdict::Reject { message, .. } => message,
+            Verdict::Continue { .. } | Verdict::Undecided => &[][..],
+        };
         let message = message.get(..limits::MAX_MESSAGE).unwrap_or(message);
-        if self.method != AuthMethod::MsChapV2 {
-            return Box::from(message);
+        match self.method {
+            AuthMethod::MsChapV2 => {}
+            // Success and Failure say nothing else (RFC 3748, 4.2).
+            AuthMethod::Eap => return Box::default(),
+            AuthMethod::Chap | AuthMethod::Pap | AuthMethod::None => return Box::from(message),
         }
         let mut text = Vec::with_capacity(limits::MAX_MESSAGE);
         match verdict {
@@ -373,10 +517,15 @@ impl Authentication {
                     text.extend_from_slice(b" M=");
                 }
             }
-            Verdict::Reject { .. } => {
+            Verdict::Reject { .. } | Verdict::Continue { .. } | Verdict::Undecided => {
                 let [high, low] = [rng.array::<8>(), rng.array::<8>()].map(u64::from_be_bytes);
+                let error = match verdict {
+                    Verdict::Reject { ms_chap_error, .. } => *ms_chap_error,
+                    Verdict::Accept { .. } | Verdict::Continue { .. } | Verdict::Undecided => None,
+                };
+                let error = error.unwrap_or(AUTHENTICATION_FAILURE);
                 text.extend_from_slice(
-                    format!("E=691 R=0 C={high:016X}{low:016X} V=3 M=").as_bytes(),
+                    format!("E={error} R=0 C={high:016X}{low:016X} V=3 M=").as_bytes(),
                 );
             }
         }
@@ -405,6 +554,13 @@ fn overheard(method: AuthMethod, proxied: &ProxyAuth<'_>) -> Option<Credentials>
                 response,
             })
         }
-        (AuthMethod::Chap | AuthMethod::MsChapV2 | AuthMethod::Pap | AuthMethod::None, _) => None,
+        (
+            AuthMethod::Chap
+            | AuthMethod::MsChapV2
+            | AuthMethod::Pap
+            | AuthMethod::Eap
+            | AuthMethod::None,
+            _,
+        ) => None,
     }
 }

@@ -3,6 +3,7 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
+use lns_wire::ppp::Protocol;
 use lns_wire::ppp::lcp::{AuthenticationProtocol, algorithm};
 
 /// The PPP configuration of a LAC's sessions.
@@ -72,6 +73,8 @@ pub enum AuthMethod {
     MsChapV2,
     /// PAP (RFC 1334).
     Pap,
+    /// EAP (RFC 3748), passed through to RADIUS: nobody else can judge it.
+    Eap,
     /// Not at all.
     None,
 }
@@ -83,6 +86,7 @@ impl AuthMethod {
             Self::Chap => "CHAP",
             Self::MsChapV2 => "MSCHAPv2",
             Self::Pap => "PAP",
+            Self::Eap => "EAP",
             Self::None => "None",
         }
     }
@@ -93,13 +97,14 @@ impl AuthMethod {
             Self::Chap => Some(AuthenticationProtocol::Chap(algorithm::MD5)),
             Self::MsChapV2 => Some(AuthenticationProtocol::Chap(algorithm::MS_CHAP_V2)),
             Self::Pap => Some(AuthenticationProtocol::Pap),
+            Self::Eap => Some(AuthenticationProtocol::Other(Protocol::EAP)),
             Self::None => None,
         }
     }
 
     /// The method that LCP asked for, if it is one of ours.
     pub(crate) fn from_protocol(protocol: AuthenticationProtocol) -> Option<Self> {
-        [Self::Chap, Self::MsChapV2, Self::Pap]
+        [Self::Chap, Self::MsChapV2, Self::Pap, Self::Eap]
             .into_iter()
             .find(|method| method.protocol() == Some(protocol))
     }

@@ -14,6 +14,10 @@ pub enum Event {
     /// authentication: then the name is empty and the credentials are
     /// [`crate::Credentials::None`].
     Authenticate(AuthRequest),
+    /// The peer has said once more what is being judged.
+    Repeated,
+    /// Nobody waits for the verdict any more: LCP has begun anew, or the session ends.
+    Withdrawn,
     /// Somebody must find an address and call [`crate::Session::handle_address`]. It comes once when
     /// authentication is done, with `None`; after [`GrantedAddress::PeerChooses`] it comes again with
     /// what the peer chose, or with `None` when the peer wants us to choose after all. After a
@@ -79,7 +83,20 @@ pub enum Verdict {
     Reject {
         /// A text for the subscriber; cut at 255 octets. May be empty.
         message: Box<[u8]>,
+        /// What an MS-CHAPv2 peer is told as the error; `None`: 691, authentication failure (RFC 2759, 6).
+        ms_chap_error: Option<u16>,
     },
+    /// It must answer this first: the next Request of an EAP conversation. To a peer of another method it
+    /// is a no.
+    Continue {
+        /// The Request's Identifier.
+        id: u8,
+        /// What follows the Request's Length.
+        data: Box<[u8]>,
+    },
+    /// Nobody could tell. Who was let in before stays, and is asked again when the time comes for it;
+    /// to anybody else it is a no.
+    Undecided,
 }
 
 /// An address for the subscriber.
@@ -89,6 +106,8 @@ pub struct AddressGrant {
     pub address: GrantedAddress,
     /// Our end; `None` takes it from the configuration.
     pub local: Option<Ipv4Addr>,
+    /// Name servers; `None` takes them from the configuration.
+    pub dns: Option<[Option<Ipv4Addr>; 2]>,
 }
 
 /// Which address a subscriber gets.

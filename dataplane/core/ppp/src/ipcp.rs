@@ -17,6 +17,8 @@ pub(crate) struct Ipcp {
     pub(crate) local: Ipv4Addr,
     /// What the peer may have.
     pub(crate) grant: GrantedAddress,
+    /// The name servers for it.
+    pub(crate) dns: [Option<Ipv4Addr>; 2],
     /// What it was given, as we acknowledged it last.
     pub(crate) address: Option<Ipv4Addr>,
     /// The peer would not hear of our address.
@@ -29,6 +31,7 @@ impl Ipcp {
         Self {
             local: config.local_address,
             grant: GrantedAddress::PeerChooses,
+            dns: config.dns,
             address: None,
             nameless: false,
         }
@@ -38,6 +41,7 @@ impl Ipcp {
     pub(crate) fn grant(&mut self, grant: AddressGrant, config: &Config) {
         self.local = grant.local.unwrap_or(config.local_address);
         self.grant = grant.address;
+        self.dns = grant.dns.unwrap_or(config.dns);
         self.address = None;
     }
 }
@@ -56,12 +60,12 @@ impl Negotiation for Ipcp {
         &mut self,
         options: Options<'_>,
         patience: Patience,
-        config: &Config,
+        _config: &Config,
         _rng: &mut Rng,
     ) -> Judgement {
         let mut review = Review::default();
         for option in options.iter() {
-            review.option(option, patience, config);
+            review.option(option, patience, self.dns);
         }
         if !review.reject.is_empty() {
             return Judgement::Reject(review.reject);
@@ -116,8 +120,12 @@ struct Review {
 }
 
 impl Review {
-    fn option(&mut self, raw: RawOption<'_>, patience: Patience, config: &Config) {
-        let [primary, secondary] = config.dns;
+    fn option(
+        &mut self,
+        raw: RawOption<'_>,
+        patience: Patience,
+        [primary, secondary]: [Option<Ipv4Addr>; 2],
+    ) {
         match IpcpOption::parse(raw) {
             IpcpOption::Address(address) => self.address = Some(address),
             IpcpOption::PrimaryDns(asked) => {

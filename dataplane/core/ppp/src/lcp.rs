@@ -298,6 +298,7 @@ impl Methods {
             AuthMethod::MsChapV2 => 2,
             AuthMethod::Pap => 4,
             AuthMethod::None => 8,
+            AuthMethod::Eap => 16,
         }
     }
 }

@@ -1,11 +1,11 @@
 //! PPP of one subscriber: the RFC 1661 automaton once, LCP and IPCP on it, and between them PAP,
-//! CHAP-MD5 and MS-CHAPv2 as the authenticator.
+//! CHAP-MD5 and MS-CHAPv2 as the authenticator, and EAP passed through to RADIUS.
 //!
 //! [`Session`] is the whole of it. It owns no socket and reads no clock: frames, time and randomness
 //! come in as arguments of its `handle_*` calls, frames and [`Event`]s go into an [`Output`] that the
 //! caller reuses for all its sessions, and [`Session::poll_timeout`] says when to call again.
 //!
-//! Left out: being authenticated by the peer, EAP, multilink, IPv6CP, compression and encryption.
+//! Left out: being authenticated by the peer, multilink, IPv6CP, compression and encryption.
 //! What a peer asks of these is rejected as RFC 1661 says.
 #![forbid(unsafe_code)]
 

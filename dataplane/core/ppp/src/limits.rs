@@ -37,6 +37,10 @@ pub const AUTH_RESTART: Duration = Duration::from_secs(3);
 /// Challenges without an answer. With [`AUTH_RESTART`] this is half of [`BRING_UP`].
 pub const MAX_CHALLENGE: u8 = 10;
 
+/// Requests of one EAP conversation: a method that carries certificates takes some tens, and none may
+/// go on for ever.
+pub const MAX_EAP_ROUNDS: u8 = 100;
+
 /// Wrong passwords of a PAP peer before the line is ended. A CHAP peer has one try for each
 /// challenge, and gets one challenge.
 pub const MAX_ATTEMPTS: u8 = 3;

@@ -20,10 +20,11 @@ pub struct AuthRequest {
 
 impl AuthRequest {
     /// Whether the credentials prove knowledge of `password`. Compares in constant time once the
-    /// lengths agree. [`Credentials::None`] proves nothing and is never right.
+    /// lengths agree. [`Credentials::None`] proves nothing and is never right, and neither is
+    /// [`Credentials::Eap`], which only a RADIUS server understands.
     pub fn verify(&self, password: &Secret) -> Option<Acceptance> {
         match &self.credentials {
-            Credentials::None => None,
+            Credentials::None | Credentials::Eap { .. } => None,
             Credentials::Pap { password: sent } => {
                 (sent == password).then_some(Acceptance::default())
             }
@@ -58,6 +59,7 @@ impl AuthRequest {
             Credentials::Pap { .. } => AuthMethod::Pap,
             Credentials::Chap { .. } => AuthMethod::Chap,
             Credentials::MsChapV2 { .. } => AuthMethod::MsChapV2,
+            Credentials::Eap { .. } => AuthMethod::Eap,
         }
     }
 }
@@ -89,6 +91,11 @@ pub enum Credentials {
         challenge: [u8; 16],
         /// The response value.
         response: MsChapV2Response,
+    },
+    /// One answer of an EAP conversation (RFC 3748).
+    Eap {
+        /// The whole packet, as it goes into EAP-Message. It may hold a password.
+        message: Secret,
     },
 }
 

@@ -11,7 +11,7 @@ use lns_tables::time::Instant;
 use lns_wire::ppp::{Code, Frame, Packet, Protocol};
 use lns_wire::{Reader, ppp};
 
-use crate::auth::{Authentication, Outcome};
+use crate::auth::{Authentication, Outcome, Said};
 use crate::automaton::{self, State};
 use crate::config::{AuthMethod, Config, LcpRenegotiation, ProxiedAuthentication};
 use crate::error::{Discard, Error};
@@ -137,6 +137,9 @@ impl Session {
         match frame.protocol {
             Protocol::LCP => self.handle_lcp(&Packet::parse(frame.information)?, now, rng, out)?,
             Protocol::PAP | Protocol::CHAP => self.handle_authentication(&frame, now, out)?,
+            Protocol::EAP if self.config.allows(AuthMethod::Eap) => {
+                self.handle_authentication(&frame, now, out)?;
+            }
             Protocol::IPCP => self.handle_ipcp(frame.information, now, rng, out)?,
             Protocol::IPV4 if self.open => {}
             Protocol::IPV4 => return Err(Discard::Phase.into()),
@@ -160,6 +163,16 @@ impl Session {
             .authentication
             .handle_verdict(verdict, &self.config, rng, &mut link);
         self.judged(outcome, now, out);
+    }
+
+    /// Asks a peer that is up who it is once more, before its time. `false`: its method cannot be asked
+    /// again, or it is not up, or it is being asked already.
+    pub fn ask_again(&mut self, now: Instant, rng: &mut Rng, out: &mut Output) -> bool {
+        if self.phase != Phase::Network {
+            return false;
+        }
+        let mut link = Link::over(&self.lcp, now, &mut out.frames);
+        self.authentication.ask_again(&self.config, rng, &mut link)
     }
 
     /// Takes the answer to [`Event::EchoDue`]: when the datapath last received anything of the peer.
@@ -492,9 +505,12 @@ impl Session {
     ) -> Result<(), Error> {
         let packet = Packet::parse(frame.information)?;
         let mut link = Link::over(&self.lcp, now, &mut out.frames);
-        let request = match (self.phase, frame.protocol) {
+        let said = match (self.phase, frame.protocol) {
             (Phase::Authenticate | Phase::Network, Protocol::PAP) => {
                 self.authentication.handle_pap(&packet, &mut link)?
+            }
+            (Phase::Authenticate | Phase::Network, Protocol::EAP) => {
+                self.authentication.handle_eap(&packet, &mut link)?
             }
             (Phase::Authenticate | Phase::Network, _) => {
                 self.authentication.handle_chap(&packet, &mut link)?
@@ -503,7 +519,11 @@ impl Session {
                 return Err(Discard::Phase.into());
             }
         };
-        out.events.extend(request.map(Event::Authenticate));
+        match said {
+            Said::Nothing => {}
+            Said::Again => out.events.push(Event::Repeated),
+            Said::New(request) => out.events.push(Event::Authenticate(request)),
+        }
         Ok(())
     }
 
@@ -522,6 +542,7 @@ impl Session {
         match self.lcp.options.method {
             AuthMethod::Chap | AuthMethod::MsChapV2 => Some(Protocol::CHAP),
             AuthMethod::Pap => Some(Protocol::PAP),
+            AuthMethod::Eap => Some(Protocol::EAP),
             AuthMethod::None => None,
         }
     }
@@ -541,7 +562,9 @@ impl Session {
 
     /// Takes the network down and forgets who the peer is.
     fn suspend(&mut self, now: Instant, out: &mut Output) {
-        self.authentication.stop();
+        if self.authentication.stop() {
+            out.events.push(Event::Withdrawn);
+        }
         self.waiting = None;
         self.echo = NEVER;
         self.echoes = 0;

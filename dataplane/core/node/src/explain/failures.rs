@@ -18,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::same;
-use super::transcript::Entry;
+use super::transcript::{Entry, RadiusAnswer};
 use crate::ends::TUNNEL_CLOSED;
 use crate::event::Stage;
 use crate::limits::{self, ShelfLimit};
@@ -82,6 +82,8 @@ pub struct Last {
     pub host_name: Option<Box<str>>,
     /// More of why: what the password was, or what the LAC said.
     pub detail: Option<Box<str>>,
+    /// What RADIUS said last, if it was asked.
+    pub radius: Option<Arc<RadiusAnswer>>,
     /// Our tunnel id.
     pub tunnel: Option<TunnelId>,
     /// Our session id.
@@ -426,6 +428,7 @@ mod tests {
             remote: ([198, 51, 100, 1], 1701).into(),
             host_name: None,
             detail: None,
+            radius: None,
             tunnel: Some(TunnelId(1)),
             session: Some(SessionId(2)),
             calling_number: None,

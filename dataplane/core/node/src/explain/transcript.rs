@@ -6,6 +6,7 @@
 
 use core::net::Ipv4Addr;
 use core::num::NonZeroU64;
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -62,6 +63,10 @@ pub enum Step {
         /// `accepted`, or why not.
         verdict: &'static str,
     },
+    /// RADIUS was asked whether it is true.
+    Asked,
+    /// And this came of it.
+    Answered(Arc<RadiusAnswer>),
     /// The session was bound to policies.
     Policies {
         /// Which, in order.
@@ -75,7 +80,7 @@ pub enum Step {
     Address {
         /// Which.
         address: Ipv4Addr,
-        /// `pool`, `user`, `peer`: who chose it.
+        /// `pool`, `user`, `RADIUS`, `peer`: who chose it.
         source: &'static str,
     },
     /// No address was found.
@@ -95,6 +100,30 @@ pub enum Step {
         /// Why.
         reason: &'static str,
     },
+}
+
+/// What RADIUS has said of a login.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RadiusAnswer {
+    /// The server that has answered, or was asked last.
+    pub server: Option<Arc<str>>,
+    /// `accepted`, `rejected`, `challenge`, `malformed_reply`, or why there is no answer: the label of a
+    /// [`Failure`](lns_radius::request::Failure).
+    pub result: &'static str,
+    /// From the last send to the answer.
+    pub rtt: Option<Duration>,
+    /// Datagrams that it took.
+    pub sends: u16,
+    /// The Reply-Message, or what is wrong with the answer; what cannot be shown in it is replaced.
+    pub message: Option<Box<str>>,
+}
+
+impl RadiusAnswer {
+    /// Octets that it takes.
+    fn cost(&self) -> usize {
+        let message = self.message.as_ref().map_or(0, |text| text.len());
+        message.saturating_add(size_of::<Self>())
+    }
 }
 
 /// A datagram with every password and secret masked. Hidden AVPs that the node can read are shown as
@@ -140,6 +169,7 @@ impl Entry {
                 let each = |text: &Arc<str>| text.len().saturating_add(size_of::<Arc<str>>());
                 texts.map(each).fold(0, usize::saturating_add)
             }
+            What::Step(Step::Answered(answer)) => answer.cost(),
             What::Step(_) => 0,
         };
         octets.saturating_add(size_of::<Self>())

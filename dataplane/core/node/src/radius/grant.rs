@@ -156,6 +156,31 @@ impl Grant {
         Ok(grant)
     }
 
+    /// Takes over what `newer` has of all that can change while a session is up.
+    pub(crate) fn amend(&mut self, newer: &Self) {
+        fn set<T: Clone>(place: &mut Option<T>, newer: Option<&T>) {
+            if let Some(newer) = newer {
+                *place = Some(newer.clone());
+            }
+        }
+        set(&mut self.session_timeout, newer.session_timeout.as_ref());
+        set(&mut self.idle_timeout, newer.idle_timeout.as_ref());
+        set(&mut self.interim, newer.interim.as_ref());
+        set(&mut self.state, newer.state.as_ref());
+        set(&mut self.user_name, newer.user_name.as_ref());
+        set(&mut self.rates.up, newer.rates.up.as_ref());
+        set(&mut self.rates.down, newer.rates.down.as_ref());
+        if newer.session_timeout.is_some() {
+            self.termination_action = newer.termination_action;
+        }
+        if !newer.classes.is_empty() {
+            self.classes.clone_from(&newer.classes);
+        }
+        if !newer.filter_ids.is_empty() {
+            self.filter_ids.clone_from(&newer.filter_ids);
+        }
+    }
+
     fn read(&mut self, attribute: &Attribute<'_>) -> Result<(), GrantError> {
         let wrong = malformed(attribute);
         match attribute.kind {

@@ -3,18 +3,22 @@
 //! The node opens no socket: its owner drains [`Node::poll_order`] after every `handle_*`, hands orders to
 //! the clients of [`lns_radius`], and brings their outcomes back.
 
+mod access;
 mod account;
 pub(crate) mod accounting;
+mod answer;
 mod avpair;
 mod cause;
 pub mod grant;
 pub(crate) mod line;
+mod question;
 
 use lns_radius::record::Record;
 use lns_radius::request::{Request, Token};
 
 pub use account::{AccountId, NotAnAccountId};
 pub(crate) use cause::said;
+pub(crate) use question::{Granted, Question};
 
 use crate::node::Node;
 

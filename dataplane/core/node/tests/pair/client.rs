@@ -4,11 +4,12 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
-use lns_crypto::{Secret, chap};
+use lns_crypto::{Secret, chap, mschapv2};
 use lns_tables::time::Instant;
 use lns_wire::ppp::{
-    ChapCode, ChapPacket, Code, Frame, Framing, Options, Packet, PapRequest, Protocol,
-    emit_chap_value, emit_option, emit_packet, ipcp, lcp,
+    ChapCode, ChapPacket, Code, EapCode, EapPacket, EapType, Frame, Framing, MsChapV2Response,
+    Options, Packet, PapReply, PapRequest, Protocol, emit_chap_value, emit_option, emit_packet,
+    ipcp, lcp,
 };
 
 const AGAIN: Duration = Duration::from_secs(1);
@@ -29,6 +30,12 @@ pub struct Client {
     pub lcp_requests_seen: u32,
     pub challenges_seen: u32,
     pub answers_echo: bool,
+    /// The text of the last Ack, Nak, Success or Failure.
+    pub told: String,
+    /// It says nothing to a challenge, once it is let in.
+    pub mute: bool,
+    /// What an MS-CHAPv2 node must say to be believed.
+    proof: Option<[u8; 42]>,
     lcp: Side,
     ipcp: Side,
     asked: [Ipv4Addr; 2],
@@ -69,6 +76,9 @@ impl Client {
             lcp_requests_seen: 0,
             challenges_seen: 0,
             answers_echo: true,
+            told: String::new(),
+            mute: false,
+            proof: None,
             lcp: Side::default(),
             ipcp: Side::default(),
             asked: [Ipv4Addr::UNSPECIFIED; 2],
@@ -91,6 +101,13 @@ impl Client {
             method: Some(vec![0xc2, 0x23, 5]),
             ..Self::new(name, password)
         }
+    }
+
+    /// The same client, and it asks for this address.
+    #[must_use]
+    pub fn asking_for(mut self, address: Ipv4Addr) -> Self {
+        self.asked[0] = address;
+        self
     }
 
     pub fn start(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) {
@@ -125,7 +142,12 @@ impl Client {
         let packet = Packet::parse(frame.information).expect("the node sends packets");
         match frame.protocol {
             Protocol::LCP => self.handle_lcp(&packet, out),
-            Protocol::PAP => self.authenticated(packet.code.0 == 2, out),
+            Protocol::PAP => {
+                let reply = PapReply::parse(packet.data).expect("a reply");
+                self.told = String::from_utf8_lossy(reply.message).into_owned();
+                self.authenticated(packet.code.0 == 2, out);
+            }
+            Protocol::EAP => self.handle_eap(&packet, out),
             Protocol::CHAP => self.handle_chap(&packet, out),
             Protocol::IPCP => self.handle_ipcp(&packet, out),
             other => panic!("the node sent {other:?}"),
@@ -229,7 +251,10 @@ impl Client {
         match ChapPacket::parse(packet).expect("the node's CHAP is well formed") {
             ChapPacket::Challenge(challenge) => {
                 self.challenges_seen += 1;
-                let response = chap::response(packet.id, &self.password, challenge.value);
+                if self.mute && self.authenticated {
+                    return;
+                }
+                let response = self.response(packet.id, challenge.value);
                 let name = self.name.clone();
                 send(
                     Protocol::CHAP,
@@ -241,10 +266,66 @@ impl Client {
                     },
                 );
             }
-            ChapPacket::Success(_) => self.authenticated(true, out),
-            ChapPacket::Failure(_) => self.authenticated(false, out),
+            ChapPacket::Success(text) => {
+                self.told = String::from_utf8_lossy(text).into_owned();
+                let is_proved = self.proof.is_none_or(|proof| text.starts_with(&proof));
+                assert!(is_proved, "the node does not know the password");
+                self.authenticated(true, out);
+            }
+            ChapPacket::Failure(text) => {
+                self.told = String::from_utf8_lossy(text).into_owned();
+                self.authenticated(false, out);
+            }
             ChapPacket::Response(_) => panic!("the node answers no challenge"),
         }
+    }
+
+    /// The value of a Response, by the algorithm that was agreed on.
+    fn response(&mut self, id: u8, challenge: &[u8]) -> Vec<u8> {
+        if self.method.as_deref() != Some(&[0xc2, 0x23, 0x81]) {
+            return chap::response(id, &self.password, challenge).to_vec();
+        }
+        let exchange = mschapv2::Exchange {
+            authenticator_challenge: challenge.try_into().expect("sixteen octets"),
+            peer_challenge: &[3; 16],
+            user_name: self.name.as_bytes(),
+        };
+        let nt_response = exchange.nt_response(&self.password);
+        self.proof = Some(exchange.authenticator_response(&self.password, &nt_response));
+        let mut value = Vec::new();
+        MsChapV2Response {
+            peer_challenge: [3; 16],
+            nt_response,
+            flags: 0,
+        }
+        .emit(&mut value);
+        value
+    }
+
+    /// EAP with MD5-Challenge (RFC 3748, 5.4).
+    fn handle_eap(&mut self, packet: &Packet<'_>, out: &mut Vec<Vec<u8>>) {
+        let data = match EapPacket::parse(packet).expect("the node's EAP is well formed") {
+            EapPacket::Request(request) => match (request.kind, request.data) {
+                (EapType::IDENTITY, _) => [&[1], self.name.as_bytes()].concat(),
+                (EapType::MD5_CHALLENGE, [16, challenge @ ..]) => {
+                    self.challenges_seen += 1;
+                    let digest = chap::response(packet.id, &self.password, challenge);
+                    [&[4, 16], &digest[..]].concat()
+                }
+                // Something else, please.
+                _ => vec![EapType::NAK.0, EapType::MD5_CHALLENGE.0],
+            },
+            EapPacket::Success => return self.authenticated(true, out),
+            EapPacket::Failure => return self.authenticated(false, out),
+            EapPacket::Response(_) => panic!("the node answers nothing"),
+        };
+        send(
+            Protocol::EAP,
+            EapCode::Response.code(),
+            packet.id,
+            out,
+            |octets| octets.extend(data),
+        );
     }
 
     fn authenticated(&mut self, good: bool, out: &mut Vec<Vec<u8>>) {

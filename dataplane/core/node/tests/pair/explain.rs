@@ -35,6 +35,12 @@ fn line(entry: &Entry) -> String {
         What::Sent { octets } => format!("> {}", kind(octets)),
         What::Step(Step::State { machine, from, to }) => format!("{machine} {from} to {to}"),
         What::Step(Step::Login { method, verdict }) => format!("login {method} {verdict}"),
+        What::Step(Step::Asked) => "asked".to_owned(),
+        What::Step(Step::Answered(answer)) => format!(
+            "{} {}",
+            answer.server.as_deref().unwrap_or("nobody"),
+            answer.result
+        ),
         What::Step(Step::Policies { names, by, unknown }) => {
             format!("policies {} {by} {unknown:?}", names.join(" "))
         }
@@ -56,6 +62,7 @@ fn kind(octets: &Octets) -> String {
                 Protocol::LCP => "LCP",
                 Protocol::PAP => "PAP",
                 Protocol::CHAP => "CHAP",
+                Protocol::EAP => "EAP",
                 Protocol::IPCP => "IPCP",
                 _ => "other",
             };

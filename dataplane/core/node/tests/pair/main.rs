@@ -23,4 +23,6 @@ mod network;
 mod operator;
 mod peers;
 mod policies;
+mod radius;
+mod server;
 mod world;

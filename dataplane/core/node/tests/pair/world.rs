@@ -19,6 +19,7 @@ use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::l2tp::{Iccn, Icrq, Message, Packet, Proxy, emit_data};
 
 use crate::client::Client;
+use crate::server::Server;
 
 /// What the network does to a packet, in percent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +40,10 @@ pub struct World {
     pub workers: Workers,
     /// What the node wanted of RADIUS.
     pub orders: Vec<Order>,
+    /// Who judges logins.
+    pub server: Server,
+    /// What each subscriber has said last.
+    pub last_frames: BTreeMap<(usize, SessionId), Vec<u8>>,
     /// Datagrams that left the node: what a capture would show.
     pub sent: Vec<(SocketAddr, Vec<u8>)>,
     net: BinaryHeap<Flight>,
@@ -133,6 +138,8 @@ impl World {
             events: Vec::new(),
             workers: Workers::new(),
             orders: Vec::new(),
+            server: Server::default(),
+            last_frames: BTreeMap::new(),
             sent: Vec::new(),
             net: BinaryHeap::new(),
             rng: Rng::from_seed([seed ^ 0x55; 32]),
@@ -198,6 +205,7 @@ impl World {
                     .filter_map(|lac| lac.machine.poll_timeout())
                     .min(),
                 self.clients_timeout(),
+                self.server.poll_timeout(),
             ];
             let next = next
                 .into_iter()
@@ -227,6 +235,9 @@ impl World {
             self.deliver(&flight);
         }
         self.node.handle_timeout(self.now);
+        while let Some(outcome) = self.server.poll_outcome(self.now) {
+            self.node.handle_outcome(&outcome, self.now);
+        }
         for at in 0..self.lacs.len() {
             self.lacs[at].machine.handle_timeout(self.now);
             let ids: Vec<SessionId> = self.lacs[at].callers.keys().copied().collect();
@@ -274,6 +285,7 @@ impl World {
             self.events.push(event);
         }
         while let Some(order) = self.node.poll_order() {
+            self.server.take(&order, self.now);
             self.orders.push(order);
         }
     }
@@ -369,6 +381,7 @@ impl World {
             lac.address,
         );
         for frame in frames {
+            self.last_frames.insert((at, id), frame.clone());
             let mut octets = Vec::new();
             emit_data(tunnel, session, None, &mut octets);
             octets.extend(frame);

@@ -167,7 +167,7 @@ impl Session {
         Parameters {
             address: self.ipcp.options.address,
             local: self.ipcp.options.local,
-            dns: self.config.dns,
+            dns: self.ipcp.options.dns,
             mru: peer.mru,
             acfc: peer.framing.acfc,
             pfc: peer.framing.pfc,

@@ -9,6 +9,8 @@
 mod auth;
 mod bench;
 mod client;
+mod eap;
+
 mod hostile;
 mod lcp;
 mod network;

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{Code, Error, Packet};
+use super::{Code, Error, MAX_NAME, Packet};
 use crate::Reader;
 
 /// PAP's codes (RFC 1334, 2.2).
@@ -269,6 +269,3 @@ fn emit_text(out: &mut Vec<u8>, text: &[u8]) {
     out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
     out.extend_from_slice(text);
 }
-
-/// What a RADIUS User-Name can carry, octets (RFC 2865, 5).
-const MAX_NAME: usize = 253;

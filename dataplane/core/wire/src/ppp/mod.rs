@@ -5,6 +5,7 @@
 //! whole frames), multilink fragments (RFC 1990), compressed headers.
 
 mod authentication;
+mod eap;
 mod error;
 pub mod ipcp;
 pub mod lcp;
@@ -18,6 +19,7 @@ pub use authentication::{
     ChapCode, ChapPacket, ChapValue, MsChapV2Response, PapCode, PapReply, PapRequest,
     authenticator_response, emit_chap_value, emit_pap_reply,
 };
+pub use eap::{EapCode, EapData, EapPacket, EapType};
 pub use error::Error;
 pub use options::{Options, RawOption, emit_option};
 pub use packet::{Code, Packet, emit_packet};
@@ -149,6 +151,9 @@ impl Framing {
         out.push(low);
     }
 }
+
+/// What a RADIUS User-Name can carry, octets (RFC 2865, 5).
+const MAX_NAME: usize = 253;
 
 const ADDRESS: u8 = 0xff;
 const CONTROL: u8 = 0x03;

@@ -142,6 +142,7 @@ impl Bench {
     pub(super) fn reject(&mut self, message: &[u8]) {
         self.verdict(&Verdict::Reject {
             message: Box::from(message),
+            ms_chap_error: None,
         });
     }
 
@@ -159,6 +160,7 @@ impl Bench {
             },
             None => Verdict::Reject {
                 message: Box::from(*b"no such user"),
+                ms_chap_error: None,
             },
         };
         self.verdict(&verdict);
@@ -173,6 +175,7 @@ impl Bench {
         let grant = address.map(|address| AddressGrant {
             address,
             local: None,
+            dns: None,
         });
         self.session
             .handle_address(grant, self.now, &mut self.rng, &mut self.out);

@@ -109,10 +109,16 @@ fn check_order(events: &[Event]) -> Result<(), TestCaseError> {
             Event::Closed(_) => prop_assert!(!open && at + 1 == events.len()),
             Event::LcpOpened(_)
             | Event::Authenticate(_)
+            | Event::Repeated
+            | Event::Withdrawn
             | Event::AddressWanted { .. }
             | Event::EchoDue
             | Event::Closing(_) => {
-                prop_assert!(!open || matches!(event, Event::EchoDue | Event::Authenticate(_)));
+                let in_between = matches!(
+                    event,
+                    Event::EchoDue | Event::Authenticate(_) | Event::Repeated | Event::Withdrawn
+                );
+                prop_assert!(!open || in_between);
             }
         }
     }
@@ -130,6 +136,7 @@ proptest! {
             Just(AuthMethod::Pap),
             Just(AuthMethod::Chap),
             Just(AuthMethod::MsChapV2),
+            Just(AuthMethod::Eap),
         ],
     ) {
         let mut bench = Bench::new(config(&[method]));

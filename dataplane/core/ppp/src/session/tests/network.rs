@@ -49,6 +49,7 @@ fn our_request_carries_the_local_address_of_the_grant_or_of_the_configuration() 
     for (local, expected) in [(None, Ipv4Addr::new(192, 0, 0, 8)), (Some(pool), pool)] {
         let mut bench = Bench::past_authentication(config(NO_AUTH));
         let grant = AddressGrant {
+            dns: None,
             address: GrantedAddress::Fixed(SUBSCRIBER),
             local,
         };

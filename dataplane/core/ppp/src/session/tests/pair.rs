@@ -199,6 +199,7 @@ impl Pair {
                     },
                     None => Verdict::Reject {
                         message: Box::default(),
+                        ms_chap_error: None,
                     },
                 };
                 session.handle_verdict(&verdict, *now, rng, out);
@@ -208,6 +209,7 @@ impl Pair {
                 let grant = AddressGrant {
                     address: GrantedAddress::Fixed(SUBSCRIBER),
                     local: None,
+                    dns: None,
                 };
                 session.handle_address(Some(grant), *now, rng, out);
             }
@@ -215,7 +217,7 @@ impl Pair {
             Event::NetworkDown => assert!(self.open.take().is_some(), "down without up"),
             Event::EchoDue => session.handle_echo(Instant::ZERO, *now, out),
             Event::Closed(reason) => self.closed = Some(reason),
-            Event::LcpOpened(_) | Event::Closing(_) => {}
+            Event::LcpOpened(_) | Event::Closing(_) | Event::Repeated | Event::Withdrawn => {}
         }
     }
 

@@ -352,6 +352,9 @@ fn a_taken_over_session_that_goes_no_further_ends() {
     bench.advance(seconds(60));
     assert_eq!(
         bench.events(),
-        [Event::Closing(CloseReason::AuthenticationTimeout)]
+        [
+            Event::Withdrawn,
+            Event::Closing(CloseReason::AuthenticationTimeout)
+        ]
     );
 }

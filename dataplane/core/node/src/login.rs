@@ -1,0 +1,353 @@
+//! Who a subscriber is: its claim is judged by the local users or by RADIUS, then by the policies and the
+//! rule for duplicates, and PPP hears the verdict.
+//!
+//! Local users are looked up before RADIUS is asked, or where no server answers, or alone
+//! ([`LocalUsers`]). Not here: what a question to RADIUS says and what an answer means
+//! ([`radius`](crate::radius)).
+
+use std::sync::Arc;
+
+use lns_ppp::{Acceptance, AuthMethod, AuthRequest, Credentials, Output, Verdict};
+use lns_tables::path::SlotIndex;
+use lns_tables::time::Instant;
+
+use crate::config::{LocalUsers, User};
+use crate::event::Stage;
+use crate::explain::transcript::Step;
+use crate::node::Node;
+use crate::radius::Granted;
+use crate::rejection::Rejection;
+use crate::subscribers::{Judgement, Present};
+
+/// Who judges a claim.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Judge {
+    /// Nobody: no proof was asked for.
+    Nobody,
+    /// The local users.
+    Local,
+    /// The servers.
+    Radius,
+}
+
+/// A claim that was found to be true.
+#[derive(Debug)]
+pub(crate) struct LetIn {
+    /// What proves to the subscriber that we know its password too.
+    pub(crate) acceptance: Acceptance,
+    /// Its Filter-Ids.
+    pub(crate) filter_ids: Vec<Arc<str>>,
+    /// What it is told.
+    pub(crate) message: Box<[u8]>,
+    /// What a server grants.
+    pub(crate) granted: Option<Box<Granted>>,
+}
+
+/// What of a claim is still known when it is judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub(crate) method: AuthMethod,
+    /// The session was let in before, and is asked again.
+    pub(crate) repeated: bool,
+}
+
+impl Claim {
+    pub(crate) const fn of(request: &AuthRequest) -> Self {
+        Self {
+            method: request.method(),
+            repeated: request.repeated,
+        }
+    }
+}
+
+impl Node {
+    /// A subscriber says who it is. Where RADIUS is asked, the verdict comes later.
+    pub(crate) fn authenticate(
+        &mut self,
+        slot: SlotIndex,
+        request: AuthRequest,
+        now: Instant,
+        out: &mut Output,
+    ) {
+        let claim = Claim::of(&request);
+        let judged = match self.note_claim(slot, &request) {
+            Err(rejection) => Err(rejection),
+            Ok(()) => match self.judge_of(&request) {
+                Judge::Nobody => Ok(LetIn::without_proof()),
+                Judge::Local => self.judge_locally(&request),
+                Judge::Radius => match self.ask_radius(slot, request, now) {
+                    Ok(()) => return,
+                    Err(rejection) => Err(rejection),
+                },
+            },
+        };
+        let verdict = self.conclude(slot, claim, judged, now);
+        let ppp = self.sessions.get_mut(slot);
+        if let Some(ppp) = ppp.and_then(|session| session.ppp.as_deref_mut()) {
+            ppp.handle_verdict(&verdict, now, &mut self.rng, out);
+        }
+    }
+
+    /// The session is whoever it says it is, until that is judged. One that was let in stays who it is.
+    fn note_claim(&mut self, slot: SlotIndex, request: &AuthRequest) -> Result<(), Rejection> {
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return Err(Rejection::UnknownUser);
+        };
+        let is_same = session
+            .user
+            .as_deref()
+            .is_some_and(|user| *user == *request.name);
+        if is_same {
+            session.proxied_authentication = request.proxied;
+            return Ok(());
+        }
+        if request.repeated {
+            // It was let in as somebody, and that is who it must be still.
+            return Err(Rejection::AnotherUser);
+        }
+        session.user = Some(Arc::from(&*request.name));
+        session.proxied_authentication = request.proxied;
+        self.note_user(slot);
+        Ok(())
+    }
+
+    fn judge_of(&self, request: &AuthRequest) -> Judge {
+        let order = match self.radius {
+            None => LocalUsers::Only,
+            Some(radius) => radius.local_users,
+        };
+        let is_local = self.users.contains_key(&request.name);
+        match (&request.credentials, order) {
+            (Credentials::None, _) => Judge::Nobody,
+            (_, LocalUsers::Only) => Judge::Local,
+            (Credentials::Eap { .. }, LocalUsers::Before | LocalUsers::After)
+            | (_, LocalUsers::After) => Judge::Radius,
+            (_, LocalUsers::Before) if is_local => Judge::Local,
+            (_, LocalUsers::Before) => Judge::Radius,
+        }
+    }
+
+    /// Judges a claim against the local users.
+    pub(crate) fn judge_locally(&self, request: &AuthRequest) -> Result<LetIn, Rejection> {
+        if request.method() == AuthMethod::Eap {
+            return Err(Rejection::NeedsRadius);
+        }
+        let user = self.users.get(&request.name);
+        let user = user.ok_or(Rejection::UnknownUser)?;
+        let verified = request.verify(&user.password);
+        Ok(LetIn {
+            acceptance: verified.ok_or(Rejection::WrongPassword)?,
+            filter_ids: user.policies.clone(),
+            message: Box::default(),
+            granted: None,
+        })
+    }
+
+    /// What a judged claim means for the session, and the verdict that PPP is to hear.
+    pub(crate) fn conclude(
+        &mut self,
+        slot: SlotIndex,
+        claim: Claim,
+        judged: Result<LetIn, Rejection>,
+        now: Instant,
+    ) -> Verdict {
+        let judged = judged.and_then(|let_in| self.admit(slot, claim, let_in, now));
+        let login = Step::Login {
+            method: claim.method.label(),
+            verdict: judged
+                .as_ref()
+                .map_or_else(Rejection::label, |_| "accepted"),
+        };
+        self.note_step(slot, login, now);
+        match judged {
+            Ok(verdict) => {
+                self.change(slot, |session| {
+                    // A wrong password before is no reason for an end any more.
+                    session.closing = None;
+                    session.detail = None;
+                    if session.up_at.is_none() {
+                        session.stage = Stage::Address;
+                    }
+                });
+                if !claim.repeated {
+                    self.note_binding(slot, now);
+                }
+                verdict
+            }
+            Err(rejection) => {
+                self.change(slot, |session| {
+                    session.closing = Some(rejection.reason());
+                    session.detail = Some(rejection.detail());
+                });
+                Verdict::Reject {
+                    message: rejection.message().into(),
+                    ms_chap_error: rejection.ms_chap_error(),
+                }
+            }
+        }
+    }
+
+    /// Lets a subscriber in who is who it says, if there are such policies and by the rule for duplicates.
+    fn admit(
+        &mut self,
+        slot: SlotIndex,
+        claim: Claim,
+        let_in: LetIn,
+        now: Instant,
+    ) -> Result<Verdict, Rejection> {
+        if claim.repeated {
+            self.confirm(slot, let_in.granted.as_deref(), now)?;
+        } else {
+            self.begin(slot, let_in.granted, &let_in.filter_ids, now)?;
+        }
+        Ok(Verdict::Accept {
+            acceptance: let_in.acceptance,
+            message: let_in.message,
+        })
+    }
+
+    /// A subscriber comes in: what it is granted holds from here on.
+    fn begin(
+        &mut self,
+        slot: SlotIndex,
+        granted: Option<Box<Granted>>,
+        filter_ids: &[Arc<str>],
+        now: Instant,
+    ) -> Result<(), Rejection> {
+        if let Some(pool) = granted
+            .as_ref()
+            .and_then(|granted| granted.grant.pool.as_ref())
+            && !self.pools.has(pool)
+        {
+            return Err(Rejection::UnknownPool(Arc::clone(pool)));
+        }
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return Err(Rejection::UnknownUser);
+        };
+        session.granted = granted;
+        let let_in_as = session.let_in_as.as_ref();
+        let is_another = let_in_as.is_some() && let_in_as != session.user.as_ref();
+        self.bind(slot, filter_ids)?;
+        self.admit_subscriber(slot, now)
+            .ok_or(Rejection::Duplicate)?;
+        self.admit_port(slot)?;
+        if is_another || self.has_wrong_address(slot) {
+            // LCP began anew, with another subscriber on the line or other wishes of the server: what was
+            // given before is not its.
+            self.release_address(slot, now);
+        }
+        self.settle_grant(slot, now);
+        Ok(())
+    }
+
+    /// Enters a session among those of its user, if it may be one more (RFC 2865, 5.42).
+    fn admit_port(&mut self, slot: SlotIndex) -> Result<(), Rejection> {
+        self.forget_port(slot);
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return Err(Rejection::UnknownUser);
+        };
+        let Some(user) = session.user.clone() else {
+            return Ok(());
+        };
+        let limit = session.granted.as_ref().and_then(|it| it.grant.port_limit);
+        if limit.is_some_and(|limit| !self.ports.has_room(&user, limit)) {
+            return Err(Rejection::PortLimit);
+        }
+        self.ports.enter(&user, slot);
+        session.let_in_as = Some(user);
+        Ok(())
+    }
+
+    fn forget_port(&mut self, slot: SlotIndex) {
+        let user = self
+            .sessions
+            .get_mut(slot)
+            .and_then(|session| session.let_in_as.take());
+        if let Some(user) = user {
+            self.ports.remove(&user, slot);
+        }
+    }
+
+    /// The rule for duplicates. `None`: refused.
+    fn admit_subscriber(&mut self, slot: SlotIndex, now: Instant) -> Option<()> {
+        let session = self.sessions.get_mut(slot)?;
+        let key = session.identity()?.key(&self.duplicates);
+        if let Some(old) = session.key.replace(Arc::clone(&key)) {
+            self.present.remove(&old, slot);
+        }
+        match self.present.admit(&self.duplicates, &key, slot, now) {
+            Judgement::Admit => Some(()),
+            Judgement::Replace(held) => {
+                for other in held {
+                    self.end_session(other, "replaced", now);
+                }
+                Some(())
+            }
+            Judgement::Refuse => None,
+        }
+    }
+
+    /// Who is about to go is not there any more: it may dial in again at once.
+    pub(crate) fn forget_subscriber(&mut self, slot: SlotIndex) {
+        self.forget_port(slot);
+        let key = self
+            .sessions
+            .get_mut(slot)
+            .and_then(|session| session.key.take());
+        if let Some(key) = key {
+            self.present.remove(&key, slot);
+        }
+    }
+
+    /// The rule has another key: who is there is entered under it.
+    ///
+    /// # Cost
+    /// One step for each session, once for such a reload.
+    pub(crate) fn know_subscribers_anew(&mut self) {
+        self.present = Present::default();
+        let slots: Vec<SlotIndex> = self
+            .sessions
+            .range(0..self.sessions.span())
+            .filter(|(_, session)| session.key.is_some())
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in slots {
+            let Some(session) = self.sessions.get_mut(slot) else {
+                continue;
+            };
+            let key = session
+                .identity()
+                .map(|identity| identity.key(&self.duplicates));
+            if let Some(key) = &key {
+                self.present.enter(key, slot);
+            }
+            session.key = key;
+        }
+    }
+
+    /// The local user that a session was let in as.
+    pub(crate) fn user_of(&self, slot: SlotIndex) -> Option<&User> {
+        let session = self.sessions.get(slot)?;
+        if session.is_judged_by_server() {
+            return None;
+        }
+        match session.lcp?.authentication {
+            AuthMethod::None | AuthMethod::Eap => None,
+            AuthMethod::Pap | AuthMethod::Chap | AuthMethod::MsChapV2 => {
+                self.users.get(session.user.as_deref()?)
+            }
+        }
+    }
+}
+
+impl LetIn {
+    /// Who is not asked to prove anything.
+    fn without_proof() -> Self {
+        Self {
+            acceptance: Acceptance::default(),
+            filter_ids: Vec::new(),
+            message: Box::default(),
+            granted: None,
+        }
+    }
+}
