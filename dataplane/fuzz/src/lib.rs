@@ -70,7 +70,7 @@ pub struct Family {
 }
 
 /// All harnesses.
-pub const FAMILIES: [Family; 15] = [
+pub const FAMILIES: [Family; 16] = [
     family("l2tp-header", l2tp::header, 400_000),
     family("l2tp-message", l2tp::message, 400_000),
     family("l2tp-hidden", l2tp::hidden, 300_000),
@@ -78,6 +78,7 @@ pub const FAMILIES: [Family; 15] = [
     family("ppp-options", ppp::options, 400_000),
     family("ppp-pap", ppp::pap, 400_000),
     family("ppp-chap", ppp::chap, 400_000),
+    family("ppp-eap", ppp::eap, 400_000),
     family("ip-upstream", ip::upstream, 400_000),
     family("ip-downstream", ip::downstream, 200_000),
     Family {
@@ -97,6 +98,7 @@ pub const FAMILIES: [Family; 15] = [
             "ppp-options",
             "ppp-pap",
             "ppp-chap",
+            "ppp-eap",
         ],
         ..family("explain", explain::run, 120_000)
     },

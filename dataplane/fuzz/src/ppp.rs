@@ -4,8 +4,8 @@
 use lns_wire::ppp::ipcp::IpcpOption;
 use lns_wire::ppp::lcp::LcpOption;
 use lns_wire::ppp::{
-    ChapPacket, Code, Error, Frame, Framing, MsChapV2Response, Options, Packet, PapReply,
-    PapRequest, RawOption, emit_chap_value, emit_packet, emit_pap_reply,
+    ChapPacket, Code, EapPacket, Error, Frame, Framing, MsChapV2Response, Options, Packet,
+    PapReply, PapRequest, RawOption, emit_chap_value, emit_packet, emit_pap_reply,
 };
 
 use crate::Outcome;
@@ -108,6 +108,22 @@ fn parse_pap(octets: &[u8]) -> Result<(), Error> {
 /// A CHAP packet, and its value as a response of MS-CHAPv2 where its length is that of one.
 pub(crate) fn chap(octets: &[u8]) -> Outcome {
     outcome(parse_chap(octets))
+}
+
+/// An EAP packet; what it says is somebody else's.
+pub(crate) fn eap(octets: &[u8]) -> Outcome {
+    outcome(parse_eap(octets))
+}
+
+fn parse_eap(octets: &[u8]) -> Result<(), Error> {
+    let packet = Packet::parse(octets)?;
+    match EapPacket::parse(&packet)? {
+        EapPacket::Request(data) | EapPacket::Response(data) => {
+            assert_eq!([&[data.kind.0], data.data].concat(), packet.data);
+        }
+        EapPacket::Success | EapPacket::Failure => {}
+    }
+    Ok(())
 }
 
 fn parse_chap(octets: &[u8]) -> Result<(), Error> {

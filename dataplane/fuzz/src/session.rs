@@ -31,11 +31,12 @@ use crate::ops::Ops;
 /// Takes the steps.
 pub(crate) fn run(input: &[u8]) -> Outcome {
     let mut ops = Ops::new(input);
-    let method = match ops.u8() % 4 {
+    let method = match ops.u8() % 5 {
         0 => AuthMethod::None,
         1 => AuthMethod::Pap,
         2 => AuthMethod::Chap,
-        _ => AuthMethod::MsChapV2,
+        3 => AuthMethod::MsChapV2,
+        _ => AuthMethod::Eap,
     };
     let mut bench = Bench::new(method);
     let mut verdict = Ok(());
@@ -99,7 +100,7 @@ impl Bench {
     }
 
     fn take(&mut self, step: u8, ops: &mut Ops<'_>) -> Option<Result<(), &'static str>> {
-        match step % 10 {
+        match step % 12 {
             0 => return Some(self.frame(ops.octets())),
             1 => {
                 let code = ops.u8();
@@ -122,13 +123,18 @@ impl Bench {
             5 => self.judge(&Verdict::Reject {
                 message: Box::from(*b"no"),
                 ms_chap_error: None,
-                ms_chap_error: None,
             }),
             6 => self.grant(ops.u8()),
             7 => self
                 .session
                 .close(CloseReason::Requested, self.now, &mut self.out),
             8 => self.negotiate(),
+            10 => {
+                let id = ops.u8();
+                let data = ops.octets().into();
+                self.judge(&Verdict::Continue { id, data });
+            }
+            11 => self.judge(&Verdict::Undecided),
             _ => {
                 let ago = Duration::from_millis(500 * u64::from(ops.u8()));
                 let heard = Instant::ZERO + self.now.since(Instant::ZERO).saturating_sub(ago);
@@ -233,6 +239,8 @@ impl Bench {
                 }
                 Event::Authenticate(request) => assert!(request.name.len() <= 253),
                 Event::LcpOpened(_)
+                | Event::Repeated
+                | Event::Withdrawn
                 | Event::AddressWanted { .. }
                 | Event::EchoDue
                 | Event::Closing(_) => {}

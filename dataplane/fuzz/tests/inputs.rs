@@ -88,6 +88,7 @@ families! {
     ppp_options "ppp-options",
     ppp_pap "ppp-pap",
     ppp_chap "ppp-chap",
+    ppp_eap "ppp-eap",
     ip_upstream "ip-upstream",
     ip_downstream "ip-downstream",
     filter_packets "filter-packet",

@@ -261,6 +261,8 @@ pub(crate) struct Failure {
     reason: &'static str,
     /// More of why, the last time.
     detail: Option<String>,
+    /// What RADIUS said last; null: it was not asked.
+    radius: Option<Radius>,
     /// How often.
     count: u64,
     /// The first time.
@@ -297,6 +299,36 @@ pub(crate) struct Failure {
     messages_cut: bool,
 }
 
+/// What RADIUS said of a login.
+#[derive(Debug, JsonSchema, Serialize)]
+#[schemars(rename = "RadiusAnswer")]
+#[serde(rename_all = "camelCase")]
+struct Radius {
+    /// The server that answered, or was asked last.
+    server: Option<String>,
+    /// `accepted`, `rejected`, `challenge`, `malformed_reply`, or why there is no answer: `timed_out`,
+    /// `all_down`, `no_message_authenticator`, `wrong_secret` and others.
+    result: &'static str,
+    /// From the last send to the answer.
+    rtt_milliseconds: Option<f64>,
+    /// Datagrams that it took.
+    sends: u16,
+    /// The Reply-Message, or what is wrong with the answer.
+    message: Option<String>,
+}
+
+impl Radius {
+    fn new(answer: &RadiusAnswer) -> Self {
+        Self {
+            server: answer.server.as_deref().map(str::to_owned),
+            result: answer.result,
+            rtt_milliseconds: answer.rtt.map(|rtt| rtt.as_secs_f64() * 1000.0),
+            sends: answer.sends,
+            message: answer.message.as_deref().map(str::to_owned),
+        }
+    }
+}
+
 impl Failure {
     fn new(failure: &failures::Failure, with_messages: bool, now: Now) -> Self {
         let (who, last) = (&failure.subject, &failure.last);
@@ -305,6 +337,7 @@ impl Failure {
             stage: who.stage,
             reason: who.reason,
             detail: last.detail.as_deref().map(str::to_owned),
+            radius: last.radius.as_deref().map(Radius::new),
             count: failure.count,
             first: now.time_of(failure.first),
             last: now.time_of(last.at),

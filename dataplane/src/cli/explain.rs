@@ -53,6 +53,9 @@ pub(crate) enum Stage {
     Lcp,
     /// Who it is
     Authentication,
+    /// Whether RADIUS lets it in
+    #[value(name = "RADIUS")]
+    Radius,
     /// An address is being found
     Address,
     /// IPCP
@@ -70,6 +73,7 @@ impl Stage {
             Self::Call => "Call",
             Self::Lcp => "LCP",
             Self::Authentication => "Authentication",
+            Self::Radius => "RADIUS",
             Self::Address => "Address",
             Self::Ncp => "NCP",
             Self::Up => "Up",

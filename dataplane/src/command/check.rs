@@ -194,6 +194,7 @@ fn protocols(protocols: &[node::Authentication]) -> String {
         node::Authentication::Chap => "CHAP",
         node::Authentication::MsChapV2 => "MSCHAPv2",
         node::Authentication::Pap => "PAP",
+        node::Authentication::Eap => "EAP",
         node::Authentication::None => "None",
     };
     protocols.iter().map(name).collect::<Vec<_>>().join(" ")

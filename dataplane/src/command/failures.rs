@@ -166,7 +166,7 @@ fn reason(one: &Value) -> String {
     let detail = match &*reason {
         same if same == detail => String::new(),
         // The value, as it was written.
-        "unknown_filter_id" => detail,
+        "unknown_filter_id" | "unknown_pool" | "rejected" | "malformed_reply" => detail,
         _ => detail.replace('_', " "),
     };
     let reason = reason.replace('_', " ");
@@ -174,10 +174,23 @@ fn reason(one: &Value) -> String {
         0 => String::new(),
         sessions => format!(", with {} sessions", thousands(sessions)),
     };
+    let by = by_server(one);
     if detail.is_empty() {
-        format!("{reason}{took}")
+        format!("{reason}{by}{took}")
     } else {
-        format!("{reason} ({detail}){took}")
+        format!("{reason} ({detail}){by}{took}")
+    }
+}
+
+/// Which server a call failed by, and how long it took to say so.
+fn by_server(one: &Value) -> String {
+    let server = at(one, &["radius", "server"]);
+    if server.is_empty() || at(one, &["stage"]) != "RADIUS" {
+        return String::new();
+    }
+    match one["radius"]["rttMilliseconds"].as_f64() {
+        Some(rtt) => format!(", {server} in {rtt:.1} ms"),
+        None => format!(", {server} was asked last"),
     }
 }
 
@@ -226,6 +239,18 @@ mod tests {
         assert_eq!(reason(&one), "no answer, with 1,200 sessions");
         let one = json!({ "reason": "authentication_failed", "detail": "wrong_password" });
         assert_eq!(reason(&one), "authentication failed (wrong password)");
+        let radius = json!({ "server": "r1", "rttMilliseconds": 12.04 });
+        let no = json!({
+            "stage": "RADIUS", "reason": "rejected", "detail": "Pay_first", "radius": radius,
+        });
+        assert_eq!(reason(&no), "rejected (Pay_first), r1 in 12.0 ms");
+        let none = json!({
+            "stage": "RADIUS", "reason": "timed_out", "detail": "timed_out",
+            "radius": { "server": "r1", "rttMilliseconds": null },
+        });
+        assert_eq!(reason(&none), "timed out, r1 was asked last");
+        let ended = json!({ "stage": "Up", "reason": "idle_timeout", "radius": radius });
+        assert_eq!(reason(&ended), "idle timeout");
         let one = json!({ "reason": "unknown_filter_id", "detail": "GOLD_100M.in" });
         assert_eq!(reason(&one), "unknown filter id (GOLD_100M.in)");
     }
