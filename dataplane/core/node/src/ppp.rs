@@ -350,6 +350,7 @@ impl Node {
         let first = session.up_at.is_none();
         if first {
             session.up_at = Some(now);
+            session.answer = None;
             self.opening = self.opening.saturating_sub(1);
             self.up = self.up.saturating_add(1);
         }

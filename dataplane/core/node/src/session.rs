@@ -51,7 +51,7 @@ pub(crate) struct Session {
     pub(crate) let_in_as: Option<Arc<[u8]>>,
     /// What RADIUS is asked about it, or will be.
     pub(crate) question: Option<Box<Question>>,
-    /// What RADIUS has said last.
+    /// What RADIUS has said last, until the session is up.
     pub(crate) answer: Option<Arc<RadiusAnswer>>,
     pub(crate) granted: Option<Box<Granted>>,
     /// Under which the rule for duplicates knows it.
@@ -192,6 +192,18 @@ impl Session {
         }
     }
 
+    /// Who servers are told that it is: who the one that let it in says (RFC 2865, 5.1), or who it said.
+    pub(crate) fn accounted_user(&self) -> &[u8] {
+        let named = self.grant().and_then(|grant| grant.user_name.as_deref());
+        named.or(self.user.as_deref()).unwrap_or_default()
+    }
+
+    /// Between two records while it lives, where the manifest says `every`; `None`: there are none.
+    pub(crate) fn interim(&self, every: Duration) -> Option<Duration> {
+        let granted = self.grant().and_then(|grant| grant.interim);
+        Some(granted.unwrap_or(every)).filter(|every| !every.is_zero())
+    }
+
     /// What makes it a subscriber's, once it has said who it is.
     pub(crate) fn identity(&self) -> Option<Identity<'_>> {
         Some(Identity {
@@ -293,14 +305,23 @@ impl Session {
 mod tests {
     use super::*;
 
+    /// What a session has, and what the heap and the maps take for it: its user and key and a Filter-Id
+    /// that names no policy, of so many octets each, with their headers; an entry each in the present, the
+    /// ports, the addresses, the accounts; its timer.
+    const fn octets(name: usize, granted: usize) -> usize {
+        let boxed = size_of::<lns_ppp::Session>() + size_of::<About>() + size_of::<Account>();
+        let around = 3 * (16 + name) + 5 * 64 + 24;
+        size_of::<Session>() + boxed + 2 * limits::NUMBER + around + granted
+    }
+
     #[test]
     fn a_session_fits_the_control_memory_that_is_promised_for_it() {
-        // What every session has, and what the heap and the maps take for it: its user and key with
-        // their headers, a Filter-Id that names no policy, an entry each in the present, the addresses,
-        // the accounts, and its timer.
-        let boxed = size_of::<lns_ppp::Session>() + size_of::<About>() + size_of::<Account>();
-        let around = 3 * (16 + 253) + 4 * 64 + 24;
-        let octets = size_of::<Session>() + boxed + 2 * limits::NUMBER + around;
+        // What a server grants beside: a Class and a Filter-Id.
+        let granted = size_of::<Granted>() + 2 * (16 + 64);
+        let octets = octets(64, granted);
         assert!(octets <= 2048, "{octets}");
+        // With the longest names that there may be.
+        let worst = self::octets(253, granted);
+        assert!(worst <= 3 * 1024, "{worst}");
     }
 }

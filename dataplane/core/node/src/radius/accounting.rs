@@ -33,6 +33,7 @@ const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 const JITTER: u32 = 10;
 
 /// Acct-Authentic (RFC 2866, 5.6).
+const AUTHENTIC_RADIUS: u32 = 1;
 const AUTHENTIC_LOCAL: u32 = 2;
 
 /// The node's part.
@@ -206,7 +207,7 @@ impl Node {
         if authentic(session).is_none() {
             return;
         }
-        let every = (!config.interim.is_zero()).then_some(config.interim);
+        let every = session.interim(config.interim);
         session.told = Some(Box::new(Account {
             interim: every.map(|every| Interim {
                 every,
@@ -311,22 +312,26 @@ impl Node {
         let mut attributes = AttributeList::new();
         attributes.push_u32(kind::ACCT_STATUS_TYPE, status.number());
         if let Some(link) = self.tunnels.get(session.tunnel) {
+            attributes.push_u32(kind::NAS_PORT, slot.0);
             line::push(&mut attributes, session, link);
         }
-        let user = session.user.as_deref().unwrap_or_default();
-        line::push_octets(&mut attributes, kind::USER_NAME, user);
+        line::push_octets(&mut attributes, kind::USER_NAME, session.accounted_user());
         if let Some(authentic) = authentic(session) {
             attributes.push_u32(kind::ACCT_AUTHENTIC, authentic);
         }
         if let Some(held) = &session.address {
             attributes.push_ipv4(kind::FRAMED_IP_ADDRESS, held.address);
         }
+        // Each as it came (RFC 2865, 5.25).
+        for class in session.grant().map_or(&[][..], |grant| &grant.classes) {
+            line::push_octets(&mut attributes, kind::CLASS, class);
+        }
         Some(Record {
             status,
             session: session.account.to_string().into(),
             at: now,
             attributes,
-            realm: line::realm(user),
+            realm: line::realm(session.user.as_deref().unwrap_or_default()),
         })
     }
 }
@@ -336,7 +341,11 @@ fn authentic(session: &Session) -> Option<u32> {
     if session.lcp?.authentication == lns_ppp::AuthMethod::None {
         return None;
     }
-    Some(AUTHENTIC_LOCAL)
+    Some(if session.is_judged_by_server() {
+        AUTHENTIC_RADIUS
+    } else {
+        AUTHENTIC_LOCAL
+    })
 }
 
 /// An interval and up to a tenth of it.

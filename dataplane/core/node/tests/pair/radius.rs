@@ -6,11 +6,14 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use lns_crypto::{Secret, chap};
-use lns_node::config::{Authentication, Config, LocalUsers, Pool, PoolConfig, RadiusConfig};
+use lns_node::config::{
+    AccountingConfig, Authentication, Config, LocalUsers, Pool, PoolConfig, RadiusConfig,
+};
 use lns_node::explain::failures::{Failure as Failed, FailureFilter};
 use lns_node::explain::transcript::{Step, What};
 use lns_node::radius::Order;
 use lns_node::{Event, Stage, view};
+use lns_radius::record::Status;
 use lns_radius::request::{Failure, Request, Token};
 use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::radius::kind::{self, vendor};
@@ -726,6 +729,53 @@ fn what_cannot_be_granted_refuses_the_login_by_the_name_of_the_attribute() {
     login(&mut world, 1, "sub");
     assert!(!world.is_up(0, 1));
     assert_eq!(end(&world).2, "MS-CHAP2-Success is missing");
+}
+
+#[test]
+fn accounting_has_what_the_server_gave_for_it() {
+    let mut config = with_radius(Authentication::Chap);
+    config.accounting = Some(AccountingConfig {
+        interim: Duration::ZERO,
+    });
+    let mut world = world_of(config);
+    for class in [&b"\x00one"[..], b"two"] {
+        let grant = &mut world.server.grant;
+        grant.push(kind::CLASS, class).expect("it fits");
+    }
+    world
+        .server
+        .grant
+        .push(kind::USER_NAME, b"line42")
+        .expect("it fits");
+    world.server.grant.push_u32(kind::ACCT_INTERIM_INTERVAL, 60);
+    login(&mut world, 1, "sub@isp.example");
+    world.run(Duration::from_secs(100));
+    let records: Vec<_> = world
+        .orders
+        .iter()
+        .filter_map(|order| match order {
+            Order::Record(record) if record.status != Status::On => Some(record),
+            _ => None,
+        })
+        .collect();
+    let kinds: Vec<_> = records.iter().map(|record| record.status).collect();
+    assert_eq!(kinds, [Status::Start, Status::Interim]);
+    let id = value(asked(&world)[0], kind::ACCT_SESSION_ID).expect("it has a name");
+    for record in records {
+        let all = |kind| {
+            let all = record.attributes.iter().filter(move |it| it.kind == kind);
+            all.map(|it| it.value.to_vec()).collect::<Vec<_>>()
+        };
+        assert_eq!(all(kind::CLASS), [b"\x00one".to_vec(), b"two".to_vec()]);
+        assert_eq!(all(kind::USER_NAME), [b"line42".to_vec()]);
+        assert_eq!(all(kind::ACCT_AUTHENTIC), [vec![0, 0, 0, 1]]);
+        assert_eq!(
+            all(kind::ACCT_SESSION_ID),
+            [id.clone()],
+            "as in the Access-Request"
+        );
+        assert_eq!(record.realm.as_deref(), Some("isp.example"));
+    }
 }
 
 #[test]
