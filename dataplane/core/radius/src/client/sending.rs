@@ -185,22 +185,21 @@ impl Client {
         Ok(())
     }
 
-    /// Has a request that was not answered sent again, with the other secret if there is one and nothing
-    /// shows that this one is right.
-    pub(super) fn send_again(&mut self, owner: Owner, now: Instant) {
+    /// Has a request that was not answered sent again: with the secret that was right last, if that is
+    /// another one, and with the other one if nothing shows that this one is right.
+    pub(super) fn send_again(&mut self, owner: Owner) {
         let Some(ask) = self.ask(owner) else {
             return;
         };
         let server = ask.server.and_then(|server| self.servers.get(server));
-        let silent = server.is_some_and(|server| server.last_reply < ask.last_sent);
         let other = server
-            .filter(|_| silent)
-            .and_then(|server| server.other_key(ask.key));
+            .and_then(|server| server.other_key(ask.key).map(|other| (server, other)))
+            .filter(|(server, _)| server.key != ask.key || server.last_reply < ask.last_sent)
+            .map(|(_, other)| other);
         if let (Some(other), Some(ask)) = (other, self.ask_mut(owner)) {
             ask.key = other;
             ask.stale = true;
         }
-        debug_assert!(self.ask(owner).is_none_or(|ask| ask.end >= now));
         self.queue(owner);
     }
 

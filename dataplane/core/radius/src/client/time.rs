@@ -172,7 +172,7 @@ impl Client {
             return;
         }
         if send && self.transport(at.link) == Some(Transport::Udp) {
-            self.send_again(owner, now);
+            self.send_again(owner);
         }
     }
 

@@ -24,6 +24,7 @@ mod plan;
 mod random;
 mod retransmission;
 mod secrets;
+mod storm;
 mod trunk;
 mod world;
 mod zombies;

@@ -90,6 +90,8 @@ pub struct World {
     order: u64,
     luck: Rng,
     pub outcomes: BTreeMap<Token, Outcome>,
+    /// When each ended.
+    pub ended: BTreeMap<Token, Instant>,
     pub events: Vec<Event>,
     pub next_token: u64,
     /// What the next sends say instead of being sent.
@@ -189,6 +191,7 @@ impl World {
             order: 0,
             luck: Rng::from_seed([5; 32]),
             outcomes: BTreeMap::new(),
+            ended: BTreeMap::new(),
             events: Vec::new(),
             next_token: 0,
             send_errors: Vec::new(),
@@ -284,6 +287,7 @@ impl World {
             while let Some(outcome) = self.client.poll_outcome() {
                 idle = false;
                 let token = outcome.token;
+                self.ended.insert(token, self.now);
                 assert!(
                     self.outcomes.insert(token, outcome).is_none(),
                     "one outcome"
