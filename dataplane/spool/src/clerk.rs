@@ -1,10 +1,10 @@
 //! The thread that owns the file: changes come to it, are made in groups, and then it says so.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
@@ -66,6 +66,10 @@ impl Clerk {
     ) -> io::Result<(Self, Content)> {
         let store = open(path, limit)?;
         let content = store.content;
+        Ok((Self::with(store, wake)?, content))
+    }
+
+    fn with(store: Store, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
         let (orders, received) = channel();
         let (told, news) = channel();
         let leaves = Arc::new(AtomicBool::new(false));
@@ -79,13 +83,12 @@ impl Clerk {
         let thread = thread::Builder::new()
             .name("lnsd-spool".to_owned())
             .spawn(|| work.serve())?;
-        let clerk = Self {
+        Ok(Self {
             orders: Some(orders),
             news,
             leaves,
             thread: Some(thread),
-        };
-        Ok((clerk, content))
+        })
     }
 
     /// Gives an order. It is carried out, or the disk has failed until the end.
@@ -218,5 +221,60 @@ impl<W: Fn()> Work<W> {
     fn tell(&self, news: News) {
         // Who has gone does not want to know.
         let _unwanted = self.told.send(news);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lns_radius::record::{Record, Status};
+    use lns_tables::time::Instant;
+    use lns_wire::radius::AttributeList;
+
+    use super::*;
+    use crate::entry::Entry;
+
+    fn record(session: &str) -> Order {
+        let record = Record {
+            status: Status::Start,
+            session: session.into(),
+            at: Instant::ZERO,
+            attributes: AttributeList::new(),
+            realm: None,
+        };
+        Order::Change(Change::Append(Entry::new(record, 1)))
+    }
+
+    /// A thread whose disk has failed: its file is not open.
+    fn failed(path: &Path) -> Clerk {
+        let mut store = Store::open(path, u64::MAX).unwrap();
+        store.close();
+        Clerk::with(store, || ()).unwrap()
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_tried_again_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        let clerk = failed(&path);
+        clerk.order(record("a"));
+        let told = clerk.news.iter().take(3);
+        let told: Vec<_> = told.map(|news| format!("{news:?}")).collect();
+        assert_eq!(told[..2], ["Failing(true)", "Failing(false)"]);
+        assert!(told[2].starts_with("Stored { appended: 1"), "{}", told[2]);
+        drop(clerk);
+        assert_eq!(Store::open(&path, 1).unwrap().content.records, 1);
+    }
+
+    #[test]
+    fn a_disk_that_goes_on_failing_does_not_keep_the_process_from_ending() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        let clerk = failed(&path);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        clerk.order(record("a"));
+        // It comes back.
+        drop(clerk);
+        assert!(path.is_dir());
     }
 }

@@ -253,3 +253,6 @@ fn key(session: &str) -> u64 {
         (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,10 @@
 //! than those that cannot be had any more.
 
 use core::fmt::Display;
+use core::panic::AssertUnwindSafe;
 use std::fs;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
 use lns_radius::delivery::Place;
@@ -165,6 +166,11 @@ impl Store {
             ..fresh.content
         };
         Ok(were_made)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn close(&mut self) {
+        self.database = None;
     }
 
     /// Makes all changes, in their order, and gives interims up if there are too many octets then.
@@ -329,16 +335,18 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, redb::
 
 /// Whether the file will never be read, whatever the machine does.
 pub(crate) fn is_damage(error: &redb::Error) -> bool {
-    match error {
-        redb::Error::Corrupted(_)
-        | redb::Error::UpgradeRequired(_)
-        | redb::Error::RepairAborted
-        | redb::Error::TableTypeMismatch { .. }
-        | redb::Error::TableIsMultimap(_)
-        | redb::Error::TypeDefinitionChanged { .. } => true,
-        redb::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
-        _ => false,
+    if let redb::Error::Io(error) = error {
+        return error.kind() == io::ErrorKind::InvalidData;
     }
+    matches!(
+        error,
+        redb::Error::Corrupted(_)
+            | redb::Error::UpgradeRequired(_)
+            | redb::Error::RepairAborted
+            | redb::Error::TableTypeMismatch { .. }
+            | redb::Error::TableIsMultimap(_)
+            | redb::Error::TypeDefinitionChanged { .. }
+    )
 }
 
 /// Puts a file out of the way under the first name that is free.

@@ -1,4 +1,5 @@
 //! Files that are whole, too small, damaged, and not to be had.
+#![allow(clippy::arithmetic_side_effects, reason = "small numbers of a test")]
 
 use std::fs;
 
@@ -161,6 +162,18 @@ fn a_place_is_not_given_twice_while_the_file_is_open() {
     let places: Vec<_> = store.load(None, 9).unwrap().entries;
     let places: Vec<_> = places.iter().map(|(place, _)| place.0).collect();
     assert_eq!(places, [1, 2]);
+}
+
+/// A commit may be on disk though the disk has said that it failed.
+#[test]
+fn after_an_error_it_is_known_whether_the_last_changes_were_made() {
+    let (_folder, _, mut store) = with(u64::MAX, &[record(Status::Start, 0)]);
+    assert!(!store.reopen().unwrap());
+    store.apply(&[record(Status::Stop, 1)]).unwrap();
+    store.place -= 1;
+    assert!(store.reopen().unwrap());
+    store.apply(&[record(Status::Start, 2)]).unwrap();
+    assert_eq!(numbers(&mut store), ["0000", "0001", "0002"]);
 }
 
 #[test]

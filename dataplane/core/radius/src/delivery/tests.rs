@@ -1,9 +1,16 @@
 //! Servers that answer, that are away, and records in any order of sessions.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "small numbers of a test"
+)]
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::record::Status::{Interim, Off, On, Start, Stop};
 
 const NOW: Instant = Instant::from_millis(1_000_000);
 
@@ -25,8 +32,6 @@ fn sent(delivery: &mut Delivery, now: Instant) -> Vec<u64> {
         .map(|place| place.0)
         .collect()
 }
-
-use Status::{Interim, Off, On, Start, Stop};
 
 #[test]
 fn records_go_in_their_order_and_of_one_session_one_at_a_time() {
