@@ -6,12 +6,14 @@ mod answers;
 mod checks;
 mod choice;
 mod configure;
+mod ends;
 mod look;
 mod manage;
 mod requests;
 mod sending;
 mod sockets;
 mod time;
+mod transitions;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -170,6 +170,7 @@ impl Client {
         self.trunk_on(key, TrunkEvent::SignalActive);
         self.trust(key);
         self.begin_watch(key, now);
+        self.rebalance(key, now);
         self.serve(key, now);
         self.rescue(server, now);
     }

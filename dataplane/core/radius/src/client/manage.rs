@@ -5,11 +5,13 @@ use core::time::Duration;
 use lns_tables::time::Instant;
 
 use crate::client::Client;
+use crate::client::requests::Identifier;
 use crate::client::time::of_server;
 use crate::ids::Owner;
 use crate::server::{ServerKey, Standing};
+use crate::trunk::ask::Ask;
 use crate::trunk::link::LinkKey;
-use crate::trunk::{RequestEvent, TrunkEvent, TrunkState};
+use crate::trunk::{RequestEvent, RequestState, TrunkEvent, TrunkState};
 
 impl Client {
     /// Gives requests that wait to the connections of that one's server that take some.
@@ -33,6 +35,38 @@ impl Client {
             };
             self.assign(Owner { place, number }, LinkKey(link), now);
         }
+    }
+
+    /// A connection can take requests again: those that wait on its siblings to be sent, because their
+    /// sockets take nothing at the moment, come over as long as it has room.
+    pub(super) fn rebalance(&mut self, key: LinkKey, now: Instant) {
+        let Some(server) = self.links.get(key).map(|link| link.server) else {
+            return;
+        };
+        let siblings = self.servers.get(server).map(|server| server.links.clone());
+        let mut waiting: Vec<Owner> = Vec::new();
+        for sibling in siblings.into_iter().flatten() {
+            let blocked = self.links.get(sibling).filter(|link| link.blocked);
+            waiting.extend(blocked.iter().flat_map(|link| link.unsent.iter().copied()));
+        }
+        for owner in waiting {
+            if !self.has_room(key) {
+                return;
+            }
+            let pending = |ask: &Ask| {
+                ask.state == RequestState::Pending && ask.at.is_some_and(|at| at.link != key)
+            };
+            if self.ask(owner).is_some_and(pending) {
+                self.leave(owner, Identifier::Free, now);
+                self.step(owner, RequestEvent::Requeue);
+                self.assign(owner, key, now);
+            }
+        }
+    }
+
+    fn has_room(&self, key: LinkKey) -> bool {
+        let link = self.links.get(key);
+        link.is_some_and(|link| link.state == TrunkState::Active)
     }
 
     /// A server can take requests again: those that wait for others that cannot come to it, if they may.

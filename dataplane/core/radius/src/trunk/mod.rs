@@ -1,7 +1,19 @@
 //! A trunk: the connections to one server, the requests on them, and what both are together.
 //!
-//! The names are those of FreeRADIUS's trunks. Left out are CANCEL-SENT and CANCEL-PARTIAL: RADIUS has no
-//! packet that takes a request back, so who cancels one is rid of it at once.
+//! The names and rules are those of FreeRADIUS's trunks. What differs, and why:
+//!
+//! - CANCEL-SENT and CANCEL-PARTIAL are left out: RADIUS has no packet that takes a request back, so who
+//!   cancels one is rid of it at once.
+//! - The connection that was answered last comes first, not the one with the shortest queue.
+//! - An answer is verified before it says anything of its connection: a forged one holds no dead server
+//!   alive.
+//! - A connection on which a request waits too long is suspected first: it comes last, and is a zombie only
+//!   when it has been silent for a while. One packet lost on an idle link costs nothing.
+//! - A zombie keeps what was sent on it, and is checked where it is; nothing is opened anew for that.
+//! - Nothing is checked at the first start: who was never silent is not asked whether he lives.
+//! - Where no checks are sent, a connection that is opened after a failure is on trial: it takes one request
+//!   at a time until one is answered. There is no time for which a server counts as dead.
+//! - The delay before a failed connection is opened again doubles, after a timeout as after an error.
 
 use crate::machine::machine;
 

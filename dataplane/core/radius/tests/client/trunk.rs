@@ -298,6 +298,34 @@ fn what_waits_moves_to_a_connection_that_becomes_active() {
 }
 
 #[test]
+fn what_cannot_be_sent_moves_to_a_sibling_that_becomes_active() {
+    let mut world = World::with_rules(config(&["r1"]), many(2));
+    world.ask();
+    world.run(millis(100));
+    let first = world.requests("r1")[0].over;
+    // It falls silent and is a zombie; then the other one's socket takes nothing.
+    world.peer("r1").life = Life::Silent;
+    world.ask();
+    world.run(secs(7));
+    world.send_errors = vec![SendError::Temporary];
+    let waiting = world.asks(5);
+    let sent = world.requests("r1").len();
+    let zombie = world
+        .requests("r1")
+        .into_iter()
+        .rfind(|seen| seen.over == first)
+        .unwrap();
+    let answer = world.peers["r1"].answer(&zombie.octets).unwrap();
+    world.peer("r1").life = Life::Answers;
+    world.forge(first, &answer);
+    let seen = world.requests("r1");
+    assert_eq!(seen.len(), sent + 5, "sent at once");
+    assert!(seen[sent..].iter().all(|seen| seen.over == first));
+    world.run(secs(1));
+    assert!(waiting.iter().all(|token| world.is_ok(*token)));
+}
+
+#[test]
 fn a_request_without_a_connection_has_one_opened() {
     let none = Rules {
         start: 0,
