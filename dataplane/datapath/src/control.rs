@@ -140,6 +140,16 @@ impl Control {
                 }
                 None
             }
+            PathUpdate::SetRoute { slot, route } => {
+                if !self.tables.routes().insert(*route, *slot) {
+                    self.refuse();
+                }
+                None
+            }
+            PathUpdate::ClearRoute { slot, route } => {
+                self.tables.routes().remove(*route, *slot);
+                None
+            }
             PathUpdate::ClearSession {
                 slot,
                 tunnel,

@@ -30,6 +30,9 @@ pub const HEADER: usize = 80;
 /// carries 48 of its octets.
 pub const FRAGMENTS: usize = PACKET.div_ceil(48);
 
+/// Routes to subscribers of one prefix length at most: as many sites as a node has, some times over.
+pub const ROUTES_OF_A_LENGTH: u32 = 1 << 16;
+
 /// A pool prefix of at most this many addresses (a /8) is looked up directly; a larger one would
 /// reserve gigabytes of address space, so its addresses go through the hash.
 pub const DIRECT_ADDRESSES: usize = 1 << 24;

@@ -457,6 +457,9 @@ impl World {
                     ),
                 }
             }
+            PathUpdate::SetRoute { slot, .. } | PathUpdate::ClearRoute { slot, .. } => {
+                assert!(workers.sessions.contains_key(&slot), "a route to nobody");
+            }
             PathUpdate::ClearSession {
                 slot,
                 tunnel,

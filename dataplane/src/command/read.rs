@@ -411,6 +411,12 @@ fn session_facts(session: &Value) -> Vec<(&'static str, String)> {
             thousands(count(counters, &["dropped"]))
         )
     };
+    let granted = &session["granted"];
+    let list = |key: &str| {
+        let all = granted[key].as_array().into_iter().flatten();
+        let texts: Vec<_> = all.filter_map(Value::as_str).collect();
+        texts.join(", ")
+    };
     let remaining = session.get("remainingSeconds").and_then(Value::as_u64);
     vec![
         ("Session", at(session, &["id"])),
@@ -427,6 +433,10 @@ fn session_facts(session: &Value) -> Vec<(&'static str, String)> {
         ("Call serial", at(session, &["callSerial"])),
         ("Acct-Session-Id", at(session, &["acctSessionId"])),
         ("Authentication", at(session, &["authentication"])),
+        ("RADIUS server", at(granted, &["server"])),
+        ("Name for accounting", at(granted, &["userName"])),
+        ("Routes", list("routes")),
+        ("Name servers", list("dns")),
         ("LCP from the LAC", at(session, &["proxiedLcp"])),
         (
             "Login from the LAC",

@@ -203,6 +203,7 @@ pub(crate) mod tests {
             bound_by: view::BoundBy::None,
             unknown_filter_id: None,
             rates: None,
+            granted: None,
             tx_speed: 0,
             rx_speed: 0,
             seconds: 5,

@@ -94,6 +94,9 @@ impl Node {
         if self.unconnected.get(&named) == Some(&slot) {
             self.unconnected.remove(&named);
         }
+        if let Some(granted) = session.granted.take() {
+            self.clear_routes(slot, &granted.routes);
+        }
         self.path.push_back(PathUpdate::ClearSession {
             slot,
             tunnel: session.tunnel,

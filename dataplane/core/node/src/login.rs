@@ -224,9 +224,12 @@ impl Node {
         let Some(session) = self.sessions.get_mut(slot) else {
             return Err(Rejection::UnknownUser);
         };
-        session.granted = granted;
+        let former = core::mem::replace(&mut session.granted, granted);
         let let_in_as = session.let_in_as.as_ref();
         let is_another = let_in_as.is_some() && let_in_as != session.user.as_ref();
+        if let Some(former) = former {
+            self.clear_routes(slot, &former.routes);
+        }
         self.bind(slot, filter_ids)?;
         self.admit_subscriber(slot, now)
             .ok_or(Rejection::Duplicate)?;

@@ -27,8 +27,8 @@ use crate::limits;
 use crate::policies::Bindings;
 use crate::pools::Pools;
 use crate::profile::profiles;
-use crate::radius::Order;
 use crate::radius::accounting::Accounts;
+use crate::radius::{Order, Routes};
 use crate::session::Session;
 use crate::stats::Stats;
 use crate::subscribers::{Ports, Present};
@@ -82,6 +82,7 @@ pub struct Node {
     pub(crate) path: VecDeque<PathUpdate>,
     events: VecDeque<Event>,
     pub(crate) orders: VecDeque<Order>,
+    pub(crate) routes: Routes,
     pub(crate) accounts: Accounts,
     pub(crate) explain: Explain,
     pub(crate) ppp_output: Output,
@@ -142,6 +143,7 @@ impl Node {
             path,
             events: VecDeque::new(),
             orders: VecDeque::new(),
+            routes: Routes::default(),
             accounts: Accounts::new(config.accounting, config.epoch),
             explain: Explain::default(),
             ppp_output: Output::default(),
@@ -209,8 +211,9 @@ impl Node {
             let Some(held) = session.and_then(|session| session.address.as_mut()) else {
                 continue;
             };
-            if let Some(old) = held.pool.replace(pool) {
-                self.pools.release(&old, *address, now);
+            match held.pool.replace(pool) {
+                Some(old) => self.pools.release(&old, *address, now),
+                None => self.routes.give_up((*address).into()),
             }
         }
     }

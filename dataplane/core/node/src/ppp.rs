@@ -311,6 +311,9 @@ impl Node {
         }
         let (pool, local) = self.pools.claim(address)?;
         self.addresses.insert(address, slot);
+        if pool.is_none() {
+            self.routes.reach(address.into());
+        }
         Some(Held {
             address,
             pool,
@@ -336,8 +339,9 @@ impl Node {
         if let Some(local) = held.local {
             self.pools.end_local(local);
         }
-        if let Some(pool) = &held.pool {
-            self.pools.release(pool, held.address, now);
+        match &held.pool {
+            Some(pool) => self.pools.release(pool, held.address, now),
+            None => self.routes.give_up(held.address.into()),
         }
     }
 
@@ -358,6 +362,7 @@ impl Node {
             self.set_times(slot, now);
         }
         self.publish(slot);
+        self.set_routes(slot);
         if first {
             self.note_up(slot, now);
             self.account_start(slot, now);

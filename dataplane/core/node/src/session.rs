@@ -280,6 +280,7 @@ impl Session {
             bound_by: self.binding.bound_by(),
             unknown_filter_id: self.binding.unknown.as_deref().map(str::to_owned),
             rates: self.rates(bindings).map(Into::into),
+            granted: self.granted.as_deref().map(Granted::view),
             tx_speed: self.about.tx_speed,
             rx_speed: self.about.rx_speed,
             seconds: now.since(self.up_at.unwrap_or(self.opened_at)).as_secs(),

@@ -153,8 +153,10 @@ pub struct Session {
     pub bound_by: BoundBy,
     /// The Filter-Id that names no policy, for which it has the default ones.
     pub unknown_filter_id: Option<String>,
-    /// How fast it may be; null: its policies do not say.
+    /// How fast it may be; null: neither its policies nor a server say.
     pub rates: Option<Rates>,
+    /// What a RADIUS server granted it, or changed since; null: none has.
+    pub granted: Option<Granted>,
     /// The LAC's transmit speed, bit/s; 0: unknown.
     pub tx_speed: u32,
     /// The LAC's receive speed, bit/s; 0: unknown.
@@ -174,6 +176,46 @@ pub enum BoundBy {
     Default,
     /// It has none.
     None,
+}
+
+/// What a RADIUS server granted a session. Null, or an empty list: it did not say.
+#[derive(Clone, Debug, Default, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Granted {
+    /// The server that let it in; null: none did, but one has changed it.
+    pub server: Option<String>,
+    /// User-Name: who it is for accounting.
+    pub user_name: Option<String>,
+    /// Framed-IP-Address.
+    pub framed_ip_address: Option<Ipv4Addr>,
+    /// Framed-IP-Netmask.
+    pub framed_ip_netmask: Option<Ipv4Addr>,
+    /// Framed-Pool.
+    pub framed_pool: Option<String>,
+    /// Framed-MTU, octets.
+    pub framed_mtu: Option<u16>,
+    /// What is routed to it.
+    pub routes: Vec<String>,
+    /// Filter-Ids, in order.
+    pub filter_ids: Vec<String>,
+    /// Session-Timeout.
+    pub session_timeout_seconds: Option<u64>,
+    /// Idle-Timeout.
+    pub idle_timeout_seconds: Option<u64>,
+    /// When the Session-Timeout is over it is asked who it is again, and does not end at once.
+    pub asks_again: bool,
+    /// Acct-Interim-Interval.
+    pub interim_seconds: Option<u64>,
+    /// Port-Limit.
+    pub port_limit: Option<u32>,
+    /// Name servers.
+    pub dns: Vec<Ipv4Addr>,
+    /// From the subscriber, bits of IP packets per second; 0: no limit.
+    pub up_bits_per_second: Option<u64>,
+    /// To the subscriber.
+    pub down_bits_per_second: Option<u64>,
+    /// How many Class attributes accounting repeats.
+    pub classes: usize,
 }
 
 /// How fast a subscriber may be.

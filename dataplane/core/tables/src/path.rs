@@ -8,6 +8,7 @@
 use core::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use lns_l2sess::ChainId;
 use lns_l2sess::policy::{Policies, Rates};
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
@@ -87,6 +88,21 @@ pub enum PathUpdate {
         slot: SlotIndex,
         /// What.
         path: SessionPath,
+    },
+    /// What lies in `route` lies behind the session: packets for it go there, and may come from there.
+    /// Whoever had the route before has it no longer.
+    SetRoute {
+        /// Where the session is.
+        slot: SlotIndex,
+        /// The prefix.
+        route: Ipv4Net,
+    },
+    /// The session has that route no longer. It comes before the session's end.
+    ClearRoute {
+        /// Where the session is.
+        slot: SlotIndex,
+        /// The prefix.
+        route: Ipv4Net,
     },
     /// The session is gone.
     ClearSession {

@@ -133,16 +133,27 @@ fn route<'t>(
     let destination = Ipv4::parse(packet)
         .map_err(|_| DropReason::MalformedIp)?
         .destination();
-    let index = addresses.lookup(destination).ok_or(DropReason::NoSession)?;
-    let found = tables.slot(index).map_err(|_| DropReason::TableBusy)?;
-    let found = found
-        .filter(|found| found.view.address == Some(destination))
-        .ok_or(DropReason::NoSession)?;
+    let read = |index| tables.slot(index).map_err(|_| DropReason::TableBusy);
+    let has_it = |found: &Found<'_>| found.view.address == Some(destination);
+    let found = match addresses.lookup(destination).map(read).transpose()? {
+        Some(Some(found)) if has_it(&found) => found,
+        _ => behind(tables, destination)?.ok_or(DropReason::NoSession)?,
+    };
     let tunnel = tables
         .tunnel(found.view.tunnel)
         .map_err(|_| DropReason::TableBusy)?;
     let (_, ends) = tunnel.ok_or(DropReason::NoSession)?;
     Ok((found, ends))
+}
+
+/// The session behind which the destination lies, if IP may pass there.
+#[cold]
+fn behind(tables: &Tables, destination: Ipv4Addr) -> Result<Option<Found<'_>>, DropReason> {
+    let Some(index) = tables.routes().lookup(destination) else {
+        return Ok(None);
+    };
+    let found = tables.slot(index).map_err(|_| DropReason::TableBusy)?;
+    Ok(found.filter(|found| found.view.address.is_some()))
 }
 
 fn send_fragments(

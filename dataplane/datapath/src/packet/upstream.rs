@@ -1,6 +1,6 @@
 //! From the LAC to the core: L2TP off (RFC 2661, 3.1, 5.4), PPP off, checks, IP out.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 
 use lns_l2sess::Direction;
 use lns_wire::id::{SessionId, TunnelId};
@@ -220,7 +220,7 @@ impl<S: UpstreamSink> Session<'_, S> {
         let Some(address) = path.address else {
             return self.drop(DropReason::NetworkNotOpen);
         };
-        if packet.source() != address {
+        if packet.source() != address && !self.is_behind(packet.source()) {
             return self.drop(DropReason::SourceCheck);
         }
         let length = packet.total_length();
@@ -243,6 +243,12 @@ impl<S: UpstreamSink> Session<'_, S> {
         } else {
             self.found.slot.up.dropped();
         }
+    }
+
+    /// Whether `source` lies behind the subscriber.
+    #[cold]
+    fn is_behind(&self, source: Ipv4Addr) -> bool {
+        self.batch.tables.routes().lookup(source) == Some(self.found.index)
     }
 
     fn drop(&mut self, reason: DropReason) {

@@ -132,7 +132,7 @@ impl AddressTable {
 /// A hash with linear probing. A removal moves later entries forward instead of leaving marks, so that
 /// it never fills up with them; a reader that finds nothing while entries move looks again.
 #[derive(Debug)]
-struct Others {
+pub(super) struct Others {
     moves: AtomicU32,
     used: AtomicUsize,
     /// Address (32 bits), slot plus one (32 bits); 0 is free. A power of two, at least twice as many as
@@ -141,7 +141,7 @@ struct Others {
 }
 
 impl Others {
-    fn new(capacity: u32) -> Result<Self, NoMemory> {
+    pub(super) fn new(capacity: u32) -> Result<Self, NoMemory> {
         let wanted = usize::try_from(capacity)
             .unwrap_or(usize::MAX)
             .saturating_mul(2)
@@ -156,7 +156,7 @@ impl Others {
         })
     }
 
-    fn lookup(&self, address: Ipv4Addr) -> Option<SlotIndex> {
+    pub(super) fn lookup(&self, address: Ipv4Addr) -> Option<SlotIndex> {
         for _ in 0..crate::limits::READ_ATTEMPTS {
             let before = self.moves.load(Ordering::Acquire);
             if let (_, Some(slot)) = self.probe(address) {
@@ -171,7 +171,7 @@ impl Others {
         None
     }
 
-    fn insert(&self, address: Ipv4Addr, slot: SlotIndex) -> bool {
+    pub(super) fn insert(&self, address: Ipv4Addr, slot: SlotIndex) -> bool {
         let (place, old) = self.probe(address);
         let used = self.used.load(Ordering::Relaxed);
         if old.is_none() && used >= self.entries.len() / 2 {
@@ -189,7 +189,12 @@ impl Others {
         true
     }
 
-    fn remove(&self, address: Ipv4Addr, slot: SlotIndex) {
+    /// Whether nothing is in it. For the control only.
+    pub(super) fn is_empty(&self) -> bool {
+        self.used.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn remove(&self, address: Ipv4Addr, slot: SlotIndex) {
         let (place, found) = self.probe(address);
         if found != Some(slot) {
             return;

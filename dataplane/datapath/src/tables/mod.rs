@@ -7,6 +7,7 @@
 
 mod addresses;
 mod policers;
+mod routes;
 pub(crate) mod seqlock;
 mod sessions;
 mod tunnels;
@@ -22,6 +23,7 @@ pub use self::addresses::AddressTable;
 use self::policers::Policers;
 pub(crate) use self::policers::is_limited;
 pub use self::policers::{Policer, PolicerId};
+pub use self::routes::RouteTable;
 pub use self::seqlock::Busy;
 pub use self::sessions::{Direction, SessionSlot, SessionView};
 pub use self::tunnels::{TunnelSlot, TunnelView};
@@ -72,6 +74,7 @@ pub struct Tables {
     sessions: Zeroed<SessionSlot>,
     policers: Policers,
     tunnels: Zeroed<TunnelSlot>,
+    routes: RouteTable,
     services: Box<[SocketAddr]>,
 }
 
@@ -91,6 +94,7 @@ impl Tables {
             sessions: Zeroed::new(capacity)?,
             policers: Policers::new(capacity)?,
             tunnels: Zeroed::new(usize::from(u16::MAX).saturating_add(1))?,
+            routes: RouteTable::new()?,
             services: services.into_boxed_slice(),
         })
     }
@@ -135,6 +139,11 @@ impl Tables {
             return Ok(None);
         };
         Ok(slot.read()?.map(|view| (slot, view)))
+    }
+
+    /// What is routed to subscribers beside their addresses.
+    pub const fn routes(&self) -> &RouteTable {
+        &self.routes
     }
 
     /// The service address of that number.

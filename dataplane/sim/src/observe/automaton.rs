@@ -110,6 +110,8 @@ impl Automata {
             PathUpdate::SetPolicies { .. }
             | PathUpdate::SetTunnel { .. }
             | PathUpdate::ClearTunnel { .. }
+            | PathUpdate::SetRoute { .. }
+            | PathUpdate::ClearRoute { .. }
             | PathUpdate::ReportSession { .. }
             | PathUpdate::ReportTunnel { .. } => {}
         }

@@ -182,6 +182,8 @@ impl Calls {
                 session,
             } => self.clear(slot, (tunnel, session), now),
             PathUpdate::SetPolicies { .. }
+            | PathUpdate::SetRoute { .. }
+            | PathUpdate::ClearRoute { .. }
             | PathUpdate::ReportSession { .. }
             | PathUpdate::ReportTunnel { .. } => Ok(()),
         }

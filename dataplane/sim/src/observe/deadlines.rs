@@ -185,6 +185,8 @@ impl Deadlines {
             }
             PathUpdate::SetPolicies { .. }
             | PathUpdate::ClearTunnel { .. }
+            | PathUpdate::SetRoute { .. }
+            | PathUpdate::ClearRoute { .. }
             | PathUpdate::ReportSession { .. }
             | PathUpdate::ReportTunnel { .. } => {}
         }

@@ -43,6 +43,8 @@ impl Filters {
             }
             PathUpdate::SetTunnel { .. }
             | PathUpdate::ClearTunnel { .. }
+            | PathUpdate::SetRoute { .. }
+            | PathUpdate::ClearRoute { .. }
             | PathUpdate::ReportSession { .. }
             | PathUpdate::ReportTunnel { .. } => Ok(()),
         }

@@ -115,7 +115,9 @@ impl Workers {
 
     pub(super) fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match *update {
-            PathUpdate::SetPolicies { .. } => {}
+            PathUpdate::SetPolicies { .. }
+            | PathUpdate::SetRoute { .. }
+            | PathUpdate::ClearRoute { .. } => {}
             PathUpdate::SetTunnel { tunnel, path } => {
                 self.tunnels.entry(tunnel).or_insert((path, None)).0 = path;
             }

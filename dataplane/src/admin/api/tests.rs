@@ -47,6 +47,10 @@ fn session() -> view::Session {
             down_bits_per_second: 100_000_000,
             burst_milliseconds: 200,
         }),
+        granted: Some(view::Granted {
+            server: Some("r1".to_owned()),
+            ..view::Granted::default()
+        }),
         tx_speed: 0,
         rx_speed: 0,
         seconds: 5,

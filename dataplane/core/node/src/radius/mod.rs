@@ -12,6 +12,7 @@ mod cause;
 pub mod grant;
 pub(crate) mod line;
 mod question;
+mod routes;
 
 use lns_radius::record::Record;
 use lns_radius::request::{Request, Token};
@@ -19,6 +20,8 @@ use lns_radius::request::{Request, Token};
 pub use account::{AccountId, NotAnAccountId};
 pub(crate) use cause::said;
 pub(crate) use question::{Granted, Question};
+pub use routes::Reach;
+pub(crate) use routes::Routes;
 
 use crate::node::Node;
 

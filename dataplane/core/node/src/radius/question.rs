@@ -8,6 +8,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use lns_ppp::{AuthMethod, AuthRequest, Verdict};
 use lns_radius::request::{Failure, Outcome, Token};
 use lns_tables::path::SlotIndex;
@@ -24,6 +25,7 @@ use crate::login::{Claim, LetIn};
 use crate::node::Node;
 use crate::rejection::Rejection;
 use crate::session::{Idle, Session};
+use crate::view;
 
 /// Bits of a token that are a slot: [`limits::MAX_SESSIONS`](crate::limits::MAX_SESSIONS) has 20.
 const SLOT_BITS: u32 = 20;
@@ -55,6 +57,35 @@ pub(crate) struct Granted {
     pub(crate) grant: Grant,
     /// Its time is over, and the session must have proved itself anew before it ends.
     pub(crate) proving: bool,
+    /// The prefixes that it was given, lost ones too.
+    pub(crate) routes: Vec<Ipv4Net>,
+}
+
+impl Granted {
+    /// For an engineer.
+    pub(crate) fn view(&self) -> view::Granted {
+        let Self { server, grant, .. } = self;
+        let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
+        view::Granted {
+            server: server.as_deref().map(str::to_owned),
+            user_name: grant.user_name.as_deref().map(printable),
+            framed_ip_address: grant.address,
+            framed_ip_netmask: grant.netmask,
+            framed_pool: grant.pool.as_deref().map(str::to_owned),
+            framed_mtu: grant.mtu,
+            routes: self.routes.iter().map(ToString::to_string).collect(),
+            filter_ids: grant.filter_ids.iter().map(ToString::to_string).collect(),
+            session_timeout_seconds: seconds(grant.session_timeout),
+            idle_timeout_seconds: seconds(grant.idle_timeout),
+            asks_again: grant.termination_action == TerminationAction::Ask,
+            interim_seconds: seconds(grant.interim),
+            port_limit: grant.port_limit,
+            dns: grant.dns.into_iter().flatten().collect(),
+            up_bits_per_second: grant.rates.up,
+            down_bits_per_second: grant.rates.down,
+            classes: grant.classes.len(),
+        }
+    }
 }
 
 impl Node {
@@ -180,6 +211,7 @@ impl Node {
                     server: Some(outcome.server.clone().unwrap_or_default()),
                     grant: *grant,
                     proving: false,
+                    routes: Vec::new(),
                 })),
             }),
             Answer::Reject {
@@ -259,6 +291,7 @@ impl Node {
         if self.sessions.get(slot).is_some_and(|it| it.up_at.is_some()) {
             self.set_times(slot, now);
             self.publish(slot);
+            self.set_routes(slot);
         }
     }
 

@@ -5,6 +5,7 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use ipnet::Ipv4Net;
 use lns_crypto::{Secret, chap};
 use lns_node::config::{
     AccountingConfig, Authentication, Config, LocalUsers, Pool, PoolConfig, RadiusConfig,
@@ -15,6 +16,7 @@ use lns_node::radius::Order;
 use lns_node::{Event, Stage, view};
 use lns_radius::record::Status;
 use lns_radius::request::{Failure, Request, Token};
+use lns_tables::path::SlotIndex;
 use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::radius::kind::{self, vendor};
 use lns_wire::radius::{AttributeList, Code};
@@ -542,6 +544,86 @@ fn an_address_of_the_servers_is_given_and_taken_back_from_a_call_that_hangs() {
     login(&mut world, 2, "sub@isp.example");
     assert_eq!(world.address(0, 2), Some(wanted));
     assert_eq!(world.ends(), ["address_taken_back"]);
+}
+
+fn net(text: &str) -> Ipv4Net {
+    text.parse().expect("a prefix")
+}
+
+/// Who has which prefix, by the caller's number.
+fn routes(world: &World) -> Vec<(String, u16)> {
+    let caller = |slot: &SlotIndex| {
+        let slot = world.workers.sessions[slot].peer_session;
+        slot.0
+    };
+    let routes = world.workers.routes.iter();
+    routes
+        .map(|(net, slot)| (net.to_string(), caller(slot)))
+        .collect()
+}
+
+#[test]
+fn routes_lead_to_the_session_as_long_as_it_is_up() {
+    let mut world = granted(|list| {
+        list.push_ipv4(kind::FRAMED_IP_ADDRESS, [203, 0, 113, 99].into());
+        list.push_ipv4(kind::FRAMED_IP_NETMASK, [255, 255, 255, 248].into());
+        let route = b"198.51.100.0/24 203.0.113.99 1";
+        list.push(kind::FRAMED_ROUTE, route).expect("it fits");
+        cisco(list, "ip:route=192.0.2.128 255.255.255.192");
+    });
+    let expected = ["192.0.2.128/26", "198.51.100.0/24", "203.0.113.96/29"];
+    let expected: Vec<_> = expected.iter().map(|it| ((*it).to_owned(), 1)).collect();
+    assert_eq!(routes(&world), expected);
+    let reached = BTreeSet::from([
+        net("192.0.2.128/26"),
+        net("198.51.100.0/24"),
+        net("203.0.113.96/29"),
+        net("203.0.113.99/32"),
+    ]);
+    assert_eq!(
+        world.reached, reached,
+        "and its address, which lies in no pool"
+    );
+    // It begins anew, and the server grants less.
+    world.server.grant = AttributeList::new();
+    world
+        .server
+        .grant
+        .push(kind::FRAMED_ROUTE, b"198.51.100.0/24")
+        .expect("it fits");
+    let (now, mut frames) = (world.now, Vec::new());
+    world.caller(0, 1).client.renegotiate(now, &mut frames);
+    world.send_frames(0, SessionId(1), frames);
+    world.run(SECONDS);
+    assert_eq!(routes(&world), [("198.51.100.0/24".to_owned(), 1)]);
+    let mut frames = Vec::new();
+    Client::terminate(&mut frames);
+    world.send_frames(0, SessionId(1), frames);
+    world.run(SECONDS);
+    assert!(routes(&world).is_empty() && world.reached.is_empty());
+}
+
+#[test]
+fn a_prefix_is_the_sessions_that_it_was_granted_to_last() {
+    let mut world = granted(|list| {
+        list.push(kind::FRAMED_ROUTE, b"198.51.100.0/24")
+            .expect("it fits");
+    });
+    login(&mut world, 2, "other");
+    assert_eq!(routes(&world), [("198.51.100.0/24".to_owned(), 2)]);
+    assert!(
+        world.is_up(0, 1) && world.ends().is_empty(),
+        "no session ends for it"
+    );
+    // IPCP of the first begins anew: it does not take back what it lost.
+    for (id, left) in [(1, 1), (2, 0)] {
+        let mut frames = Vec::new();
+        Client::terminate(&mut frames);
+        world.send_frames(0, SessionId(id), frames);
+        world.run(SECONDS);
+        assert_eq!(routes(&world).len(), left);
+        assert_eq!(world.reached.len(), left);
+    }
 }
 
 #[test]

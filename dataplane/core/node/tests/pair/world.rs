@@ -3,15 +3,16 @@
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use lns_crypto::Rng;
 use lns_l2sess::ChainId;
 use lns_l2sess::policy::{Chain, Policies};
 use lns_l2tp::{Call, CallAction, HostName, Secrets, Tunnel, TunnelConfig, TunnelEvent};
 use lns_node::config::Config;
-use lns_node::radius::Order;
+use lns_node::radius::{Order, Reach};
 use lns_node::{Event, Node};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
@@ -40,6 +41,8 @@ pub struct World {
     pub workers: Workers,
     /// What the node wanted of RADIUS.
     pub orders: Vec<Order>,
+    /// What the machine sends to subscribers beside the pools.
+    pub reached: BTreeSet<Ipv4Net>,
     /// Who judges logins.
     pub server: Server,
     /// What each subscriber has said last.
@@ -62,6 +65,8 @@ pub struct Workers {
     pub sessions: BTreeMap<SlotIndex, SessionPath>,
     pub last_received: BTreeMap<SlotIndex, Instant>,
     pub last_forwarded: BTreeMap<SlotIndex, Instant>,
+    /// Who has which prefix.
+    pub routes: BTreeMap<Ipv4Net, SlotIndex>,
     /// What has passed through a session.
     pub counters: BTreeMap<SlotIndex, Counters>,
     /// They do not say what a session that is cleared had counted.
@@ -138,6 +143,7 @@ impl World {
             events: Vec::new(),
             workers: Workers::new(),
             orders: Vec::new(),
+            reached: BTreeSet::new(),
             server: Server::default(),
             last_frames: BTreeMap::new(),
             sent: Vec::new(),
@@ -283,6 +289,12 @@ impl World {
         }
         while let Some(event) = self.node.poll_event() {
             self.events.push(event);
+        }
+        while let Some(change) = self.node.poll_reach() {
+            match change {
+                Reach::Add(net) => assert!(self.reached.insert(net), "{net} is added twice"),
+                Reach::Remove(net) => assert!(self.reached.remove(&net), "{net} was not there"),
+            }
         }
         while let Some(order) = self.node.poll_order() {
             self.server.take(&order, self.now);
@@ -508,6 +520,7 @@ impl Workers {
             sessions: BTreeMap::new(),
             last_received: BTreeMap::new(),
             last_forwarded: BTreeMap::new(),
+            routes: BTreeMap::new(),
             counters: BTreeMap::new(),
             forget_finals: false,
             last_of_tunnel: BTreeMap::new(),
@@ -568,6 +581,14 @@ impl Workers {
                     counters: self.counters.remove(&slot).unwrap_or_default(),
                 };
                 return (!self.forget_finals).then_some(report);
+            }
+            PathUpdate::SetRoute { slot, route } => {
+                assert!(self.sessions.contains_key(&slot), "a route to nobody");
+                self.routes.insert(route, slot);
+            }
+            PathUpdate::ClearRoute { slot, route } => {
+                assert!(self.sessions.contains_key(&slot), "a route of nobody");
+                assert_eq!(self.routes.remove(&route), Some(slot));
             }
             PathUpdate::ReportSession {
                 slot,

@@ -2,6 +2,7 @@
 
 use core::net::Ipv4Addr;
 
+use lns_tables::path::SlotIndex;
 use lns_wire::ip::{Ipv4, checksum};
 
 use super::{Bed, SERVER, SLOT, SUBSCRIBER, packet};
@@ -70,6 +71,35 @@ fn what_has_no_session_or_is_no_ipv4_is_dropped() {
         bed.down(&mut packet(SERVER, SUBSCRIBER, 60, true)).drops,
         [DropReason::NoSession]
     );
+}
+
+#[test]
+fn a_routed_prefix_leads_to_its_session_while_ip_may_pass_there() {
+    for open in [true, false] {
+        let mut bed = Bed::with(|path| path.address = open.then_some(SUBSCRIBER));
+        let behind = Ipv4Addr::new(198, 51, 100, 7);
+        assert_eq!(
+            bed.down(&mut packet(SERVER, behind, 60, true)).drops,
+            [DropReason::NoSession]
+        );
+        let route = "198.51.100.0/24".parse().unwrap();
+        assert!(bed.tables.routes().insert(route, SLOT));
+        let seen = bed.down(&mut packet(SERVER, behind, 60, true));
+        assert_eq!(seen.sent.len() == 1, open);
+        // A prefix around the pool takes no address of a subscriber's, and has those of nobody.
+        assert!(
+            bed.tables
+                .routes()
+                .insert("100.64.0.0/16".parse().unwrap(), SlotIndex(3))
+        );
+        let seen = bed.down(&mut packet(SERVER, SUBSCRIBER, 60, true));
+        assert_eq!(seen.sent.len() == 1, open);
+        bed.tables.routes().remove(route, SLOT);
+        assert_eq!(
+            bed.down(&mut packet(SERVER, behind, 60, true)).drops,
+            [DropReason::NoSession]
+        );
+    }
 }
 
 #[test]

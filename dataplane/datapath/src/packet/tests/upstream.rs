@@ -3,6 +3,7 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
+use lns_tables::path::SlotIndex;
 use lns_wire::id::SessionId;
 
 use super::{Bed, NOW, SERVER, SLOT, Seen, frame, from_subscriber, packet};
@@ -72,6 +73,29 @@ fn padding_behind_the_packet_is_not_forwarded() {
     let mut with_length = bed.header(0x40, &frame(&from_subscriber()));
     with_length.extend([0xbb; 9]);
     assert_eq!(bed.up(&with_length).forwarded, [from_subscriber()]);
+}
+
+#[test]
+fn what_lies_behind_the_subscriber_may_come_from_there_and_nothing_else_may() {
+    let mut bed = Bed::new();
+    let routes = bed.tables.routes();
+    assert!(routes.insert("198.51.100.0/24".parse().unwrap(), SLOT));
+    assert!(routes.insert("198.51.100.128/25".parse().unwrap(), SlotIndex(SLOT.0 + 1)));
+    for (last, passes) in [(7, true), (127, true), (128, false), (255, false)] {
+        let source = Ipv4Addr::new(198, 51, 100, last);
+        let message = bed.data(&frame(&packet(source, SERVER, 60, true)));
+        assert_eq!(bed.up(&message).forwarded.len() == 1, passes, "{source}");
+    }
+    bed.tables
+        .routes()
+        .remove("198.51.100.0/24".parse().unwrap(), SLOT);
+    let message = bed.data(&frame(&packet(
+        Ipv4Addr::new(198, 51, 100, 7),
+        SERVER,
+        60,
+        true,
+    )));
+    assert_eq!(bed.up(&message).drops, [DropReason::SourceCheck]);
 }
 
 #[test]
