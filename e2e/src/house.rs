@@ -21,6 +21,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lns-tables", &["lns-wire", "lns-crypto", "lns-l2sess"]),
     ("lns-l2tp", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-ppp", &["lns-wire", "lns-crypto", "lns-tables"]),
+    ("lns-radius", &["lns-wire", "lns-crypto", "lns-tables"]),
+    ("lns-spool", &["lns-wire", "lns-tables", "lns-radius"]),
     (
         "lns-node",
         &[
@@ -30,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-l2sess",
             "lns-l2tp",
             "lns-ppp",
+            "lns-radius",
         ],
     ),
     ("lns-datapath", &["lns-wire", "lns-tables", "lns-l2sess"]),
@@ -46,6 +49,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-ppp",
             "lns-node",
             "lns-datapath",
+            "lns-radius",
+            "lns-spool",
         ],
     ),
     (
@@ -59,6 +64,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-ppp",
             "lns-node",
             "lns-datapath",
+            "lns-radius",
         ],
     ),
     (
@@ -84,6 +90,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("axum", &["lnsd"]),
     ("rtnetlink", &["lnsd"]),
     ("nftables", &["lnsd"]),
+    ("redb", &["lns-spool"]),
     ("libc", &["lns-datapath"]),
     ("tun", &["lns-e2e"]),
     ("tracing-subscriber", &["lnsd"]),

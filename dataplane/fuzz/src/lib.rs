@@ -33,6 +33,7 @@ mod l2tp;
 mod node;
 mod ops;
 mod ppp;
+mod radius;
 pub mod random;
 mod session;
 mod tunnel;
@@ -70,7 +71,7 @@ pub struct Family {
 }
 
 /// All harnesses.
-pub const FAMILIES: [Family; 16] = [
+pub const FAMILIES: [Family; 18] = [
     family("l2tp-header", l2tp::header, 400_000),
     family("l2tp-message", l2tp::message, 400_000),
     family("l2tp-hidden", l2tp::hidden, 300_000),
@@ -79,6 +80,11 @@ pub const FAMILIES: [Family; 16] = [
     family("ppp-pap", ppp::pap, 400_000),
     family("ppp-chap", ppp::chap, 400_000),
     family("ppp-eap", ppp::eap, 400_000),
+    family("radius-packet", radius::packet, 400_000),
+    Family {
+        also: &["radius-packet"],
+        ..family("radius-reply", radius::reply, 200_000)
+    },
     family("ip-upstream", ip::upstream, 400_000),
     family("ip-downstream", ip::downstream, 200_000),
     Family {

@@ -89,6 +89,8 @@ families! {
     ppp_pap "ppp-pap",
     ppp_chap "ppp-chap",
     ppp_eap "ppp-eap",
+    radius_packets "radius-packet",
+    radius_replies "radius-reply",
     ip_upstream "ip-upstream",
     ip_downstream "ip-downstream",
     filter_packets "filter-packet",

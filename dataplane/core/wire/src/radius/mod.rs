@@ -16,3 +16,6 @@ pub use code::Code;
 pub use list::AttributeList;
 pub use packet::{EmitError, HEADER, Id, MAX_PACKET, Packet, ParseError};
 pub use place::{Place, Places, places};
+
+#[cfg(test)]
+mod tests;
