@@ -6,11 +6,13 @@ use lns_crypto::radius::{
     Authenticator, NO_AUTHENTICATOR, reveal_password, reveal_salted, sign_message, sign_request,
     sign_response,
 };
-use lns_node::radius::grant::Grant;
+use lns_node::radius::grant::{Grant, GrantError};
 use lns_radius::config::{Key, Require, Secrets};
 use lns_radius::request::Reply;
 use lns_radius::verify::{Asked, Authenticated, Rejected, Verifier, request};
-use lns_wire::radius::{Attribute, AttributeList, Code, HEADER, Id, Packet, kind, places};
+use lns_wire::radius::{
+    Attribute, AttributeList, Code, HEADER, Id, Packet, ParseError, kind, places,
+};
 
 use crate::Outcome;
 
@@ -21,7 +23,7 @@ pub(crate) fn packet(octets: &[u8]) -> Outcome {
         read(packet);
         assert!(octets.starts_with(packet.octets()));
     }
-    parsed.map(drop).map_err(|error| error.label()).into()
+    parsed.map(drop).map_err(ParseError::label).into()
 }
 
 /// Walks all of a packet, and writes it again.
@@ -88,9 +90,9 @@ impl Plan {
     }
 
     const fn require(self) -> Require {
-        match self.0 & 96 {
+        match (self.0 >> 5) & 3 {
             0 => Require::Always,
-            32 => Require::Auto,
+            1 => Require::Auto,
             _ => Require::Never,
         }
     }
@@ -191,7 +193,7 @@ fn believed(
 fn granted(judged: &Result<Authenticated<Packet<'_>>, Rejected>) -> Result<(), &'static str> {
     let packet = judged.as_ref().map_err(|rejected| rejected.label())?;
     if packet.code == Code::ACCESS_ACCEPT || packet.code == Code::COA_REQUEST {
-        Grant::parse(packet).map_err(|error| error.attribute())?;
+        Grant::parse(packet).map_err(GrantError::attribute)?;
     }
     Ok(())
 }
