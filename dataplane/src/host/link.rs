@@ -167,35 +167,53 @@ impl Links {
             self.gateways.insert(*address);
         }
         for (prefix, source) in &plan.subscribers {
-            let ours = self.routes.get(prefix);
-            if ours != Some(source) {
-                let request = self.handle.route().add(self.route(*prefix, *source));
-                // Only a route of our own is ever replaced.
-                let request = if ours.is_some() {
-                    request.replace()
-                } else {
-                    request
-                };
-                done(
-                    &format!("add the route to {prefix}"),
-                    request.execute().await,
-                )?;
-                self.routes.insert(*prefix, *source);
-            }
+            self.add(*prefix, *source).await?;
         }
         self.remove_beside(plan).await
     }
 
+    /// Routes a prefix to the interface.
+    pub(super) async fn add(&mut self, prefix: Ipv4Net, source: Ipv4Addr) -> Result<(), HostError> {
+        let ours = self.routes.get(&prefix);
+        if ours == Some(&source) {
+            return Ok(());
+        }
+        let request = self.handle.route().add(self.route(prefix, source));
+        // Only a route of our own is ever replaced.
+        let request = if ours.is_some() {
+            request.replace()
+        } else {
+            request
+        };
+        done(
+            &format!("add the route to {prefix}"),
+            request.execute().await,
+        )?;
+        self.routes.insert(prefix, source);
+        Ok(())
+    }
+
+    /// Takes a route back, if it is one of ours.
+    pub(super) async fn remove(&mut self, prefix: Ipv4Net) -> Result<(), HostError> {
+        let Some(source) = self.routes.get(&prefix) else {
+            return Ok(());
+        };
+        let request = self.handle.route().del(self.route(prefix, *source));
+        done(
+            &format!("remove the route to {prefix}"),
+            request.execute().await,
+        )?;
+        self.routes.remove(&prefix);
+        Ok(())
+    }
+
     async fn remove_beside(&mut self, plan: &Plan) -> Result<(), HostError> {
-        for (prefix, source) in self.routes.clone() {
-            if !plan.subscribers.contains_key(&prefix) {
-                let request = self.handle.route().del(self.route(prefix, source));
-                done(
-                    &format!("remove the route to {prefix}"),
-                    request.execute().await,
-                )?;
-                self.routes.remove(&prefix);
-            }
+        let beside = self.routes.keys().copied();
+        let beside: Vec<Ipv4Net> = beside
+            .filter(|prefix| !plan.subscribers.contains_key(prefix))
+            .collect();
+        for prefix in beside {
+            self.remove(prefix).await?;
         }
         for address in self.gateways.clone().difference(&plan.gateways) {
             let request = self.handle.address().del(self.address(*address));

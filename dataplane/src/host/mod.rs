@@ -17,6 +17,7 @@ use std::io;
 use std::path::Path;
 
 use ipnet::Ipv4Net;
+use lns_node::radius::Reach;
 
 use self::link::Links;
 use self::sysctl::Sysctls;
@@ -64,6 +65,17 @@ impl Plan {
         let gateways = older.gateways.intersection(&used.gateways);
         self.gateways.extend(gateways);
         self
+    }
+
+    /// This plan with prefixes that sessions brought; what it has itself stays as it is.
+    fn with_routes(&self, reached: &BTreeSet<Ipv4Net>) -> Self {
+        let mut plan = self.clone();
+        if let Some(source) = plan.gateways.first().copied() {
+            for prefix in reached {
+                plan.subscribers.entry(*prefix).or_insert(source);
+            }
+        }
+        plan
     }
 
     /// What this plan has and `other` has not.
@@ -183,6 +195,8 @@ pub(crate) struct Host {
     links: Links,
     sysctls: Sysctls,
     applied: Option<Plan>,
+    /// What sessions brought: routed to subscribers beside the plan.
+    reached: BTreeSet<Ipv4Net>,
 }
 
 impl Host {
@@ -193,6 +207,7 @@ impl Host {
             links: Links::open(INTERFACE).await?,
             sysctls: Sysctls::open(state)?,
             applied: None,
+            reached: BTreeSet::new(),
         })
     }
 
@@ -218,9 +233,32 @@ impl Host {
             self.links.up().await?;
         }
         self.sysctls.set_core_interface(&core)?;
-        self.links.set(&plan).await?;
+        self.links.set(&plan.with_routes(&self.reached)).await?;
         self.applied = Some(plan);
         Ok(())
+    }
+
+    /// Routes a prefix to the subscribers as long as a session has it, or no longer. What the plan routes
+    /// to them stays. The rules know nothing of it: they only spare what they know connection tracking.
+    pub(crate) async fn reach(&mut self, change: Reach) -> Result<(), HostError> {
+        match change {
+            Reach::Add(prefix) => self.reached.insert(prefix),
+            Reach::Remove(prefix) => self.reached.remove(&prefix),
+        };
+        let Some(plan) = &self.applied else {
+            return Ok(());
+        };
+        match (change, plan.gateways.first()) {
+            (Reach::Add(prefix) | Reach::Remove(prefix), _)
+                if plan.subscribers.contains_key(&prefix) =>
+            {
+                Ok(())
+            }
+            (Reach::Add(prefix), Some(source)) => self.links.add(prefix, *source).await,
+            // Without a pool there is no address of ours that the kernel could send from.
+            (Reach::Add(_), None) => Ok(()),
+            (Reach::Remove(prefix), _) => self.links.remove(prefix).await,
+        }
     }
 
     /// Whether the machine has what `plan` asks for and needs nothing of what it takes, as far as can
@@ -293,6 +331,22 @@ mod tests {
         assert_eq!(kept.prefixes, prefix.prefixes);
         assert_eq!(kept.gateways, BTreeSet::from([[10, 0, 2, 1].into()]));
         assert!(newer.beside(&both).is_empty());
+    }
+
+    #[test]
+    fn what_sessions_bring_is_routed_beside_the_plan_and_changes_nothing_of_it() {
+        let plan = plan([10, 0, 0, 1], "10.0.0.0/24");
+        let reached = ["10.0.0.0/24", "198.51.100.0/24"].map(|net| net.parse().unwrap());
+        let all = plan.with_routes(&BTreeSet::from(reached));
+        assert_eq!(all.subscribers.len(), 2);
+        assert_eq!(all.subscribers[&reached[0]], plan.subscribers[&reached[0]]);
+        assert_eq!(all.gateways, plan.gateways);
+        assert_eq!(plan.with_routes(&BTreeSet::new()), plan);
+        let without = Plan {
+            gateways: BTreeSet::new(),
+            ..plan
+        };
+        assert_eq!(without.with_routes(&BTreeSet::from(reached)), without);
     }
 
     #[test]

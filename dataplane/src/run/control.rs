@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use lns_datapath::{Datagram, Punt, clock};
 use lns_l2sess::policy::Policies;
+use lns_node::radius::Reach;
 use lns_node::{Event, Node};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SlotIndex};
 use lns_tables::time::Instant;
@@ -18,11 +19,15 @@ use lns_wire::id::{SessionId, TunnelId};
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
+use tracing::error;
 
 use super::journal::Journal;
 
 /// Packets that workers have handed over and that wait: a second of call setups at the highest rate.
 pub(super) const PUNT_QUEUE: usize = 16_384;
+
+/// Changes of what is routed to subscribers that wait for the machine: all that a burst of logins brings.
+pub(super) const REACH_QUEUE: usize = 65_536;
 
 /// Questions that wait. Those who ask wait too, so this bounds only how many at once.
 const QUESTION_QUEUE: usize = 64;
@@ -52,6 +57,8 @@ pub(crate) struct Control {
     pub(crate) node: Node,
     /// The workers' tables.
     pub(crate) path: lns_datapath::Control,
+    /// Who routes to subscribers what sessions bring.
+    reach: mpsc::Sender<Reach>,
     /// How long setups took, seconds.
     pub(crate) setups: Histogram,
     journal: Journal,
@@ -105,10 +112,11 @@ impl Asker {
 
 impl Control {
     /// A control task that has done nothing yet.
-    pub(super) fn new(node: Node, path: lns_datapath::Control) -> Self {
+    pub(super) fn new(node: Node, path: lns_datapath::Control, reach: mpsc::Sender<Reach>) -> Self {
         Self {
             node,
             path,
+            reach,
             setups: Histogram::new(SETUP_BUCKETS),
             journal: Journal::default(),
             finals: BTreeMap::new(),
@@ -186,6 +194,11 @@ impl Control {
             self.update(&update, now);
         }
         self.path.settle();
+        while let Some(change) = self.node.poll_reach() {
+            if let Err(error) = self.reach.try_send(change) {
+                error!("{change:?} does not reach the machine: {error}");
+            }
+        }
         self.transmit(now);
         while let Some(event) = self.node.poll_event() {
             self.tell(&event, now);

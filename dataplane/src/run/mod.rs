@@ -133,7 +133,8 @@ impl Process {
         announce(&manifest, &setup, arguments);
 
         let (asker, inputs) = control::inputs(punts);
-        let control = tokio::spawn(Control::new(node, path).serve(inputs));
+        let (reach, reaches) = mpsc::channel(control::REACH_QUEUE);
+        let control = tokio::spawn(Control::new(node, path, reach).serve(inputs));
         let situation = Arc::new(Situation::new(
             arguments.manifest.clone(),
             manifest.warnings.clone(),
@@ -165,7 +166,7 @@ impl Process {
             asker.clone(),
             Arc::clone(&situation),
         );
-        let reloader = tokio::spawn(reloader.serve(changes, questions));
+        let reloader = tokio::spawn(reloader.serve(changes, questions, reaches));
         let hangups = tokio::spawn(forward(hangups, change));
         situation.enter(Phase::Serving);
         Ok(Self {

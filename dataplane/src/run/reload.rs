@@ -17,6 +17,7 @@ use ipnet::Ipv4Net;
 use lns_api::{Change as Difference, Manifest, diff, read_manifest};
 use lns_datapath::FlowsHandle;
 use lns_node::config::{self, Pool};
+use lns_node::radius::Reach;
 use lns_node::view::{self, SessionFilter};
 use lns_tables::time;
 use notify::event::{AccessKind, AccessMode};
@@ -116,11 +117,12 @@ impl Reloader {
     }
 
     /// Reloads whenever `changes` says so, until nobody can; then gives itself back. Answers
-    /// `questions` in between.
+    /// `questions` in between, and routes to subscribers what sessions bring.
     pub(super) async fn serve(
         mut self,
         mut changes: mpsc::Receiver<Change>,
         mut questions: mpsc::Receiver<Question>,
+        mut reaches: mpsc::Receiver<Reach>,
     ) -> Self {
         let mut look_at = Instant::now() + LEFTOVER_INTERVAL;
         loop {
@@ -138,6 +140,11 @@ impl Reloader {
                     if let Ok(comparison) = self.compare(&manifest).await {
                         // Who has stopped waiting needs no answer.
                         let _unwanted = answer.send(comparison);
+                    }
+                }
+                Some(change) = reaches.recv() => {
+                    if let Err(problem) = self.host.reach(change).await {
+                        error!("what is routed to a subscriber: {problem}");
                     }
                 }
                 () = sleep_until(look_at), if self.leftovers => {
