@@ -45,8 +45,8 @@ pub use service::{
     Service, SessionTable, WhenFull,
 };
 pub use subscribers::{
-    DuplicateAction, DuplicateKey, Duplicates, LocalUsers, SecretReference, Subscribers,
-    UnknownFilterId,
+    DuplicateAction, DuplicateKey, Duplicates, LocalUsers, LocalUsersOrder, SecretReference,
+    Subscribers, UnknownFilterId,
 };
 
 use crate::format;
@@ -80,6 +80,15 @@ use crate::format;
     validation = Rule::new("has(self.subscribers.localUsers) || (has(self.radius) && has(self.radius.authentication)) || self.lacs.all(l, has(l.authentication) ? l.authentication == ['None'] : self.ppp.authentication == ['None'])")
         .message("is required: subscribers must authenticate and there is nothing to check them against; name a Secret with users.yaml or the servers of radius.authentication, or set authentication: [None]")
         .field_path(".subscribers.localUsers"),
+    validation = Rule::new("!has(self.subscribers.localUsers) || self.subscribers.localUsers.order != 'After' || (has(self.radius) && has(self.radius.authentication))")
+        .message("\"After\" needs spec.radius.authentication: there are no servers that come first")
+        .field_path(".subscribers.localUsers.order"),
+    validation = Rule::new("!('EAP' in self.ppp.authentication) || self.lacs.all(l, has(l.authentication)) || (has(self.radius) && has(self.radius.authentication) && (!has(self.subscribers.localUsers) || self.subscribers.localUsers.order != 'Only'))")
+        .message("EAP needs servers that are asked: spec.radius.authentication, and another order of localUsers than Only")
+        .field_path(".ppp.authentication"),
+    validation = Rule::new("self.lacs.all(l, !has(l.authentication) || !('EAP' in l.authentication)) || (has(self.radius) && has(self.radius.authentication) && (!has(self.subscribers.localUsers) || self.subscribers.localUsers.order != 'Only'))")
+        .message("an entry has authentication EAP, which needs servers that are asked: spec.radius.authentication, and another order of localUsers than Only")
+        .field_path(".lacs"),
 )]
 pub struct LnsClusterSpec {
     /// Which nodes become members: those that carry all these labels. Says nothing where the

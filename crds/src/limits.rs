@@ -23,7 +23,7 @@ pub const EXCLUDES: u32 = 24;
 /// DNS servers: IPCP has options for two (RFC 1877, sections 1.1 and 1.3).
 pub const DNS_SERVERS: u32 = 2;
 
-/// Authentication protocols: the four that exist here.
+/// Authentication protocols: the four that exist here; None stands alone.
 pub const AUTHENTICATIONS: u32 = 4;
 
 /// Labels of a node selector.

@@ -14,7 +14,9 @@ use core::cmp::Reverse;
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
-use crate::cluster::{Authentication, DuplicateAction, DuplicateKey, LnsClusterSpec};
+use crate::cluster::{
+    Authentication, DuplicateAction, DuplicateKey, LnsClusterSpec, LocalUsersOrder,
+};
 use crate::{limits, schema::Violation};
 
 /// The violations of `document`: prefixes of pools that overlap, and more addresses than a node holds.
@@ -69,7 +71,23 @@ pub fn warnings(spec: &LnsClusterSpec) -> Vec<Violation> {
     }
     warnings.extend(nameless_duplicates(spec));
     warnings.extend(one_for_all(spec));
+    warnings.extend(never_asked(spec));
     warnings
+}
+
+/// Servers that nobody asks.
+fn never_asked(spec: &LnsClusterSpec) -> Option<Violation> {
+    let asked = spec.radius.as_ref()?.authentication.as_ref()?;
+    let users = spec.subscribers.local_users.as_ref()?;
+    (users.order == LocalUsersOrder::Only).then(|| {
+        let servers = asked.servers.len();
+        Violation::new(
+            "spec.subscribers.localUsers.order",
+            format!(
+                "Only: none of the {servers} servers of spec.radius.authentication is ever asked"
+            ),
+        )
+    })
 }
 
 /// A bound for one subscriber that is none.

@@ -190,8 +190,8 @@ fn node_config(manifest: &Manifest) -> Result<node::Config, Unfit> {
         subscribers: subscribers(manifest),
         policies: policies::taken(manifest).map_err(Unfit::Policies)?,
         pools: spec.pools.iter().map(|entry| pool(entry, spec)).collect(),
-        radius: None,
-        accounting: None,
+        radius: radius::judges(spec),
+        accounting: radius::told(spec),
         epoch: 0,
         max_sessions: lns_node::limits::MAX_SESSIONS,
         workers: workers(spec.datapath.workers),
@@ -257,6 +257,7 @@ fn authentication(protocols: &[cluster::Authentication]) -> Vec<node::Authentica
             cluster::Authentication::CHAP => node::Authentication::Chap,
             cluster::Authentication::MSCHAPv2 => node::Authentication::MsChapV2,
             cluster::Authentication::PAP => node::Authentication::Pap,
+            cluster::Authentication::EAP => node::Authentication::Eap,
             cluster::Authentication::None => node::Authentication::None,
         })
         .collect()

@@ -104,6 +104,25 @@ fn check_prints_what_the_manifest_would_do() {
         .stderr("");
 }
 
+const RADIUS: &str = "
+RADIUS SERVER  FOR             ADDRESS        TRANSPORT  REALMS
+r1             authentication  10.0.0.5:1812  UDP        all others
+r2             authentication  10.0.1.5:2083  TLS        business.isp.example
+r1             accounting      10.0.0.5:1813  UDP        all others
+archive        copies          10.0.2.5:1813  UDP        all others
+
+MAY CHANGE SESSIONS  FROM
+oss                  10.0.0.7/32
+";
+
+#[test]
+fn check_names_the_radius_servers_of_the_full_example_and_who_may_change_sessions() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/full.yaml");
+    let output = lnsd(&["check", "--manifest", path]).assert().success();
+    let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+    assert!(text.ends_with(RADIUS), "{text}");
+}
+
 #[test]
 fn check_prints_each_error_on_a_line_and_exits_with_2() {
     let wrong = MANIFEST

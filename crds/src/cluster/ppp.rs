@@ -77,6 +77,8 @@ pub enum Authentication {
     MSCHAPv2,
     #[doc = "PAP (RFC 1334): the password in the clear."]
     PAP,
+    #[doc = "EAP (RFC 3748): by whatever method subscriber and RADIUS server agree on."]
+    EAP,
     #[doc = "None at all."]
     None,
 }

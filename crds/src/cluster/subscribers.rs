@@ -55,6 +55,25 @@ pub struct LocalUsers {
     /// policies, address }; policies are values of Filter-Id. A change takes effect for new sessions; a live one that is challenged again must
     /// answer with the new password.
     pub secret_ref: SecretReference,
+
+    /// When they are looked up, where RADIUS is there to ask too. Before: first, and RADIUS is asked about
+    /// the others. After: where no RADIUS server has answered; a server's no is final. Only: RADIUS is not
+    /// asked. EAP is always for RADIUS. A change takes effect for new sessions; one that logs in again goes
+    /// by it, too.
+    #[serde(default)]
+    pub order: LocalUsersOrder,
+}
+
+/// When local users are looked up.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LocalUsersOrder {
+    #[doc = "Before RADIUS is asked, which is asked about all others."]
+    #[default]
+    Before,
+    #[doc = "Where no RADIUS server has answered."]
+    After,
+    #[doc = "Always; RADIUS is not asked."]
+    Only,
 }
 
 /// A Secret of the same namespace.

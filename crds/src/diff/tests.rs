@@ -226,6 +226,83 @@ fn of_secrets_it_is_told_that_they_changed_and_never_a_value() {
 }
 
 #[test]
+fn a_radius_server_is_told_by_field_and_its_secrets_never_by_value() {
+    let mut seen = String::new();
+    for (from, to, row) in [
+        (
+            "address: 10.0.2.5,",
+            "address: 10.0.2.6,",
+            "spec.radius.accounting.copies[archive].address | 10.0.2.5 | 10.0.2.6 | at once\n",
+        ),
+        (
+            "      - name: r2\n",
+            "      - name: r3\n",
+            "spec.radius.authentication.servers[r2] | entry 2 of 2 | - | at once\n\
+             spec.radius.authentication.servers[r3] | - | entry 2 of 2 | at once\n",
+        ),
+        (
+            "attributes: { User-Name: probe@isp.example, NAS-Port-Type: \"5\" }",
+            "attributes: { User-Name: other@isp.example }",
+            "spec.radius.authentication.statusCheck.attributes | { NAS-Port-Type: 5, User-Name: probe@isp.example... | { User-Name: other@isp.example } | at once\n",
+        ),
+        (
+            "interimSeconds: 600",
+            "interimSeconds: 300",
+            "spec.radius.accounting.interimSeconds | 600 | 300 | new sessions\n",
+        ),
+        (
+            "a-radius-secret-0123456789",
+            "hunter-hunter-hunter",
+            "Secret/radius: current | - | changed | at once\n",
+        ),
+        (
+            "a-coa-secret-0123456789 }",
+            "a-coa-secret-0123456789, previous: hunter-hunter-hunter }",
+            "Secret/oss: previous | - | added | at once\n",
+        ),
+        (
+            "change me three",
+            "hunter-hunter-hunter",
+            "Secret/probe: password | - | changed | at once\n",
+        ),
+        (
+            "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0w",
+            "hunter-hunter-hunter",
+            "Secret/radsec: tls.key | - | changed | at once\n",
+        ),
+    ] {
+        let found = rows(from, to);
+        assert_eq!(found, row, "{from} -> {to}");
+        let changes = diff(&parse(FULL), &with(from, to));
+        write!(seen, "{found}{changes:?}{}", json!(changes)).unwrap();
+    }
+    for secret in [
+        "hunter",
+        "change me",
+        "awIBAQQgqvXXif5qRrrAYIbZ",
+        "0123456789",
+    ] {
+        assert!(!seen.contains(secret), "{seen}");
+    }
+}
+
+/// A LAC's tunnels have the old one until they end, and a server's next packet the new one.
+#[test]
+fn a_secret_that_a_lac_and_a_server_share_is_told_of_at_both_times() {
+    let shared = FULL.replace(
+        "clients: [{ name: oss, from: [10.0.0.7/32], secretRef: { name: oss }",
+        "clients: [{ name: oss, from: [10.0.0.7/32], secretRef: { name: wholesale-a }",
+    );
+    assert_ne!(shared, FULL);
+    let other = shared.replace("the-new-secret-0123456789", "another-secret-123456789");
+    assert_eq!(
+        printed(&diff(&parse(&shared), &parse(&other))),
+        "Secret/wholesale-a: current | - | changed | new tunnels\n\
+         Secret/wholesale-a: current | - | changed | at once\n"
+    );
+}
+
+#[test]
 fn a_policy_is_told_by_field_and_one_that_comes_or_goes_is_one_row() {
     assert_eq!(
         rows(
@@ -305,7 +382,7 @@ fn the_scope_names_who_began_with_the_old_value() {
 #[test]
 fn an_optional_group_that_goes_is_one_row() {
     let none = FULL
-        .replace("    localUsers: { secretRef: { name: users } }\n", "")
+        .replace("    localUsers: { secretRef: { name: users }, order: Before }   # Before | After RADIUS | Only\n", "")
         .replace(
             "  ppp:\n    authentication: [CHAP, MSCHAPv2, PAP] ",
             "  ppp:\n    authentication: [None] ",
@@ -314,7 +391,7 @@ fn an_optional_group_that_goes_is_one_row() {
     assert_eq!(
         rows,
         "spec.ppp.authentication | CHAP, MSCHAPv2, PAP | None | new sessions\n\
-         spec.subscribers.localUsers | { secretRef: { name: users } } | - | new sessions\n\
+         spec.subscribers.localUsers | { order: Before, secretRef: { name: users } } | - | new sessions\n\
          Secret/users: users.yaml | - | 2 users removed | new sessions\n"
     );
 }

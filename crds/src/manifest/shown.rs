@@ -133,6 +133,23 @@ stringData:
     }
 
     #[test]
+    fn of_the_secrets_of_radius_no_value_is_shown_either() {
+        let full = include_str!("../../examples/full.yaml");
+        let manifest = parse_manifest([("full.yaml", full)]).unwrap();
+        let shown = manifest.without_secrets().unwrap();
+        for secret in ["0123456789", "change me", "BEGIN", "MIGHAgEAMBMGByqGSM49"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        for line in [
+            "  password: (15 octets, left out)",
+            "  tls.key: (241 octets, left out)",
+        ] {
+            assert!(shown.lines().any(|it| it == line), "no {line:?}: {shown}");
+        }
+        assert!(shown.contains("User-Name: probe@isp.example"), "{shown}");
+    }
+
+    #[test]
     fn what_is_shown_reads_back_as_the_same_cluster_and_policies() {
         let manifest = manifest();
         let shown = manifest.without_secrets().unwrap();

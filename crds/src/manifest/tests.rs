@@ -51,3 +51,4 @@ mod accepted;
 mod cluster;
 mod documents;
 mod policies;
+mod radius;

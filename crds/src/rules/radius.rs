@@ -49,7 +49,7 @@ pub fn check(document: &Value) -> Vec<Violation> {
         ("authentication", Purpose::Authentication),
         ("accounting", Purpose::Accounting),
     ];
-    let found = purposes.into_iter().flat_map(|(section, purpose)| {
+    let found = purposes.into_iter().filter_map(|(section, purpose)| {
         let check = document.pointer(&format!("/spec/radius/{section}/statusCheck"));
         let path = format!("spec.radius.{section}.statusCheck");
         check.map(|check| of_check(&path, purpose, check))
@@ -73,19 +73,25 @@ fn of_check(path: &str, purpose: Purpose, check: &Value) -> Vec<Violation> {
     }
     let named = attributes.contains_key("User-Name");
     let password = check.get("passwordSecretRef").is_some();
-    let missing = match kind {
-        Some(kind @ ("AccessRequest" | "AccountingRequest")) if !named => Some(format!(
-            "is required with type: {kind}; give the name of a user who is there for this"
-        )),
-        Some("Auto") if password && !named => Some(
+    // Another purpose's type or field has been reported as such.
+    let missing = match (kind, purpose) {
+        (Some(kind @ "AccessRequest"), Purpose::Authentication)
+        | (Some(kind @ "AccountingRequest"), Purpose::Accounting)
+            if !named =>
+        {
+            Some(format!(
+                "is required with type: {kind}; give the name of a user who is there for this"
+            ))
+        }
+        (Some("Auto"), Purpose::Authentication) if password && !named => Some(
             "is required beside passwordSecretRef; give the name of a user who is there for this"
                 .to_owned(),
         ),
-        Some("Auto") if named && !password && purpose == Purpose::Authentication => Some(
+        (Some("Auto"), Purpose::Authentication) if named && !password => Some(
             "is of no use without passwordSecretRef; name a Secret with the key password, or leave it out"
                 .to_owned(),
         ),
-        Some(_) | None => None,
+        (_, Purpose::Authentication | Purpose::Accounting) => None,
     };
     let at = format!("{path}.attributes.User-Name");
     violations.extend(missing.map(|message| Violation::new(at, message)));

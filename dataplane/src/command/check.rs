@@ -2,6 +2,7 @@
 //! would change there.
 
 mod comparison;
+mod radius;
 
 use ipnet::Ipv4Net;
 use lns_api::{Manifest, ManifestError, parse_manifest, read_sources};
@@ -84,6 +85,9 @@ fn summary(manifest: &Manifest, setup: &Setup) -> String {
     if !setup.node.policies.is_empty() {
         out.push('\n');
         out.push_str(&planned(&setup.node.policies));
+    }
+    if let Some(radius) = &setup.radius {
+        out.push_str(&radius::planned(radius));
     }
     out
 }

@@ -1,13 +1,13 @@
 //! `spec.radius`, as the clients, the spool and the server of dynamic authorization want it.
 
 use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lns_api::cluster::{self, RadiusTransport};
-use lns_api::{Manifest, SharedSecret, rules};
+use lns_api::{LnsClusterSpec, Manifest, SharedSecret, rules};
 use lns_crypto::Secret;
+use lns_node::config as node;
 use lns_radius::config::{
     Check, Config, Limits, LoadBalance, Mode, Purpose, Require, Secrets, Server, StatusCheck,
     Timing, Transport,
@@ -26,8 +26,6 @@ pub(crate) struct RadiusSetup {
     pub(crate) accounting: Option<Config>,
     /// One client for each server that is sent copies.
     pub(crate) copies: Vec<Config>,
-    /// Between two records of a session; zero: none.
-    pub(crate) interim: Duration,
     /// Octets of the records that wait on disk.
     pub(crate) spool_max: u64,
     /// The address that sockets are bound to; by route, where there is none.
@@ -72,7 +70,6 @@ impl RadiusSetup {
             authentication: radius.authentication.as_ref().map(|it| parts.asking(it)),
             accounting: accounting.map(|it| parts.telling(it)),
             copies: accounting.map_or_else(Vec::new, |it| parts.copies(it)),
-            interim: accounting.map_or(Duration::ZERO, |it| seconds(it.interim_seconds)),
             spool_max: accounting.map_or(0, |it| it.spool.max_bytes),
             nas_address: radius.nas_address,
             dynamic: radius
@@ -82,6 +79,28 @@ impl RadiusSetup {
             tls: parts.tls(),
         })
     }
+}
+
+/// What the node must know of those who judge logins.
+pub(super) fn judges(spec: &LnsClusterSpec) -> Option<node::RadiusConfig> {
+    let servers = spec.radius.as_ref()?.authentication.as_ref()?;
+    let users = spec.subscribers.local_users.as_ref();
+    Some(node::RadiusConfig {
+        local_users: match users.map(|users| users.order).unwrap_or_default() {
+            cluster::LocalUsersOrder::Before => node::LocalUsers::Before,
+            cluster::LocalUsersOrder::After => node::LocalUsers::After,
+            cluster::LocalUsersOrder::Only => node::LocalUsers::Only,
+        },
+        synchronous: servers.mode == cluster::RequestMode::Synchronous,
+    })
+}
+
+/// What the node must know of those who are told.
+pub(super) fn told(spec: &LnsClusterSpec) -> Option<node::AccountingConfig> {
+    let accounting = spec.radius.as_ref()?.accounting.as_ref()?;
+    Some(node::AccountingConfig {
+        interim: seconds(accounting.interim_seconds),
+    })
 }
 
 /// Who we are, in every request.

@@ -41,7 +41,7 @@ pub struct AuthenticationStatusCheck {
 /// What a server that checks subscribers is asked.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AuthenticationCheckType {
-    #[doc = "The first of StatusServer and AccessRequest that it answers."]
+    #[doc = "The first of `StatusServer` and `AccessRequest` that it answers."]
     #[default]
     Auto,
     #[doc = "Nothing."]
@@ -74,7 +74,7 @@ pub struct AccountingStatusCheck {
 /// What a server that is told of sessions is asked.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccountingCheckType {
-    #[doc = "The first of StatusServer and AccountingRequest that it answers."]
+    #[doc = "The first of `StatusServer` and `AccountingRequest` that it answers."]
     #[default]
     Auto,
     #[doc = "Nothing."]

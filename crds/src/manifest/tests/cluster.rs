@@ -283,9 +283,9 @@ fn names_that_are_wrong_or_there_twice() {
 const FIELDS_THAT_ARE_UNKNOWN_MISSING_OR_OF_ANOTHER_KIND: &[Row<'_>] = &[
     (
         SPEC,
-        "spec:\n  store: {}\n",
+        "spec:\n  election: {}\n",
         &[
-            "LnsCluster/edge: spec.store: unknown field; known here: core, datapath, lacs, nodeSelector, pools, ppp, radius, service, subscribers",
+            "LnsCluster/edge: spec.election: unknown field; known here: core, datapath, lacs, nodeSelector, pools, ppp, radius, service, subscribers",
         ],
     ),
     (
@@ -303,9 +303,9 @@ const FIELDS_THAT_ARE_UNKNOWN_MISSING_OR_OF_ANOTHER_KIND: &[Row<'_>] = &[
     ),
     (
         "localUsers: {",
-        "localUsers: { order: Before,",
+        "localUsers: { password: hunter2,",
         &[
-            "LnsCluster/edge: spec.subscribers.localUsers.order: unknown field; known here: secretRef",
+            "LnsCluster/edge: spec.subscribers.localUsers.password: unknown field; known here: order, secretRef",
         ],
     ),
     (
@@ -469,9 +469,9 @@ const AUTHENTICATION_THAT_DOES_NOT_WORK_OUT: &[Row<'_>] = &[
     ),
     (
         SPEC,
-        "spec:\n  ppp: { authentication: [EAP] }\n",
+        "spec:\n  ppp: { authentication: [MSCHAP] }\n",
         &[
-            r#"LnsCluster/edge: spec.ppp.authentication[0]: "EAP" is none of CHAP, MSCHAPv2, PAP, None"#,
+            r#"LnsCluster/edge: spec.ppp.authentication[0]: "MSCHAP" is none of CHAP, MSCHAPv2, PAP, EAP, None"#,
         ],
     ),
     (

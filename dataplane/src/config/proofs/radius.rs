@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use lns_api::Effect::{self, AtOnce, NewSessions};
 use lns_crypto::Secret;
+use lns_node::radius::Order;
 use lns_radius::config::{
     Check, Config, LoadBalance, Mode, Purpose, Require, Secrets, StatusCheck, Transport,
 };
 use lns_radius::dynamic;
+use lns_radius::record::Status;
 use lns_wire::radius::{AttributeList, kind};
 
-use super::stage::{SPARE, Stage};
+use super::stage::{SPARE, Stage, pem};
 use super::{Proof, proof};
 use crate::config::{RadiusSetup, Tls};
 
@@ -22,6 +24,7 @@ use crate::config::{RadiusSetup, Tls};
 macro_rules! proofs {
     ($($field:literal, $effect:expr, [$(($from:expr, $to:expr)),+], $change:expr;)*) => {
         pub(super) const PROOFS: &[Proof] = &[
+            proof("spec.radius.accounting.interimSeconds", NewSessions, interim),
             $(proof($field, $effect, |stage| taken(stage, &[$(($from, $to)),+], $change)),)*
         ];
     };
@@ -144,8 +147,6 @@ proofs! {
     "spec.radius.accounting.retransmission.maximumDurationSeconds", AT_ONCE,
         [("maximumDurationSeconds: 29", "maximumDurationSeconds: 8")],
         |it| records(it, |config| config.timing.duration = Duration::from_secs(8));
-    "spec.radius.accounting.interimSeconds", NewSessions, [("interimSeconds: 600", "interimSeconds: 0")],
-        |it| it.interim = Duration::ZERO;
     "spec.radius.accounting.timestamps", AT_ONCE, [("timestamps: EventTimestamp", "timestamps: DelayTime")],
         |it| records(it, |config| config.delay_time = true);
     "spec.radius.accounting.copies", AT_ONCE,
@@ -205,11 +206,11 @@ proofs! {
         [("{ current: tell-secret-of-some-length }", "{ current: tell-secret-of-some-length, previous: tell-secret-of-other-days }")],
         |it| telling(it).servers[0].secrets.previous = Some(Secret::new(b"tell-secret-of-other-days".as_slice()));
     "Secret: tls.crt", AT_ONCE, [("(a certificate)", "(b certificate)")],
-        |it| each_tls(it, |tls| replace(&mut tls.certificate, "(b certificate)"));
+        |it| each_tls(it, |tls| tls.certificate = pem("(b certificate)"));
     "Secret: tls.key", AT_ONCE, [("(a key)", "(b key)")],
-        |it| each_tls(it, |tls| replace(&mut tls.key, "(b key)"));
+        |it| each_tls(it, |tls| tls.key = pem("(b key)"));
     "Secret: ca.crt", AT_ONCE, [("(a authority)", "(b authority)")],
-        |it| each_tls(it, |tls| replace(&mut tls.authorities, "(b authority)"));
+        |it| each_tls(it, |tls| tls.authorities = pem("(b authority)"));
     "Secret: password", AT_ONCE, [("password: probe-password", "password: third-password")],
         |it| asking(it).check = StatusCheck::AccessRequest(check(b"probe", Some("third-password")));
 }
@@ -222,6 +223,29 @@ fn taken(stage: &mut Stage, edits: &[(&str, &str)], change: fn(&mut RadiusSetup)
     assert_ne!(before.as_ref(), Some(&expected), "the proof shows nothing");
     stage.change(edits);
     assert_eq!(stage.setup.radius, Some(expected));
+}
+
+/// Who came in before is told of as often as then.
+fn interim(stage: &mut Stage) {
+    let old = stage.alice();
+    stage.change(&[("interimSeconds: 600", "interimSeconds: 60")]);
+    let new = stage.call(old.lac, "bob");
+    assert!(stage.is_up(new));
+    stage.orders();
+    stage.run(70);
+    let told = |name: &[u8]| {
+        move |order: &Order| match order {
+            Order::Record(record) => {
+                let mut attributes = record.attributes.iter();
+                record.status == Status::Interim
+                    && attributes.any(|it| (it.kind, it.value) == (kind::USER_NAME, name))
+            }
+            _ => false,
+        }
+    };
+    let orders = stage.orders();
+    assert_eq!(orders.iter().filter(|it| told(b"bob")(it)).count(), 1);
+    assert_eq!(orders.iter().filter(|it| told(b"alice")(it)).count(), 0);
 }
 
 fn asking(setup: &mut RadiusSetup) -> &mut Config {
@@ -285,18 +309,9 @@ fn each_tls(setup: &mut RadiusSetup, change: fn(&mut Tls)) {
 /// The texts of the Secret `other-radsec` in the place of those of `radsec`.
 fn other_tls(setup: &mut RadiusSetup, purpose: Purpose, server: &str) {
     let tls = tls(setup, purpose, server);
-    for secret in [&mut tls.certificate, &mut tls.key, &mut tls.authorities] {
-        let text = core::str::from_utf8(secret.expose()).unwrap();
-        *secret = Secret::new(text.replace("(a ", "(other ").as_bytes());
-    }
-}
-
-/// The text in brackets of a PEM text.
-fn replace(secret: &mut Secret, text: &str) {
-    let pem = core::str::from_utf8(secret.expose()).unwrap();
-    let (head, rest) = pem.split_once('(').unwrap();
-    let (_, tail) = rest.split_once(')').unwrap();
-    *secret = Secret::new(format!("{head}{text}{tail}").as_bytes());
+    tls.certificate = pem("(other certificate)");
+    tls.key = pem("(other key)");
+    tls.authorities = pem("(other authority)");
 }
 
 fn rename(setup: &mut RadiusSetup, purpose: Purpose, from: &str, to: &str) {

@@ -5,6 +5,7 @@ use std::fs;
 
 use lns_api::{Effect, Manifest, diff, read_manifest};
 use lns_crypto::Secret;
+use lns_node::radius::Order;
 use lns_node::{Event, Node, SessionEnd};
 use lns_sim::peers::{Lac, LacSettings, LacState, Line, LineSettings, Login, Proxied, Quirks};
 use lns_sim::world::{SERVICE, Watch, World};
@@ -57,7 +58,7 @@ spec:
     echo: { intervalSeconds: 30, failures: 4 }
   core: { isolation: Nodeless, interface: core0 }
   subscribers:
-    localUsers: { secretRef: { name: users } }
+    localUsers: { secretRef: { name: users }, order: Before }
     defaultPolicyRefs: [{ name: residential }]
     unknownFilterId: UseDefault
     duplicates: { key: [UserName], action: Allow }
@@ -182,36 +183,18 @@ kind: Secret
 metadata: { name: radsec, namespace: lns }
 type: kubernetes.io/tls
 stringData:
-  tls.crt: |
-    -----BEGIN CERTIFICATE-----
-    (a certificate)
-    -----END CERTIFICATE-----
-  tls.key: |
-    -----BEGIN PRIVATE KEY-----
-    (a key)
-    -----END PRIVATE KEY-----
-  ca.crt: |
-    -----BEGIN CERTIFICATE-----
-    (a authority)
-    -----END CERTIFICATE-----
+  tls.crt: "(a certificate)"
+  tls.key: "(a key)"
+  ca.crt: "(a authority)"
 ---
 apiVersion: v1
 kind: Secret
 metadata: { name: other-radsec, namespace: lns }
 type: kubernetes.io/tls
 stringData:
-  tls.crt: |
-    -----BEGIN CERTIFICATE-----
-    (other certificate)
-    -----END CERTIFICATE-----
-  tls.key: |
-    -----BEGIN PRIVATE KEY-----
-    (other key)
-    -----END PRIVATE KEY-----
-  ca.crt: |
-    -----BEGIN CERTIFICATE-----
-    (other authority)
-    -----END CERTIFICATE-----
+  tls.crt: "(other certificate)"
+  tls.key: "(other key)"
+  ca.crt: "(other authority)"
 ---
 apiVersion: v1
 kind: Secret
@@ -363,6 +346,12 @@ impl Stage {
 
     pub(super) fn now(&self) -> Instant {
         self.world.now()
+    }
+
+    /// What the node has wanted of RADIUS since it was last asked.
+    pub(super) fn orders(&mut self) -> Vec<Order> {
+        self.world
+            .with_node(|node, _| core::iter::from_fn(|| node.poll_order()).collect())
     }
 
     pub(super) fn run(&mut self, seconds: u64) {
@@ -573,7 +562,29 @@ pub(super) fn restless(user: &str) -> LineSettings {
     line_with(user, &format!("{user}-password"), quirks)
 }
 
+/// Texts that stand in the manifest for PEM. The keys of a and b are one key, in two forms.
+const PEMS: [(&str, &str); 9] = [
+    ("(a certificate)", include_str!("pem/a.crt")),
+    ("(a key)", include_str!("pem/a.key")),
+    ("(a authority)", include_str!("pem/a.ca")),
+    ("(b certificate)", include_str!("pem/b.crt")),
+    ("(b key)", include_str!("pem/b.key")),
+    ("(b authority)", include_str!("pem/b.ca")),
+    ("(other certificate)", include_str!("pem/other.crt")),
+    ("(other key)", include_str!("pem/other.key")),
+    ("(other authority)", include_str!("pem/other.ca")),
+];
+
+/// What a text stands for.
+pub(super) fn pem(text: &str) -> Secret {
+    let mut pems = PEMS.into_iter().filter(|(name, _)| *name == text);
+    Secret::new(pems.next().expect("a text").1.as_bytes())
+}
+
 fn read(text: &str) -> (Manifest, Setup) {
+    let text = PEMS.into_iter().fold(text.to_owned(), |text, (name, pem)| {
+        text.replace(name, &pem.replace('\n', "\\n"))
+    });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cluster.yaml");
     fs::write(&path, text).unwrap();

@@ -1,6 +1,7 @@
 //! Fields of `spec.subscribers`, and the Secret that it names.
 
 use lns_api::Effect::{AtOnce, NewSessions};
+use lns_node::radius::Order;
 use lns_sim::peers::{LineSettings, Quirks};
 
 use super::stage::{Stage, line, line_with};
@@ -11,6 +12,11 @@ pub(super) const PROOFS: &[Proof] = &[
         "spec.subscribers.localUsers.secretRef.name",
         NewSessions,
         local_users,
+    ),
+    proof(
+        "spec.subscribers.localUsers.order",
+        NewSessions,
+        local_users_order,
     ),
     proof("Secret: users.yaml", NewSessions, users),
     proof("spec.subscribers.duplicates.key", AtOnce, duplicate_key),
@@ -32,14 +38,33 @@ fn local_users(stage: &mut Stage) {
     let early = stage.call(old.lac, "dave");
     assert!(!stage.is_up(early));
     stage.change(&[(
-        "localUsers: { secretRef: { name: users } }",
-        "localUsers: { secretRef: { name: guests } }",
+        "localUsers: { secretRef: { name: users },",
+        "localUsers: { secretRef: { name: guests },",
     )]);
     assert!(stage.is_up(old), "who is up stays");
     let again = stage.call(old.lac, "alice");
     assert!(!stage.is_up(again));
     let late = stage.call(old.lac, "dave");
     assert!(stage.is_up(late));
+}
+
+/// Who is asked about whoever logs in from then on.
+fn local_users_order(stage: &mut Stage) {
+    let asked = |stage: &mut Stage| {
+        let orders = stage.orders();
+        orders.iter().any(|it| matches!(it, Order::Ask(_)))
+    };
+    let old = stage.alice();
+    assert!(!asked(stage), "she is a local user");
+    stage.call(old.lac, "dave");
+    assert!(asked(stage), "he is none");
+    stage.change(&[("order: Before", "order: Only")]);
+    let late = stage.call(old.lac, "dave");
+    assert!(!asked(stage) && !stage.is_up(late));
+    stage.change(&[("order: Only", "order: After")]);
+    stage.call(old.lac, "bob");
+    assert!(asked(stage), "servers come first");
+    assert!(stage.is_up(old));
 }
 
 fn users(stage: &mut Stage) {
