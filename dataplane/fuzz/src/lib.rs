@@ -26,6 +26,7 @@
 )]
 
 pub mod corpus;
+mod dynamic;
 mod explain;
 mod filter;
 mod ip;
@@ -71,7 +72,7 @@ pub struct Family {
 }
 
 /// All harnesses.
-pub const FAMILIES: [Family; 18] = [
+pub const FAMILIES: [Family; 19] = [
     family("l2tp-header", l2tp::header, 400_000),
     family("l2tp-message", l2tp::message, 400_000),
     family("l2tp-hidden", l2tp::hidden, 300_000),
@@ -94,6 +95,7 @@ pub const FAMILIES: [Family; 18] = [
     family("filter", filter::run, 40_000),
     family("ppp-session", session::run, 100_000),
     family("l2tp-tunnel", tunnel::run, 60_000),
+    family("radius-dynamic", dynamic::run, 100_000),
     family("node", node::run, 800),
     Family {
         also: &[

@@ -97,6 +97,7 @@ families! {
     filters "filter",
     ppp_sessions "ppp-session",
     l2tp_tunnels "l2tp-tunnel",
+    radius_dynamic "radius-dynamic",
     nodes "node",
     explanations "explain",
 }

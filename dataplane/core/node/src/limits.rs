@@ -166,3 +166,6 @@ pub const GRANTED_RATE: u64 = 100_000_000_000;
 
 /// Octets of a User-Password (RFC 2865, 5.2).
 pub const USER_PASSWORD: usize = 128;
+
+/// Sessions that one Disconnect-Request ends at most: as many frames and messages as go out at once.
+pub const DYNAMIC_SESSIONS: usize = 256;

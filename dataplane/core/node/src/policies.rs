@@ -128,6 +128,11 @@ impl Bindings {
         })
     }
 
+    /// Whether a Filter-Id means a policy.
+    pub(crate) fn knows(&self, filter_id: &str) -> bool {
+        self.book.resolve(filter_id).is_some()
+    }
+
     /// The policies that Filter-Ids mean, in order; none given: the default ones.
     fn resolve(&self, filter_ids: &[Arc<str>]) -> Result<Wanted, Rejection> {
         let mut names: Vec<Arc<str>> = Vec::new();

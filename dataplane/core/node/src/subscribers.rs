@@ -127,6 +127,14 @@ impl Ports {
         self.0.range(first..=last).take(limit).count() < limit
     }
 
+    /// The sessions that a user has.
+    pub(crate) fn sessions(&self, user: &[u8]) -> impl Iterator<Item = SlotIndex> {
+        let user: Arc<[u8]> = user.into();
+        let first = (Arc::clone(&user), SlotIndex(0));
+        let last = (user, SlotIndex(u32::MAX));
+        self.0.range(first..=last).map(|(_, slot)| *slot)
+    }
+
     /// The user has this session.
     pub(crate) fn enter(&mut self, user: &Arc<[u8]>, slot: SlotIndex) {
         self.0.insert((Arc::clone(user), slot));

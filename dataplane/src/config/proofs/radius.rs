@@ -233,19 +233,16 @@ fn interim(stage: &mut Stage) {
     assert!(stage.is_up(new));
     stage.orders();
     stage.run(70);
-    let told = |name: &[u8]| {
-        move |order: &Order| match order {
-            Order::Record(record) => {
-                let mut attributes = record.attributes.iter();
-                record.status == Status::Interim
-                    && attributes.any(|it| (it.kind, it.value) == (kind::USER_NAME, name))
-            }
-            _ => false,
+    let told = |order: &Order, name: &[u8]| match order {
+        Order::Record(record) if record.status == Status::Interim => {
+            let mut attributes = record.attributes.iter();
+            attributes.any(|it| (it.kind, it.value) == (kind::USER_NAME, name))
         }
+        _ => false,
     };
     let orders = stage.orders();
-    assert_eq!(orders.iter().filter(|it| told(b"bob")(it)).count(), 1);
-    assert_eq!(orders.iter().filter(|it| told(b"alice")(it)).count(), 0);
+    assert_eq!(orders.iter().filter(|it| told(it, b"bob")).count(), 1);
+    assert_eq!(orders.iter().filter(|it| told(it, b"alice")).count(), 0);
 }
 
 fn asking(setup: &mut RadiusSetup) -> &mut Config {

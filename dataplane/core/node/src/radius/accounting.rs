@@ -222,6 +222,29 @@ impl Node {
         }
     }
 
+    /// A session is told of more or less often than before; the interval begins anew.
+    pub(crate) fn account_change(&mut self, slot: SlotIndex, now: Instant) {
+        let Some(config) = self.accounts.config else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let every = session.interim(config.interim);
+        let Some(account) = session.told.as_deref_mut() else {
+            return;
+        };
+        if account.interim.as_ref().map(|interim| interim.every) == every {
+            return;
+        }
+        account.interim = every.map(|every| Interim {
+            every,
+            due: now + jittered(every, &mut self.rng),
+            is_asked: false,
+        });
+        self.rearm(slot);
+    }
+
     /// What the workers have counted for a session that lives.
     pub(crate) fn account_interim(&mut self, slot: SlotIndex, counters: &Counters, now: Instant) {
         let Some(session) = self.sessions.get_mut(slot) else {

@@ -32,10 +32,7 @@ pub(crate) fn push(list: &mut AttributeList, session: &Session, link: &Link) {
     list.push_u32(kind::NAS_PORT_TYPE, VIRTUAL);
     let about = &session.about;
     let lac = &link.profile.lac.name;
-    match about.physical_channel {
-        Some(channel) => push_text(list, kind::NAS_PORT_ID, &format!("{lac}/{channel}")),
-        None => push_text(list, kind::NAS_PORT_ID, lac),
-    }
+    push_text(list, kind::NAS_PORT_ID, &port_id(session, lac));
     let calling = about.calling_number.as_deref();
     push_text(list, kind::CALLING_STATION_ID, calling.unwrap_or_default());
     let called = about.called_number.as_deref();
@@ -47,6 +44,14 @@ pub(crate) fn push(list: &mut AttributeList, session: &Session, link: &Link) {
     );
     push_tunnel(list, session, link);
     push_text(list, kind::ACCT_SESSION_ID, &session.account.to_string());
+}
+
+/// NAS-Port-Id: the entry of the LAC, and the channel that it names.
+pub(crate) fn port_id(session: &Session, lac: &str) -> String {
+    match session.about.physical_channel {
+        Some(channel) => format!("{lac}/{channel}"),
+        None => lac.to_owned(),
+    }
 }
 
 fn push_tunnel(list: &mut AttributeList, session: &Session, link: &Link) {

@@ -9,6 +9,7 @@ pub(crate) mod accounting;
 mod answer;
 mod avpair;
 mod cause;
+mod dynamic;
 pub mod grant;
 pub(crate) mod line;
 mod question;

@@ -347,6 +347,9 @@ impl Node {
         if grant.idle_timeout.is_some() {
             self.set_idle(slot, now);
         }
+        if grant.interim.is_some() {
+            self.account_change(slot, now);
+        }
         self.publish(slot);
         self.rearm(slot);
         Ok(())

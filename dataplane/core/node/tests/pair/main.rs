@@ -15,6 +15,7 @@
 
 mod accounting;
 mod client;
+mod dynamic;
 mod explain;
 mod locals;
 mod logins;
