@@ -46,7 +46,7 @@ impl Storm {
         self.world.run(time);
         for (token, outcome) in std::mem::take(&mut self.world.outcomes) {
             let began = self.began.remove(&token).unwrap();
-            let ended = self.world.ended.remove(&token).unwrap();
+            let ended = self.world.ended[&token];
             self.took.push(ended.since(began));
             if let Err(failure) = outcome.result {
                 self.refused

@@ -89,6 +89,10 @@ pub struct World {
     coming: BTreeMap<(Instant, u64), Coming>,
     order: u64,
     luck: Rng,
+    /// Whose packet went out last with an identifier.
+    owners: BTreeMap<(ConnectionId, Id), Token>,
+    /// Those whose identifier another one has got since the outcomes were looked at.
+    replaced: Vec<Token>,
     pub outcomes: BTreeMap<Token, Outcome>,
     /// When each ended.
     pub ended: BTreeMap<Token, Instant>,
@@ -190,6 +194,8 @@ impl World {
             coming: BTreeMap::new(),
             order: 0,
             luck: Rng::from_seed([5; 32]),
+            owners: BTreeMap::new(),
+            replaced: Vec::new(),
             outcomes: BTreeMap::new(),
             ended: BTreeMap::new(),
             events: Vec::new(),
@@ -210,7 +216,7 @@ impl World {
         Request {
             token: Token(self.next_token),
             code: Code::ACCESS_REQUEST,
-            attributes: attributes("alice"),
+            attributes: self.subscriber(),
             password: Some(Secret::new(*b"secret")),
             realm: None,
             key: self.next_token,
@@ -220,14 +226,19 @@ impl World {
     }
 
     pub fn record(&mut self) -> Request {
+        let mut request = self.login();
+        request.code = Code::ACCOUNTING_REQUEST;
+        request.password = None;
+        request.attributes.push_u32(kind::ACCT_STATUS_TYPE, 1);
+        request
+    }
+
+    /// What tells one request from all others.
+    fn subscriber(&self) -> AttributeList {
         let mut attributes = attributes("alice");
-        attributes.push_u32(kind::ACCT_STATUS_TYPE, 1);
-        Request {
-            code: Code::ACCOUNTING_REQUEST,
-            password: None,
-            attributes,
-            ..self.login()
-        }
+        let port = u32::try_from(self.next_token).unwrap();
+        attributes.push_u32(kind::NAS_PORT, port);
+        attributes
     }
 
     /// Asks, and sends what there is to send.
@@ -296,10 +307,26 @@ impl World {
             while let Some(event) = self.client.poll_event() {
                 self.events.push(event);
             }
+            for token in self.replaced.drain(..) {
+                let ended = self.ended.contains_key(&token);
+                assert!(ended, "{token:?} has lost its identifier");
+            }
             if idle {
                 return;
             }
         }
+    }
+
+    /// No identifier is used for two requests at once: who gets one that another had finds that one ended.
+    fn note_owner(&mut self, over: ConnectionId, octets: &[u8]) {
+        let packet = Packet::parse(octets).unwrap();
+        let Some(port) = packet.first(kind::NAS_PORT) else {
+            return;
+        };
+        let token = Token(u64::from(u32::from_be_bytes(port.try_into().unwrap())));
+        let before = self.owners.insert((over, packet.id), token);
+        self.replaced
+            .extend(before.filter(|before| *before != token));
     }
 
     fn act(&mut self, action: Action) {
@@ -330,6 +357,7 @@ impl World {
             return;
         }
         let over = transmit.connection;
+        self.note_owner(over, octets);
         let name = self.sockets.get(&over).expect("the socket is open").clone();
         let now = self.now;
         let peer = self.peers.get_mut(&name).unwrap();
