@@ -49,7 +49,8 @@ impl Client {
             && u32::from(self.sockets.saturating_add(kept)) < max
     }
 
-    fn max_sockets(&self) -> u32 {
+    /// Sockets at most.
+    pub(super) fn max_sockets(&self) -> u32 {
         u32::from(self.config.limits.max_connections).min(limits::CONNECTIONS)
     }
 

@@ -279,6 +279,26 @@ fn a_server_that_leaves_is_waited_for_and_asked_nothing_more() {
 }
 
 #[test]
+fn servers_that_leave_faster_than_they_answer_are_waited_for_no_longer() {
+    let mut world = World::new(config(&["r1"]));
+    world.peer("r1").delay = secs(25);
+    for reload in 1..60_u16 {
+        let token = world.ask();
+        let mut config = world.config.clone();
+        config.servers[0].address.set_port(1812 + reload);
+        world.configure(config);
+        assert_eq!(world.client.view(world.now).servers.len(), 1, "{reload}");
+        assert!(world.sockets.len() <= 8);
+        assert_eq!(world.connections("r1").len(), 1);
+        assert_eq!(world.outcomes.get(&token), None);
+        world.run(millis(5));
+    }
+    world.run(secs(60));
+    assert_eq!(world.outcomes.len(), 59);
+    world.nothing_is_held();
+}
+
+#[test]
 fn a_server_that_stays_keeps_its_connection_over_a_reload_and_one_that_moves_does_not() {
     let mut world = World::new(config(&["r1", "r2"]));
     let (one, two) = (world.connection("r1").id, world.connection("r2").id);
