@@ -20,6 +20,7 @@
 //! - 0b: the node drains.
 //! - 0c n: from now on the workers say what they last received: now (odd) or never (even).
 
+mod accounts;
 mod check;
 mod setup;
 
@@ -33,7 +34,7 @@ use lns_crypto::l2tp::challenge_response;
 use lns_l2sess::ChainId;
 use lns_l2sess::policy::Policies;
 use lns_node::Node;
-use lns_tables::path::{PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
+use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
 use lns_wire::l2tp::{
@@ -43,6 +44,7 @@ use lns_wire::l2tp::{
 use lns_wire::ppp::{Frame, Packet as PppPacket, PapRequest, Protocol};
 
 use crate::Outcome;
+use crate::node::accounts::Accounts;
 use crate::node::check::Shown;
 use crate::ops::Ops;
 use crate::session::frame;
@@ -88,6 +90,7 @@ struct World {
     active: bool,
     accepted: u64,
     ended: u64,
+    accounts: Accounts,
 }
 
 /// What the workers know.
@@ -147,6 +150,7 @@ impl World {
             active: false,
             accepted: 0,
             ended: 0,
+            accounts: Accounts::default(),
         }
     }
 
@@ -408,6 +412,9 @@ impl World {
                 self.ended += 1;
             }
         }
+        while let Some(order) = self.node.poll_order() {
+            self.accounts.take(&order);
+        }
         if !reports.is_empty() {
             for report in reports {
                 self.node.handle_report(&report, self.now);
@@ -417,6 +424,7 @@ impl World {
         let live = self.workers.sessions.len();
         let live = u64::try_from(live).expect("few");
         assert_eq!(self.accepted, self.ended + live, "each call ends once");
+        self.accounts.check(self.workers.sessions.len());
     }
 
     /// What a worker does with an update.
@@ -467,21 +475,14 @@ impl World {
             } => {
                 let old = workers.sessions.remove(&slot).expect("it was there");
                 assert_eq!((old.tunnel, old.session), (tunnel, session));
+                return Some(self.report(slot, tunnel, session));
             }
             PathUpdate::ReportSession {
                 slot,
                 tunnel,
                 session,
             } => {
-                let last = self.active.then_some(self.now);
-                return Some(PathReport::Session {
-                    slot,
-                    tunnel,
-                    session,
-                    last_received: last,
-                    last_forwarded: last,
-                    counters: lns_tables::path::Counters::default(),
-                });
+                return Some(self.report(slot, tunnel, session));
             }
             PathUpdate::ReportTunnel { tunnel } => {
                 return Some(PathReport::Tunnel {
@@ -491,6 +492,21 @@ impl World {
             }
         }
         None
+    }
+
+    /// What the workers say of a session: more has passed every time.
+    fn report(&self, slot: SlotIndex, tunnel: TunnelId, session: SessionId) -> PathReport {
+        let last = self.active.then_some(self.now);
+        let mut counters = Counters::default();
+        counters.up.ipv4_octets = self.now.as_nanos();
+        PathReport::Session {
+            slot,
+            tunnel,
+            session,
+            last_received: last,
+            last_forwarded: last,
+            counters,
+        }
     }
 
     /// What a peer remembers of a datagram.

@@ -7,9 +7,9 @@ use lns_crypto::Secret;
 use lns_l2sess::Timeouts;
 use lns_l2sess::policy::{Action, OnChange, Policy, PolicyTable, Rates};
 use lns_node::config::{
-    Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey, Duplicates,
-    HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp, Subscribers,
-    TunnelSecret, UnknownFilterId, User,
+    AccountingConfig, Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey,
+    Duplicates, HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp,
+    Subscribers, TunnelSecret, UnknownFilterId, User,
 };
 
 /// Of the second LAC.
@@ -96,7 +96,9 @@ pub(super) fn config(bits: u8) -> Config {
             "100.64.0.0/28"
         })],
         radius: None,
-        accounting: None,
+        accounting: Some(AccountingConfig {
+            interim: Duration::from_secs(60),
+        }),
         epoch: 0,
         max_sessions: 12,
         workers: 1,
