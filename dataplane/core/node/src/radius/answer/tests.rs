@@ -143,6 +143,22 @@ fn a_challenge_is_a_question_of_eap_or_a_no() {
     }
 }
 
+/// Fragments that are right each, and a length within them that is of more than all of them.
+#[test]
+fn cve_2026_25075_eap_that_is_longer_than_its_fragments_is_refused() {
+    for length in (0..4).chain(8..=600).chain([0x7fff, 0xfff0, u16::MAX]) {
+        let answer = read(Code::ACCESS_CHALLENGE, AuthMethod::Eap, |list| {
+            let [high, low] = length.to_be_bytes();
+            list.push(kind::EAP_MESSAGE, &[1, 7, high]).unwrap();
+            list.push(kind::EAP_MESSAGE, &[low, 21]).unwrap();
+            list.push(kind::EAP_MESSAGE, &[]).unwrap();
+            list.push(kind::EAP_MESSAGE, b"xx").unwrap();
+        });
+        let what = "EAP-Message is malformed";
+        assert_eq!(answer, Err(what.to_owned()), "{length}");
+    }
+}
+
 #[test]
 fn what_answers_no_login_is_none() {
     let wrong = read(Code::ACCOUNTING_RESPONSE, AuthMethod::Pap, |_| ());
