@@ -3,7 +3,7 @@
 use lns_tables::time::Instant;
 
 use crate::client::Client;
-use crate::config::Mode;
+use crate::config::{Mode, Transport};
 use crate::event::Event;
 use crate::ids::Owner;
 use crate::limits;
@@ -236,6 +236,7 @@ impl Client {
         let Some(ask) = self.ask(owner).filter(|ask| ask.waits_for_answer()) else {
             return;
         };
+        let transport = ask.at.and_then(|at| self.transport(at.link));
         let silent = ask
             .at
             .and_then(|at| self.links.get(at.link))
@@ -243,7 +244,9 @@ impl Client {
         if silent && self.move_on(owner, now) {
             return;
         }
-        self.queue(owner);
+        if transport == Some(Transport::Udp) {
+            self.queue(owner);
+        }
     }
 
     /// A request's transition.

@@ -13,6 +13,7 @@ use crate::ids::Owner;
 use crate::limits;
 use crate::retry::Due;
 use crate::server::ServerKey;
+use crate::trunk::ask::At;
 use crate::trunk::link::LinkKey;
 use crate::trunk::{RequestState, TrunkState};
 
@@ -183,6 +184,7 @@ impl Client {
             // Wherever it goes on, it is repeated as if it were new.
             ask.retry = None;
         }
+        self.arm_ask(owner.place);
         self.judge(owner, true, now);
         let Some(ask) = self.ask(owner) else {
             return;
@@ -194,7 +196,7 @@ impl Client {
     }
 
     /// Where a request is that has been sent, if it still waits there.
-    fn still_waiting(&self, owner: Owner) -> Option<crate::trunk::ask::At> {
+    fn still_waiting(&self, owner: Owner) -> Option<At> {
         let ask = self.ask(owner)?;
         ask.at.filter(|_| ask.waits_for_answer())
     }

@@ -92,6 +92,33 @@ fn ten_thousand_logins_in_a_second_at_a_server_that_takes_five_wait_in_bounds() 
 }
 
 #[test]
+fn who_waits_for_a_connection_all_his_time_is_told_so() {
+    let rules = lns_radius::trunk::rules::Rules {
+        per_connection_max: 1,
+        max: 1,
+        response_window: secs(90),
+        ..patient()
+    };
+    let mut config = config(&["r1"]);
+    config.timing.duration = secs(10);
+    let mut world = World::with_rules(config, rules);
+    world.peer("r1").life = Life::Silent;
+    world.ask();
+    world.run(secs(5));
+    let waits = world.ask();
+    world.run(millis(4900));
+    assert_eq!(world.server("r1").backlog, 1);
+    world.run(millis(5200));
+    let outcome = &world.outcomes[&waits];
+    assert_eq!(
+        (world.failure(waits), outcome.sends),
+        (Some(Failure::TimedOut), 0)
+    );
+    assert!(world.ended[&waits].since(world.ended[&Token(1)]) >= millis(4980));
+    world.nothing_is_held();
+}
+
+#[test]
 fn t3_2_what_fits_into_no_packet_fails_and_its_connection_lives() {
     let mut world = World::new(config(&["r1"]));
     let mut request = world.login();

@@ -39,6 +39,19 @@ fn r28_in_synchronous_mode_each_repetition_of_the_peer_is_one_datagram_and_nothi
 }
 
 #[test]
+fn r28_on_a_stream_a_repetition_of_the_peer_is_nothing() {
+    let mut config = synchronous();
+    config.servers[0].transport = lns_radius::config::Transport::Tls;
+    let mut world = World::new(config);
+    world.peer("r1").delay = secs(1);
+    let token = world.ask();
+    world.repeat(token);
+    world.run(secs(2));
+    assert_eq!(world.requests("r1").len(), 1);
+    assert!(world.is_ok(token));
+}
+
+#[test]
 fn r29_in_client_mode_a_repetition_of_the_peer_is_no_datagram_and_no_request() {
     let mut world = World::new(config(&["r1"]));
     world.peer("r1").delay = millis(500);
