@@ -78,11 +78,12 @@ fn of_reason(reason: &str) -> u32 {
 }
 
 /// What a LAC's PPP Disconnect Cause Code tells beyond its CDN: an administrator's act, a subscriber who
-/// left, one who was not heard any more. The others are about negotiations that the LAC has not led.
+/// left (in the direction of the peer; in the other the LAC's own timers ended it), one who was not heard
+/// any more. The others are about negotiations that the LAC has not led.
 pub(crate) fn said(disconnect: &PppDisconnectCause<'_>) -> Option<u32> {
     match disconnect.code {
         1 => Some(ADMIN_RESET),
-        3 => Some(USER_REQUEST),
+        3 if disconnect.direction == 1 => Some(USER_REQUEST),
         8 => Some(LOST_CARRIER),
         _ => None,
     }
@@ -166,9 +167,17 @@ mod tests {
 
     #[test]
     fn what_the_lac_saw_of_ppp_says_more_than_its_result() {
-        for (code, cause) in [(1, 6), (3, 1), (8, 2), (0, 3), (99, 3)] {
+        for (code, direction, cause) in [
+            (1, 0, 6),
+            (3, 1, 1),
+            (3, 2, 3),
+            (8, 1, 2),
+            (0, 0, 3),
+            (99, 1, 3),
+        ] {
             let disconnect = PppDisconnectCause {
                 code,
+                direction,
                 ..PppDisconnectCause::default()
             };
             let ended = Ended {
