@@ -44,7 +44,9 @@ const SERVER_PLACES: u32 = 32;
 ///
 /// # Cost
 /// What is done for one request or one packet takes as many steps as the number of connections, of
-/// requests in flight, or of servers has bits; choosing among servers takes one step for each.
+/// requests in flight, or of servers has bits; choosing among servers takes one step for each. A cancelled
+/// request that has left identifiers behind takes one for each connection, and a connection that fails
+/// one for each of its identifiers.
 #[derive(Debug)]
 pub struct Client {
     config: Config,
