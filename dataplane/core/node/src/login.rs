@@ -239,7 +239,7 @@ impl Node {
             // given before is not its.
             self.release_address(slot, now);
         }
-        self.settle_grant(slot, now);
+        self.settle_grant(slot, is_another, now);
         Ok(())
     }
 

@@ -286,13 +286,20 @@ impl Node {
 
     // === What is granted ===
 
-    /// What was granted with a login of a session that is up already holds from now on.
-    pub(crate) fn settle_grant(&mut self, slot: SlotIndex, now: Instant) {
-        if self.sessions.get(slot).is_some_and(|it| it.up_at.is_some()) {
-            self.set_times(slot, now);
-            self.publish(slot);
-            self.set_routes(slot);
+    /// What was granted with a login of a session that is up already, and began anew, holds from now on.
+    /// To begin anew alone prolongs nothing: the end is another only where a server has set one, or where
+    /// somebody else is there now.
+    pub(crate) fn settle_grant(&mut self, slot: SlotIndex, is_another: bool, now: Instant) {
+        let Some(session) = self.sessions.get(slot).filter(|it| it.up_at.is_some()) else {
+            return;
+        };
+        let granted = session.grant().and_then(|grant| grant.session_timeout);
+        if is_another || granted.is_some() {
+            self.set_end(slot, now);
         }
+        self.set_idle(slot, now);
+        self.publish(slot);
+        self.set_routes(slot);
     }
 
     /// A session that was asked again is still who it was. What a server grants with that is changed, but

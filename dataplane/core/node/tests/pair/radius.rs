@@ -24,7 +24,7 @@ use lns_wire::radius::{AttributeList, Code};
 use crate::client::Client;
 use crate::manifest::{DNS, SECRET, config, policy};
 use crate::server::{Mood, value};
-use crate::world::{OwnedProxy, World};
+use crate::world::{Faults, OwnedProxy, World};
 
 const SECONDS: Duration = Duration::from_secs(5);
 
@@ -767,6 +767,25 @@ fn a_session_ends_when_the_server_wants_and_never_where_it_wants_that() {
 }
 
 #[test]
+fn to_begin_anew_prolongs_nothing_unless_the_server_says_so() {
+    for (seconds, ended) in [(None, true), (Some(100), false)] {
+        let mut config = with_radius(Authentication::Chap);
+        config.subscribers.session = Duration::from_secs(100);
+        let mut world = world_of(config);
+        if let Some(seconds) = seconds {
+            world.server.grant.push_u32(kind::SESSION_TIMEOUT, seconds);
+        }
+        login(&mut world, 1, "sub");
+        world.run(Duration::from_secs(60));
+        let (now, mut frames) = (world.now, Vec::new());
+        world.caller(0, 1).client.renegotiate(now, &mut frames);
+        world.send_frames(0, SessionId(1), frames);
+        world.run(Duration::from_secs(60));
+        assert_eq!(world.ends().len(), usize::from(ended), "{seconds:?}");
+    }
+}
+
+#[test]
 fn a_port_limit_is_how_many_sessions_a_user_has_at_once() {
     let mut world = granted(|list| list.push_u32(kind::PORT_LIMIT, 2));
     login(&mut world, 2, "sub@isp.example");
@@ -882,6 +901,67 @@ fn an_unknown_filter_id_of_the_servers_is_the_manifests_affair() {
         Some("nothing")
     );
     lenient.run(SECONDS);
+}
+
+#[test]
+fn whatever_is_lost_and_however_the_server_dithers_nothing_is_left_behind() {
+    for (method, seed) in METHODS.into_iter().zip(40..) {
+        let mut config = with_radius(method);
+        config.ppp.rechallenge = Duration::from_secs(45);
+        let mut world = World::new(config, seed);
+        world.dial_tunnel(1701, Some(SECRET));
+        world.faults = Faults {
+            loss: 10,
+            duplication: 10,
+            reordering: 20,
+        };
+        world.server.dithers = Duration::from_millis(700);
+        let route = format!("198.51.{seed}.0/24");
+        world
+            .server
+            .grant
+            .push(kind::FRAMED_ROUTE, route.as_bytes())
+            .expect("it fits");
+        world.server.grant.push_u32(kind::PORT_LIMIT, 1);
+        let moods = [
+            Mood::Honest,
+            Mood::Fails(Failure::TimedOut),
+            Mood::Honest,
+            Mood::Silent,
+            Mood::No,
+            Mood::Honest,
+        ];
+        for (mood, phase) in moods.into_iter().zip(0_u16..) {
+            world.server.mood = mood;
+            for id in phase * 8..phase * 8 + 8 {
+                let name = format!("sub{id}");
+                world.dial(0, id + 1, Client::new(&name, &name));
+            }
+            world.run(Duration::from_secs(8));
+        }
+        world.run(Duration::from_secs(60));
+        let (up, ends) = (sessions(&world).len(), world.ends());
+        assert!(up > 0, "{method:?}: nobody is up: {ends:?}");
+        world.faults = Faults::default();
+        world.node.handle_drain(world.now);
+        world.run(Duration::from_secs(120));
+        assert!(sessions(&world).is_empty());
+        let pool = &world.node.pools()[0];
+        assert_eq!((pool.used, world.node.stats().overdue), (0, 0));
+        assert!(routes(&world).is_empty() && world.reached.is_empty());
+        let tokens: Vec<Token> = asked(&world).iter().map(|it| it.token).collect();
+        let distinct: BTreeSet<Token> = tokens.iter().copied().collect();
+        assert_eq!(distinct.len(), tokens.len(), "no name is given twice");
+        let cancelled: BTreeSet<Token> = cancelled(&world).into_iter().collect();
+        for token in tokens {
+            let ends = [&world.server.told, &cancelled];
+            let ends = ends.iter().filter(|ends| ends.contains(&token)).count();
+            assert_eq!(
+                ends, 1,
+                "{method:?}: each question is answered or taken back"
+            );
+        }
+    }
 }
 
 // === Asked again ===

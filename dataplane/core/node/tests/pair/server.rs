@@ -2,7 +2,7 @@
 //! password (it is his name), and grants what a test wants.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lns_crypto::radius as digest;
 use lns_crypto::{Secret, chap, mschapv2};
@@ -39,6 +39,10 @@ pub struct Server {
     pub mood: Mood,
     /// How long it thinks.
     pub delay: Duration,
+    /// And up to four times this on top, from question to question.
+    pub dithers: Duration,
+    /// What the client in front of it has ended a question with.
+    pub told: BTreeSet<Token>,
     /// What it grants, over and above what the method wants.
     pub grant: AttributeList,
     /// What it says with a no.
@@ -53,7 +57,9 @@ impl Server {
         match order {
             Order::Ask(request) => {
                 if let Some(outcome) = self.judge(request) {
-                    self.due.insert((now + self.delay, request.token), outcome);
+                    let times = u32::try_from((request.token.0 >> 20) % 5).expect("below 5");
+                    let at = now + self.delay + self.dithers * times;
+                    self.due.insert((at, request.token), outcome);
                 }
             }
             Order::Cancel(token) if !self.answers_the_cancelled => {
@@ -72,7 +78,9 @@ impl Server {
         if *at > now {
             return None;
         }
-        self.due.pop_first().map(|(_, outcome)| outcome)
+        let (_, outcome) = self.due.pop_first()?;
+        self.told.insert(outcome.token);
+        Some(outcome)
     }
 
     fn judge(&self, request: &Request) -> Option<Outcome> {
