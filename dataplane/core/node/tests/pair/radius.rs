@@ -872,7 +872,7 @@ fn accounting_has_what_the_server_gave_for_it() {
         assert_eq!(all(kind::ACCT_AUTHENTIC), [vec![0, 0, 0, 1]]);
         assert_eq!(
             all(kind::ACCT_SESSION_ID),
-            [id.clone()],
+            core::slice::from_ref(&id),
             "as in the Access-Request"
         );
         assert_eq!(record.realm.as_deref(), Some("isp.example"));
