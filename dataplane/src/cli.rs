@@ -42,6 +42,7 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
         Command::Pools(arguments) => command::read::pools(&arguments),
         Command::Flows(arguments) => command::flows::flows(&arguments),
         Command::Policies(arguments) => command::policies::policies(&arguments),
+        Command::Radius(arguments) => command::radius::radius(&arguments),
         Command::Disconnect(arguments) => command::disconnect::disconnect(&arguments),
         Command::Report(arguments) => command::report::report(&arguments),
         Command::Openapi => command::read::openapi(),
@@ -121,6 +122,11 @@ enum Command {
     /// Packets of a flow that is open match no rule: they are not judged again.
     #[command(after_help = "Example:\n  lnsd policies residential")]
     Policies(PoliciesArguments),
+    /// Shows RADIUS servers, their connections, and what waits for them
+    ///
+    /// Each connection is judged alone: one that is not answered is a zombie, and its siblings go on.
+    #[command(after_help = "Example:\n  lnsd radius --watch")]
+    Radius(RadiusArguments),
     /// Ends sessions; the LAC is told, the subscriber may dial in again
     #[command(after_help = "Example:\n  lnsd disconnect --pool old --rate 50/s")]
     Disconnect(DisconnectArguments),
@@ -211,6 +217,16 @@ pub(crate) struct ReadArguments {
         default_value = "table"
     )]
     pub(crate) output: Output,
+}
+
+/// What `radius` takes.
+#[derive(Args, Debug)]
+pub(crate) struct RadiusArguments {
+    #[command(flatten)]
+    pub(crate) read: ReadArguments,
+    /// Shows it again each second until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
 }
 
 /// What `tunnels` takes.
@@ -450,7 +466,7 @@ mod tests {
         Cli::command()
             .get_subcommands()
             .for_each(|sub| leaves(sub, &mut found));
-        assert_eq!(found.len(), 15);
+        assert_eq!(found.len(), 16);
         for command in found {
             let help = command
                 .get_after_help()

@@ -24,6 +24,7 @@ use lns_node::config as node;
 pub(crate) use self::flows::Flows;
 pub(crate) use self::radius::{RadiusSetup, Tls};
 use crate::host::{self, Plan};
+use crate::radius::setup;
 
 /// What a manifest means for this process.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub(crate) struct Setup {
     pub(crate) host: Plan,
     /// For RADIUS.
     pub(crate) radius: Option<RadiusSetup>,
+    /// The same for the thread of RADIUS, with certificates that were read.
+    pub(crate) radius_thread: Option<setup::Setup>,
 }
 
 impl Setup {
@@ -57,7 +60,11 @@ impl Setup {
             .pools
             .first()
             .map_or(Ipv4Addr::UNSPECIFIED, |pool| pool.local_address);
+        let radius = RadiusSetup::new(manifest);
+        let radius_thread = radius.as_ref().map(setup::Setup::new).transpose();
         Ok(Self {
+            radius_thread: radius_thread.map_err(Unfit::Radius)?,
+            radius,
             node: node_config(manifest)?,
             listen: spec
                 .service
@@ -70,7 +77,6 @@ impl Setup {
             pools: pool_prefixes(spec).collect(),
             icmp_source,
             host: host_plan(manifest, icmp_source),
-            radius: RadiusSetup::new(manifest),
         })
     }
 
@@ -110,6 +116,8 @@ pub(crate) enum Unfit {
     HostName,
     /// What the classifier does not take the policies for: tables that would be too large.
     Policies(Vec<BookError>),
+    /// A certificate or key that is none.
+    Radius(setup::Unfit),
 }
 
 impl fmt::Display for Unfit {
@@ -117,6 +125,7 @@ impl fmt::Display for Unfit {
         match self {
             Self::HostName => f.write_str("spec.service.hostName: must have 1 to 255 octets"),
             Self::Policies(wrong) => policies::told(wrong, f),
+            Self::Radius(wrong) => fmt::Display::fmt(wrong, f),
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | [`cli`] | what can be typed |
 //! | [`config`] | the manifest, as node, datapath and host want it |
 //! | [`run`] | the serving process: start, control task, reload, end |
+//! | [`radius`] | RADIUS: its thread, its sockets, RadSec |
 //! | [`host`] | interface, routes, sysctls, isolation |
 //! | [`admin`] | HTTP over the Unix socket and TCP, metrics |
 //! | [`command`] | the commands that ask a running process |
@@ -26,6 +27,7 @@ mod config;
 mod failure;
 mod host;
 mod log;
+mod radius;
 mod run;
 
 use std::process::ExitCode;

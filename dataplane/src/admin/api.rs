@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::document::Asked;
-use super::{Admin, Refusal};
+use super::{Admin, Refusal, radius};
 use crate::cli::{SessionName, VERSION};
 use crate::run::control::Control;
 use crate::run::situation::{ManifestState, Phase};
@@ -57,6 +57,8 @@ pub(crate) struct Status {
     flows: Flows,
     /// What was forwarded.
     traffic: Traffic,
+    /// The servers that are asked and told; empty without `spec.radius`.
+    radius: Vec<radius::Summary>,
 }
 
 /// What the session table holds.
@@ -133,6 +135,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Result<Json<Status>, R
         node,
         flows: Flows::new(&admin.flows.counts(), admin.flows.classifier().options()),
         traffic: Traffic::new(&(admin.stats)(), dropped),
+        radius: radius::look(&admin).await?.summaries(),
     }))
 }
 

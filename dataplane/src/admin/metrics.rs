@@ -4,6 +4,7 @@
 //! Labels come from fixed lists and from names in the manifest, never from a peer.
 
 mod flows;
+mod radius;
 
 use core::fmt;
 use core::sync::atomic::AtomicU64;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 pub(super) use self::flows::Flows;
+pub(super) use self::radius::Measured;
 use crate::cli::VERSION;
 use crate::run::control::Control;
 use crate::run::situation::ManifestState;
@@ -34,6 +36,7 @@ pub(super) struct Snapshot {
     refused: BTreeMap<&'static str, u64>,
     table_updates_refused: u64,
     setups: Histogram,
+    radius_signals: [u64; 3],
 }
 
 impl Snapshot {
@@ -47,7 +50,13 @@ impl Snapshot {
             refused: control.refused.clone(),
             table_updates_refused: control.path.refused(),
             setups: control.setups.clone(),
+            radius_signals: control.radius.signals(),
         }
+    }
+
+    /// Messages to the thread of RADIUS, wakeups for them, messages that needed none.
+    pub(super) const fn radius_signals(&self) -> [u64; 3] {
+        self.radius_signals
     }
 }
 
@@ -56,6 +65,7 @@ pub(super) fn encode(
     snapshot: &Snapshot,
     workers: &lns_datapath::Stats,
     flows: &Flows,
+    radius: &Measured,
     uptime_seconds: u64,
     manifest: &ManifestState,
 ) -> Result<String, fmt::Error> {
@@ -65,6 +75,7 @@ pub(super) fn encode(
     traffic(&mut page, snapshot, workers);
     outcomes(&mut page, snapshot);
     flows.write(&mut page);
+    radius.write(&mut page);
     reloads(&mut page, manifest);
     page.gauges(
         "build_info",
@@ -377,6 +388,7 @@ mod tests {
             refused: BTreeMap::from([("no_match", 4)]),
             table_updates_refused: 0,
             setups,
+            radius_signals: [0; 3],
         }
     }
 
@@ -386,6 +398,7 @@ mod tests {
             &snapshot(),
             &workers,
             &flows::tests::some(),
+            &radius::tests::some(),
             60,
             &situation.manifest(),
         )
@@ -431,6 +444,21 @@ mod tests {
             r#"lns_flow_events_total{event="opened"} 0"#,
             "lns_policy_rules_unlisted 0",
             r#"lns_session_setup_seconds_bucket{le="0.1"} 1"#,
+            r#"lns_radius_servers{server="r1",state="down",purpose="authentication"} 1"#,
+            r#"lns_radius_servers{server="r1",state="up",purpose="authentication"} 0"#,
+            r#"lns_radius_connections{server="r1",state="active",purpose="authentication"} 0"#,
+            r#"lns_radius_replies_dropped_total{server="r1",reason="late",purpose="authentication"} 7"#,
+            r#"lns_radius_retransmissions_total{server="r1",purpose="authentication"} 4"#,
+            r#"lns_radius_rtt_seconds_count{purpose="authentication"} 0"#,
+            r#"lns_radius_in_flight{purpose="authentication"} 5"#,
+            r#"lns_radius_all_down{purpose="authentication"} 1"#,
+            r#"lns_radius_orders_refused_total{order="request"} 1"#,
+            r#"lns_radius_messages_total{wakeup="not_needed"} 5"#,
+            r#"lns_certificate_expiry_seconds{name="r1"} -5"#,
+            "lns_accounting_queue_records 12",
+            "lns_accounting_queue_octets 3456",
+            "lns_accounting_queue_oldest_seconds 78",
+            r#"lns_accounting_dropped_total{reason="no_room"} 9"#,
             "lns_overdue_total 0",
             r#"lns_refused_lacs_total{reason="no_match"} 4"#,
             "lns_manifest_refused 0",

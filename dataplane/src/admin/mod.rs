@@ -16,6 +16,7 @@ mod explain;
 pub(crate) mod flows;
 mod metrics;
 pub(crate) mod policies;
+pub(crate) mod radius;
 pub(crate) mod server;
 
 use core::time::Duration;
@@ -36,6 +37,7 @@ use tokio::time::timeout;
 use self::connections::Connection;
 use self::document::{Document, OpenMetrics, Problem, Yaml};
 use crate::log::Ring;
+use crate::radius::service;
 use crate::run::control::Asker;
 use crate::run::reload::Comparer;
 use crate::run::situation::{Phase, Situation};
@@ -68,6 +70,8 @@ pub(crate) struct Admin {
     pub(crate) flows: FlowsHandle,
     /// What a manifest would change.
     pub(crate) comparer: Comparer,
+    /// The thread of RADIUS.
+    pub(crate) radius: service::Asker,
     /// The last log lines.
     pub(crate) logs: Arc<Ring>,
 }
@@ -172,6 +176,12 @@ fn reads() -> ApiRouter<Admin> {
         .api_route(
             "/v1/pools",
             get_with(api::pools, |of| of.summary("Address pools")),
+        )
+        .api_route(
+            "/v1/radius",
+            get_with(radius::radius, |of| {
+                of.summary("RADIUS servers, their connections, and what waits for them")
+            }),
         )
         .api_route(
             "/v1/openapi.json",
@@ -343,10 +353,16 @@ async fn metrics(State(admin): State<Admin>) -> Result<OpenMetrics, Refusal> {
         .ask(|control, _| metrics::Snapshot::take(control))
         .await
         .map_err(|_| Refusal::gone())?;
+    let radius = metrics::Measured {
+        seen: radius::look(&admin).await?,
+        rtts: admin.radius.rtts(),
+        signals: snapshot.radius_signals(),
+    };
     let text = metrics::encode(
         &snapshot,
         &(admin.stats)(),
         &metrics::Flows::of(&admin.flows),
+        &radius,
         admin.situation.uptime_seconds(),
         &admin.situation.manifest(),
     )

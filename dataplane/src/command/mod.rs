@@ -8,6 +8,7 @@ pub(crate) mod failures;
 mod filter;
 pub(crate) mod flows;
 pub(crate) mod policies;
+pub(crate) mod radius;
 pub(crate) mod read;
 pub(crate) mod report;
 pub(crate) mod table;

@@ -66,6 +66,7 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
             ),
         ),
         ("Flows", flows(&status["flows"])),
+        ("RADIUS", radius(rows(status, "radius"))),
         ("From subscribers", traffic("upPackets", "upOctets")),
         ("To subscribers", traffic("downPackets", "downOctets")),
         (
@@ -91,6 +92,27 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
 fn flows(flows: &Value) -> String {
     let [in_use, capacity] = ["inUse", "capacity"].map(|key| thousands(count(flows, &[key])));
     format!("{in_use} of {capacity}")
+}
+
+/// What of RADIUS works and what does not: nothing without RADIUS.
+fn radius(purposes: &[Value]) -> String {
+    let each = purposes.iter().map(|of| {
+        let failed = rows(of, "failed");
+        let purpose = at(of, &["purpose"]);
+        if of["allDown"] == json!(true) {
+            return format!("{purpose} ALL DOWN");
+        }
+        if failed.is_empty() {
+            return format!("{purpose} ok");
+        }
+        let servers = count(of, &["servers"]);
+        format!(
+            "{purpose} {} of {servers} down ({})",
+            failed.len(),
+            at(of, &["failed"])
+        )
+    });
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// The same by class.
@@ -554,6 +576,19 @@ mod tests {
             "{shown}"
         );
         assert!(!shown.contains("OVERDUE"), "{shown}");
+    }
+
+    #[test]
+    fn servers_that_are_down_are_named_in_the_status_and_all_of_them_cannot_be_overlooked() {
+        let radius = json!([
+            { "purpose": "authentication", "servers": 3, "failed": ["r1", "r2"], "allDown": false },
+            { "purpose": "accounting", "servers": 1, "failed": ["r1"], "allDown": true },
+            { "purpose": "copy", "servers": 1, "failed": [], "allDown": false },
+        ]);
+        let shown = facts(&status_facts(&json!({ "radius": radius })));
+        let line = "authentication 2 of 3 down (r1 r2), accounting ALL DOWN, copy ok\n";
+        assert!(shown.contains(line), "{shown}");
+        assert!(!facts(&status_facts(&json!({ "radius": [] }))).contains("RADIUS"));
     }
 
     #[test]

@@ -68,6 +68,7 @@ const PARTS: &[Part] = &[
     part("status.json", Source::Json("/v1/status")),
     part("lacs.json", Source::Json("/v1/lacs")),
     part("pools.json", Source::Json("/v1/pools")),
+    part("radius.json", Source::Json("/v1/radius")),
     part("tunnels.json", Source::Rows("tunnels", ROWS)),
     part("sessions.json", Source::Rows("sessions", ROWS)),
     part("flows.json", Source::Rows("flows", ROWS)),

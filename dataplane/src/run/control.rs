@@ -22,6 +22,7 @@ use tokio::time::sleep;
 use tracing::error;
 
 use super::journal::Journal;
+use crate::radius::line::Line;
 
 /// Packets that workers have handed over and that wait: a second of call setups at the highest rate.
 pub(super) const PUNT_QUEUE: usize = 16_384;
@@ -34,6 +35,9 @@ const QUESTION_QUEUE: usize = 64;
 
 /// Packets per round, so that timers and questions have their turn.
 const PUNTS_PER_ROUND: usize = 256;
+
+/// Outcomes of RADIUS per round, the same.
+const OUTCOMES_PER_ROUND: usize = 256;
 
 /// Questions per round. The longest is a page of sessions, well below a millisecond.
 const QUESTIONS_PER_ROUND: usize = 8;
@@ -59,6 +63,8 @@ pub(crate) struct Control {
     pub(crate) path: lns_datapath::Control,
     /// Who routes to subscribers what sessions bring.
     reach: mpsc::Sender<Reach>,
+    /// RADIUS.
+    pub(crate) radius: Line,
     /// How long setups took, seconds.
     pub(crate) setups: Histogram,
     journal: Journal,
@@ -112,11 +118,17 @@ impl Asker {
 
 impl Control {
     /// A control task that has done nothing yet.
-    pub(super) fn new(node: Node, path: lns_datapath::Control, reach: mpsc::Sender<Reach>) -> Self {
+    pub(super) fn new(
+        node: Node,
+        path: lns_datapath::Control,
+        reach: mpsc::Sender<Reach>,
+        radius: Line,
+    ) -> Self {
         Self {
             node,
             path,
             reach,
+            radius,
             setups: Histogram::new(SETUP_BUCKETS),
             journal: Journal::default(),
             finals: BTreeMap::new(),
@@ -128,13 +140,15 @@ impl Control {
     /// Serves until nobody can ask any more.
     pub(super) async fn serve(mut self, mut inputs: Inputs) {
         loop {
+            let patience = self.patience(clock::now());
             tokio::select! {
                 Some(punt) = inputs.punts.recv() => self.punt(punt, clock::now()),
                 question = inputs.questions.recv() => match question {
                     Some(question) => question(&mut self, clock::now()),
                     None => return,
                 },
-                () = sleep(self.patience(clock::now())) => {}
+                () = self.radius.wait() => {}
+                () = sleep(patience) => {}
             }
             self.round(&mut inputs);
         }
@@ -148,6 +162,12 @@ impl Control {
                 break;
             };
             self.punt(punt, now);
+        }
+        for _ in 0..OUTCOMES_PER_ROUND {
+            let Some(outcome) = self.radius.take() else {
+                break;
+            };
+            self.node.handle_outcome(&outcome, now);
         }
         if self.node.poll_timeout().is_some_and(|at| at <= now) {
             self.node.handle_timeout(now);
@@ -163,10 +183,11 @@ impl Control {
     }
 
     fn patience(&self, now: Instant) -> Duration {
-        self.node
-            .poll_timeout()
-            .map_or(LONGEST_SLEEP, |at| at.since(now))
-            .min(LONGEST_SLEEP)
+        let until = self.node.poll_timeout().map(|at| at.since(now));
+        [until, self.radius.again()]
+            .into_iter()
+            .flatten()
+            .fold(LONGEST_SLEEP, Duration::min)
     }
 
     fn punt(&mut self, punt: Punt, now: Instant) {
@@ -190,8 +211,13 @@ impl Control {
 
     /// Does what the node wants, in its order.
     fn carry_out(&mut self, now: Instant) {
-        while let Some(update) = self.node.poll_path() {
-            self.update(&update, now);
+        loop {
+            while let Some(update) = self.node.poll_path() {
+                self.update(&update, now);
+            }
+            if !self.order(now) {
+                break;
+            }
         }
         self.path.settle();
         while let Some(change) = self.node.poll_reach() {
@@ -205,6 +231,19 @@ impl Control {
         }
         // Every ended call has told its event by now.
         self.finals.clear();
+    }
+
+    /// Hands orders to RADIUS. What finds no room there has its outcome at once: whether there was any.
+    fn order(&mut self, now: Instant) -> bool {
+        self.radius.flush();
+        let mut ended = false;
+        while let Some(order) = self.node.poll_order() {
+            if let Some(outcome) = self.radius.order(order) {
+                self.node.handle_outcome(&outcome, now);
+                ended = true;
+            }
+        }
+        ended
     }
 
     fn update(&mut self, update: &PathUpdate, now: Instant) {

@@ -22,23 +22,27 @@ use notify::RecommendedWatcher;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use self::control::{Asker, Control};
-use self::reload::{Change, Reloader};
-use self::situation::{Phase, Situation};
+use self::reload::{Change, Hands, Reloader};
+use self::situation::{Phase, Situation, unix_seconds};
 use crate::admin::{self, Admin, StatsSource, server};
 use crate::cli::{RunArguments, VERSION};
 use crate::config::Setup;
 use crate::failure::Failure;
 use crate::host::{Host, HostError, INTERFACE};
 use crate::log::{self, Ring};
+use crate::radius::service::service;
 
 /// How long LACs have to acknowledge that the tunnel is gone.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long RADIUS servers then have to take the last records. Those that they do not take are on disk.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether they have.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
@@ -111,6 +115,7 @@ struct Process {
     situation: Arc<Situation>,
     datapath: Arc<Datapath>,
     control: JoinHandle<()>,
+    radius_ended: oneshot::Receiver<()>,
     reloader: JoinHandle<Reloader>,
     hangups: JoinHandle<()>,
     admin: [JoinHandle<()>; 2],
@@ -125,16 +130,21 @@ impl Process {
         hangups: Signal,
         logs: Arc<Ring>,
     ) -> Result<Self, Failure> {
-        let setup = Setup::new(&manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
+        let mut setup =
+            Setup::new(&manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
+        setup.node.epoch = lns_spool::next_epoch(&arguments.state.directory, unix_seconds());
         let (punt, punts) = mpsc::channel(control::PUNT_QUEUE);
         let node = Node::new(setup.node.clone(), seed()?, clock::now());
         let (datapath, path) = start_datapath(&setup, &node, punt)?;
+        let (mut radius, line, radius_ended) = service(seed()?, arguments.state.directory.clone());
+        let configured = radius.configure(setup.radius_thread.clone()).await;
+        configured.map_err(Failure::Failed)?;
         let host = prepare(&arguments.state.directory, &setup).await?;
         announce(&manifest, &setup, arguments);
 
         let (asker, inputs) = control::inputs(punts);
         let (reach, reaches) = mpsc::channel(control::REACH_QUEUE);
-        let control = tokio::spawn(Control::new(node, path, reach).serve(inputs));
+        let control = tokio::spawn(Control::new(node, path, reach, line).serve(inputs));
         let situation = Arc::new(Situation::new(
             arguments.manifest.clone(),
             manifest.warnings.clone(),
@@ -148,6 +158,7 @@ impl Process {
             stats: stats_of(&datapath),
             flows: datapath.flows(),
             comparer,
+            radius: radius.asker(),
             logs,
         };
         let admin = serve_admin(sockets, admin);
@@ -162,8 +173,11 @@ impl Process {
             manifest,
             setup,
             host,
-            datapath.flows(),
-            asker.clone(),
+            Hands {
+                asker: asker.clone(),
+                flows: datapath.flows(),
+                radius,
+            },
             Arc::clone(&situation),
         );
         let reloader = tokio::spawn(reloader.serve(changes, questions, reaches));
@@ -174,6 +188,7 @@ impl Process {
             situation,
             datapath,
             control,
+            radius_ended,
             reloader,
             hangups,
             admin,
@@ -191,6 +206,7 @@ impl Process {
                 None
             }
             _ = &mut self.control => Some("the control task has ended"),
+            _ = &mut self.radius_ended => Some("the thread of RADIUS has ended"),
             _ = &mut self.reloader => Some("the reload task has ended"),
             _ = unix => Some("the admin socket has ended"),
             _ = tcp => Some("the admin interface has ended"),
@@ -219,8 +235,16 @@ impl Process {
         Ok(())
     }
 
-    /// Tells each LAC, and waits for the answers for a while.
+    /// Tells each LAC, and waits for the answers for a while; then hands over what RADIUS is to be told.
     async fn drain(&self) {
+        self.drain_tunnels().await;
+        let flushed = |control: &mut Control, _| control.radius.is_flushed();
+        while self.asker.ask(flushed).await == Ok(false) {
+            sleep(DRAIN_INTERVAL).await;
+        }
+    }
+
+    async fn drain_tunnels(&self) {
         let deadline = Instant::now() + DRAIN;
         let mut drained = self
             .asker
@@ -245,7 +269,7 @@ impl Process {
         drop(self.watcher);
         // Both who could tell it of changes are gone, so it ends.
         if let Ok(reloader) = self.reloader.await {
-            reloader.remove().await;
+            reloader.end(LAST_RECORDS).await;
         }
         self.control.abort();
         let _aborted = self.control.await;

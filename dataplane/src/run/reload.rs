@@ -31,6 +31,7 @@ use super::control::{Asker, Control, Gone};
 use super::situation::Situation;
 use crate::config::Setup;
 use crate::host::{Host, Plan, Used};
+use crate::radius::service::Service;
 
 /// How long a changed file must rest: editors write in several steps.
 const DEBOUNCE: Duration = Duration::from_millis(300);
@@ -79,6 +80,17 @@ impl Comparer {
     }
 }
 
+/// What a manifest is carried out by, beside the machine.
+#[derive(Debug)]
+pub(super) struct Hands {
+    /// The control task.
+    pub(super) asker: Asker,
+    /// The classifier.
+    pub(super) flows: FlowsHandle,
+    /// RADIUS.
+    pub(super) radius: Service,
+}
+
 /// What keeps node and machine as the manifest says.
 #[derive(Debug)]
 pub(super) struct Reloader {
@@ -86,8 +98,7 @@ pub(super) struct Reloader {
     manifest: Manifest,
     setup: Setup,
     host: Host,
-    flows: FlowsHandle,
-    asker: Asker,
+    hands: Hands,
     situation: Arc<Situation>,
     /// The machine still has more than the manifest says.
     leftovers: bool,
@@ -100,8 +111,7 @@ impl Reloader {
         manifest: Manifest,
         setup: Setup,
         host: Host,
-        flows: FlowsHandle,
-        asker: Asker,
+        hands: Hands,
         situation: Arc<Situation>,
     ) -> Self {
         Self {
@@ -109,8 +119,7 @@ impl Reloader {
             manifest,
             setup,
             host,
-            flows,
-            asker,
+            hands,
             situation,
             leftovers: false,
         }
@@ -155,8 +164,10 @@ impl Reloader {
         }
     }
 
-    /// Takes back what outlives the process, and says what could not be.
-    pub(super) async fn remove(mut self) {
+    /// Ends RADIUS, and gives servers so long to take the last records; then takes back what outlives the
+    /// process, and says what could not be.
+    pub(super) async fn end(mut self, last_records: Duration) {
+        self.hands.radius.end(last_records).await;
         for problem in self.host.remove().await {
             warn!("{problem}");
         }
@@ -171,7 +182,7 @@ impl Reloader {
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let changes = diff(&self.manifest, manifest);
-        Comparison::new(changes, &needs_restart, refusal, &self.asker).await
+        Comparison::new(changes, &needs_restart, refusal, &self.hands.asker).await
     }
 
     /// Why a set-up would be refused now, by the machine or for a subscriber; `None`: as far as is known,
@@ -183,6 +194,7 @@ impl Reloader {
         }
         let config = setup.node.clone();
         let taken = self
+            .hands
             .asker
             .ask(move |control, now| taken_away(control, &config, now));
         taken.await
@@ -250,7 +262,7 @@ impl Reloader {
             self.put_back(before).await;
             return self.refuse(problem.to_string());
         }
-        if let Err(Refused(why)) = self.configure(&setup).await {
+        if let Err(Refused(why)) = self.configure_all(&setup).await {
             self.put_back(before).await;
             return self.refuse(why);
         }
@@ -281,12 +293,37 @@ impl Reloader {
         }
     }
 
+    /// Gives RADIUS, workers and node their part. Servers are there before they are asked, and asked no
+    /// more before they are gone.
+    async fn configure_all(&mut self, setup: &Setup) -> Result<(), Refused> {
+        if setup.radius_thread.is_some() {
+            let added = self
+                .hands
+                .radius
+                .configure(setup.radius_thread.clone())
+                .await;
+            added.map_err(Refused)?;
+        }
+        let configured = self.configure(setup).await;
+        let in_force = match &configured {
+            Ok(()) if setup.radius_thread.is_some() => return configured,
+            Ok(()) => None,
+            Err(_) => self.setup.radius_thread.clone(),
+        };
+        self.hands
+            .radius
+            .configure(in_force)
+            .await
+            .map_err(Refused)?;
+        configured
+    }
+
     /// Gives workers and node their part.
     async fn configure(&self, setup: &Setup) -> Result<(), Refused> {
         let (pools, icmp_source) = (setup.pools.clone(), setup.icmp_source);
         let (config, options) = (setup.node.clone(), setup.flows.options);
-        let flows = self.flows.clone();
-        let done = self.asker.ask(move |control, now| {
+        let flows = self.hands.flows.clone();
+        let done = self.hands.asker.ask(move |control, now| {
             // Somebody may have got it since it was asked for the first time.
             if let Some(why) = taken_away(control, &config, now) {
                 return Err(Refused(why));
@@ -328,6 +365,7 @@ impl Reloader {
         );
         // Who is gone needs no addresses.
         let _ending = self
+            .hands
             .asker
             .ask(move |control, now| {
                 for address in gone.gateways {
@@ -340,6 +378,7 @@ impl Reloader {
     /// What of `left` live sessions use; `before` is all that the machine has.
     async fn used(&self, before: &Plan, left: &Used) -> Result<Used, Gone> {
         let gateways = self
+            .hands
             .asker
             .ask(|control, _| control.node.local_addresses_in_use().collect())
             .await?;
@@ -359,7 +398,7 @@ impl Reloader {
         let (mut found, mut after) = (BTreeSet::new(), None);
         loop {
             let plans = Arc::clone(&plans);
-            let question = self.asker.ask(move |control, now| {
+            let question = self.hands.asker.ask(move |control, now| {
                 let everybody = SessionFilter::default();
                 let page = control
                     .node

@@ -136,7 +136,8 @@ impl Situation {
     }
 }
 
-fn unix_seconds() -> u64 {
+/// Now, in seconds since 1970.
+pub(crate) fn unix_seconds() -> u64 {
     SystemTime::UNIX_EPOCH
         .elapsed()
         .map_or(0, |since| since.as_secs())

@@ -76,6 +76,7 @@ fn status() -> Status {
         },
         flows: Flows::new(&Counts::default(), Options::default()),
         traffic: Traffic::new(&lns_datapath::Stats::default(), 0),
+        radius: radius::tests::some().0.summaries(),
     }
 }
 
@@ -99,6 +100,7 @@ fn each_answer_about_the_node_fits_the_document() {
         left_out: 5,
     };
     described("/v1/logs", &logs);
+    described("/v1/radius", &radius::tests::some().0);
     let done = Disconnected::default();
     assert_eq!(problems("POST", "/v1/disconnect", 200, &done), None);
 }
