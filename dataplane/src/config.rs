@@ -22,7 +22,9 @@ use lns_l2sess::policy::BookError;
 use lns_node::config as node;
 
 pub(crate) use self::flows::Flows;
-pub(crate) use self::radius::{RadiusSetup, Tls};
+pub(crate) use self::radius::RadiusSetup;
+#[cfg(test)]
+pub(crate) use self::radius::Tls;
 use crate::host::{self, Plan};
 use crate::radius::setup;
 

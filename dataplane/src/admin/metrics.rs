@@ -3,6 +3,7 @@
 //! Nothing is kept between two scrapes: a snapshot is taken from the control task and written out.
 //! Labels come from fixed lists and from names in the manifest, never from a peer.
 
+mod dynamic;
 mod flows;
 mod radius;
 
@@ -21,6 +22,7 @@ use prometheus_client::registry::Registry;
 pub(super) use self::flows::Flows;
 pub(super) use self::radius::Measured;
 use crate::cli::VERSION;
+use crate::radius::dynamic::Row;
 use crate::run::control::Control;
 use crate::run::situation::ManifestState;
 
@@ -66,6 +68,7 @@ pub(super) fn encode(
     workers: &lns_datapath::Stats,
     flows: &Flows,
     radius: &Measured,
+    dynamic: &BTreeMap<Row, u64>,
     uptime_seconds: u64,
     manifest: &ManifestState,
 ) -> Result<String, fmt::Error> {
@@ -76,6 +79,7 @@ pub(super) fn encode(
     outcomes(&mut page, snapshot);
     flows.write(&mut page);
     radius.write(&mut page);
+    dynamic::write(&mut page, dynamic);
     reloads(&mut page, manifest);
     page.gauges(
         "build_info",
@@ -399,6 +403,7 @@ mod tests {
             &workers,
             &flows::tests::some(),
             &radius::tests::some(),
+            &dynamic::tests::some(),
             60,
             &situation.manifest(),
         )
@@ -459,6 +464,8 @@ mod tests {
             "lns_accounting_queue_octets 3456",
             "lns_accounting_queue_oldest_seconds 78",
             r#"lns_accounting_dropped_total{reason="no_room"} 9"#,
+            r#"lns_radius_dynamic_requests_total{client="oss",type="coa",result="ack"} 8"#,
+            r#"lns_radius_dynamic_requests_total{client="none",type="unknown",result="stranger"} 9"#,
             "lns_overdue_total 0",
             r#"lns_refused_lacs_total{reason="no_match"} 4"#,
             "lns_manifest_refused 0",

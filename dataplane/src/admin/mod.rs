@@ -37,6 +37,7 @@ use tokio::time::timeout;
 use self::connections::Connection;
 use self::document::{Document, OpenMetrics, Problem, Yaml};
 use crate::log::Ring;
+use crate::radius::dynamic::Figures;
 use crate::radius::service;
 use crate::run::control::Asker;
 use crate::run::reload::Comparer;
@@ -72,6 +73,8 @@ pub(crate) struct Admin {
     pub(crate) comparer: Comparer,
     /// The thread of RADIUS.
     pub(crate) radius: service::Asker,
+    /// Requests to change or end sessions.
+    pub(crate) dynamic: Figures,
     /// The last log lines.
     pub(crate) logs: Arc<Ring>,
 }
@@ -363,6 +366,7 @@ async fn metrics(State(admin): State<Admin>) -> Result<OpenMetrics, Refusal> {
         &(admin.stats)(),
         &metrics::Flows::of(&admin.flows),
         &radius,
+        &admin.dynamic.rows(),
         admin.situation.uptime_seconds(),
         &admin.situation.manifest(),
     )

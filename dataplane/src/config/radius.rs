@@ -1,6 +1,6 @@
 //! `spec.radius`, as the clients, the spool and the server of dynamic authorization want it.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use lns_radius::dynamic;
 use lns_wire::radius::{AttributeList, kind};
 
 use super::seconds;
+use crate::radius::dynamic::Wanted;
 
 /// What RADIUS is for here, and over what.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -77,6 +78,18 @@ impl RadiusSetup {
                 .as_ref()
                 .map(|it| (it.port, parts.dynamic(it))),
             tls: parts.tls(),
+        })
+    }
+}
+
+impl RadiusSetup {
+    /// Where requests to change or end sessions come in; `None`: nowhere.
+    pub(crate) fn desk(&self) -> Option<Wanted> {
+        let any = IpAddr::from(Ipv6Addr::UNSPECIFIED);
+        let (port, config) = self.dynamic.clone()?;
+        Some(Wanted {
+            address: SocketAddr::new(self.nas_address.unwrap_or(any), port),
+            config,
         })
     }
 }

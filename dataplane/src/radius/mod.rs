@@ -10,10 +10,12 @@
 //! | [`link`] | a socket and the task that waits for it |
 //! | [`udp`], [`stream`], [`frame`], [`tls`] | datagrams; RadSec, packets of a stream, certificates |
 //! | [`post`] | the mailbox between two threads |
+//! | [`dynamic`] | who may change or end a session: a socket and its task |
 //! | [`figures`], [`journal`] | what is counted, what is written down |
 
 #[cfg(test)]
 pub(crate) mod certificates;
+pub(crate) mod dynamic;
 pub(crate) mod figures;
 mod frame;
 pub(crate) mod journal;

@@ -78,7 +78,7 @@ pub(crate) struct Control {
 
 /// What reaches the control task.
 #[derive(Debug)]
-pub(super) struct Inputs {
+pub(crate) struct Inputs {
     punts: mpsc::Receiver<Punt>,
     questions: mpsc::Receiver<Question>,
 }
@@ -94,7 +94,7 @@ pub(crate) struct Asker {
 pub(crate) struct Gone;
 
 /// The ways into a control task: questions, and what reaches it in all.
-pub(super) fn inputs(punts: mpsc::Receiver<Punt>) -> (Asker, Inputs) {
+pub(crate) fn inputs(punts: mpsc::Receiver<Punt>) -> (Asker, Inputs) {
     let (sender, questions) = mpsc::channel(QUESTION_QUEUE);
     (Asker { questions: sender }, Inputs { punts, questions })
 }

@@ -36,6 +36,7 @@ use crate::config::Setup;
 use crate::failure::Failure;
 use crate::host::{Host, HostError, INTERFACE};
 use crate::log::{self, Ring};
+use crate::radius::dynamic::Desk;
 use crate::radius::service::service;
 
 /// How long LACs have to acknowledge that the tunnel is gone.
@@ -139,10 +140,14 @@ impl Process {
         let (mut radius, line, radius_ended) = service(seed()?, arguments.state.directory.clone());
         let configured = radius.configure(setup.radius_thread.clone()).await;
         configured.map_err(Failure::Failed)?;
+        // Who asks for a change now waits for the control task.
+        let (asker, inputs) = control::inputs(punts);
+        let mut desk = Desk::new(asker.clone());
+        let listening = desk.configure(reload::desk(&setup)).await;
+        listening.map_err(Failure::Failed)?;
         let host = prepare(&arguments.state.directory, &setup).await?;
         announce(&manifest, &setup, arguments);
 
-        let (asker, inputs) = control::inputs(punts);
         let (reach, reaches) = mpsc::channel(control::REACH_QUEUE);
         let control = tokio::spawn(Control::new(node, path, reach, line).serve(inputs));
         let situation = Arc::new(Situation::new(
@@ -159,6 +164,7 @@ impl Process {
             flows: datapath.flows(),
             comparer,
             radius: radius.asker(),
+            dynamic: desk.figures(),
             logs,
         };
         let admin = serve_admin(sockets, admin);
@@ -177,6 +183,7 @@ impl Process {
                 asker: asker.clone(),
                 flows: datapath.flows(),
                 radius,
+                desk,
             },
             Arc::clone(&situation),
         );

@@ -31,6 +31,7 @@ use super::control::{Asker, Control, Gone};
 use super::situation::Situation;
 use crate::config::Setup;
 use crate::host::{Host, Plan, Used};
+use crate::radius::dynamic::{Desk, Wanted};
 use crate::radius::service::Service;
 
 /// How long a changed file must rest: editors write in several steps.
@@ -89,6 +90,13 @@ pub(super) struct Hands {
     pub(super) flows: FlowsHandle,
     /// RADIUS.
     pub(super) radius: Service,
+    /// Who may change or end sessions.
+    pub(super) desk: Desk,
+}
+
+/// Where a manifest has requests to change or end sessions come in.
+pub(super) fn desk(setup: &Setup) -> Option<Wanted> {
+    setup.radius.as_ref()?.desk()
 }
 
 /// What keeps node and machine as the manifest says.
@@ -262,7 +270,7 @@ impl Reloader {
             self.put_back(before).await;
             return self.refuse(problem.to_string());
         }
-        if let Err(Refused(why)) = self.configure_all(&setup).await {
+        if let Err(Refused(why)) = self.configure_desk(&setup).await {
             self.put_back(before).await;
             return self.refuse(why);
         }
@@ -291,6 +299,18 @@ impl Reloader {
         if let Err(problem) = self.host.apply(before).await {
             error!("and the machine could not be put back: {problem}");
         }
+    }
+
+    /// Gives all of them their part, if the address of dynamic authorization can be had.
+    async fn configure_desk(&mut self, setup: &Setup) -> Result<(), Refused> {
+        let listening = self.hands.desk.configure(desk(setup)).await;
+        listening.map_err(Refused)?;
+        let configured = self.configure_all(setup).await;
+        if configured.is_err() {
+            // What was there before could be had, and can.
+            let _back = self.hands.desk.configure(desk(&self.setup)).await;
+        }
+        configured
     }
 
     /// Gives RADIUS, workers and node their part. Servers are there before they are asked, and asked no

@@ -353,7 +353,7 @@ fn a_status_check_becomes_the_octets_of_its_attributes() {
     let manifest = parse(&edited(&[(from, &to)])).unwrap();
     let radius = manifest.cluster.spec.radius.unwrap();
     let check = radius.accounting.unwrap().status_check;
-    let list = crate::rules::radius::attributes(&check.attributes);
+    let list = rules::radius::attributes(&check.attributes);
     assert_eq!(
         list.octets(),
         [
