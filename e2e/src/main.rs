@@ -39,6 +39,7 @@ mod lac;
 mod lnsd;
 mod manifest;
 mod net;
+mod radius;
 mod scenario;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -78,6 +79,14 @@ enum Command {
     },
     /// Plays the rows of the classifier's acceptance list, all or those whose names contain a word given
     L2sess {
+        /// Words
+        names: Vec<String>,
+        /// Print what there is
+        #[arg(long)]
+        list: bool,
+    },
+    /// Runs scenarios with lnsd and RADIUS servers, all or those whose names contain a word given
+    Radius {
         /// Words
         names: Vec<String>,
         /// Print what there is
@@ -153,6 +162,10 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::L2sess { list: true, .. } => l2sess::list(),
         Command::L2sess { names, .. } => {
             return Ok(verdict(cleanup::guard(move || l2sess::run(&names))?));
+        }
+        Command::Radius { list: true, .. } => radius::list(),
+        Command::Radius { names, .. } => {
+            return Ok(verdict(cleanup::guard(move || radius::run(&names))?));
         }
         Command::Bench { options } => {
             return Ok(verdict(cleanup::guard(move || bench::run(&options))?));

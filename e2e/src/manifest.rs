@@ -21,7 +21,8 @@ pub(crate) struct Manifest {
     pub(crate) isolation: &'static str,
     /// Further lines of `spec.subscribers`.
     pub(crate) subscribers: String,
-    /// Name and password, or name and `{ password: .., policies: [..], address: .. }`.
+    /// Name and password, or name and `{ password: .., policies: [..], address: .. }`. Without any there
+    /// are no local users.
     pub(crate) users: Vec<(String, String)>,
     /// Name, local address and CIDR of each pool.
     pub(crate) pools: Vec<(&'static str, &'static str, &'static str)>,
@@ -31,8 +32,10 @@ pub(crate) struct Manifest {
     pub(crate) workers: u32,
     /// The inside of `spec.datapath.sessionTable`.
     pub(crate) session_table: String,
-    /// Documents of `SessionPolicy`, each with its `---`.
+    /// Documents of `SessionPolicy` and further `Secret`s, each with its `---`.
     pub(crate) policies: String,
+    /// The lines of `spec.radius`; without any there is none.
+    pub(crate) radius: String,
 }
 
 /// An entry of `spec.lacs`.
@@ -85,6 +88,7 @@ impl Default for Manifest {
             workers: 1,
             session_table: String::new(),
             policies: String::new(),
+            radius: String::new(),
         }
     }
 }
@@ -123,11 +127,14 @@ impl Manifest {
         };
         text.push_str(&format!(
             "  ppp:\n    authentication: {authentication}\n    dns: [203.0.113.53]\n{}\
-             \x20 core:\n    isolation: {isolation}\n    interface: core0\n\
-             \x20 subscribers:\n    localUsers: {{ secretRef: {{ name: users }} }}\n{}\
-             \x20 datapath: {{ mode: TUN, workers: {workers}{table} }}\n  pools:\n",
+             \x20 core:\n    isolation: {isolation}\n    interface: core0\n{}\
+             \x20 datapath: {{ mode: TUN, workers: {workers}{table} }}\n{}  pools:\n",
             indented(ppp),
-            indented(subscribers),
+            section(
+                "subscribers",
+                &(self.local_users() + &indented(subscribers))
+            ),
+            section("radius", &indented(&self.radius)),
         ));
         for (name, local, cidr) in &self.pools {
             text.push_str(&format!(
@@ -137,6 +144,15 @@ impl Manifest {
             ));
         }
         text + &self.policies + &self.secrets()
+    }
+
+    fn local_users(&self) -> String {
+        match self.users.as_slice() {
+            // The order stands in further lines, if anywhere: both are one field.
+            [] => String::new(),
+            _ if self.subscribers.contains("localUsers:") => String::new(),
+            _ => "    localUsers: { secretRef: { name: users } }\n".to_owned(),
+        }
     }
 
     fn secrets(&self) -> String {
@@ -149,6 +165,9 @@ impl Manifest {
                     lac.name
                 ));
             }
+        }
+        if self.users.is_empty() {
+            return text;
         }
         text.push_str(
             "---\napiVersion: v1\nkind: Secret\nmetadata: { name: users, namespace: lns }\n\
@@ -187,6 +206,14 @@ impl Lac {
              lcpRenegotiation: {lcp_renegotiation}\n    pathMtu: 1500\n{}",
             indented(more)
         )
+    }
+}
+
+/// The section `name` of `spec` with these lines; nothing without lines.
+fn section(name: &str, lines: &str) -> String {
+    match lines {
+        "" => String::new(),
+        _ => format!("  {name}:\n{lines}"),
     }
 }
 

@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use self::play::Observation;
 use self::script::Script;
+pub(crate) use self::server::unpack;
 
 /// Where scripts, configuration and table are.
 const FOLDER: &str = "e2e/differential";
@@ -77,7 +78,7 @@ pub(crate) fn run(names: &[String], show: bool) -> Result<bool> {
 
 /// Plays all scripts on both servers at once.
 fn play_both(chosen: &[&Script]) -> Result<Courses> {
-    let root = server::unpack()?;
+    let root = unpack()?;
     let (theirs, ours) = std::thread::scope(|scope| {
         let theirs = scope.spawn(|| server::on_l2tpns(&root, chosen));
         let ours = server::on_lnsd(chosen);

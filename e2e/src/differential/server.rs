@@ -47,7 +47,7 @@ pub(super) fn on_l2tpns(root: &Path, scripts: &[&Script]) -> Result<Vec<Vec<Obse
 }
 
 /// Unpacks l2tpns and FreeRADIUS where that is not done yet, and says where they are.
-pub(super) fn unpack() -> Result<PathBuf> {
+pub(crate) fn unpack() -> Result<PathBuf> {
     let output = Command::new(super::FOLDER.to_owned() + "/build")
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())

@@ -35,11 +35,11 @@ use crate::net::{self, Topology};
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario {
     /// What it is called on the command line.
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// What it shows, in a few words.
-    says: &'static str,
+    pub(crate) says: &'static str,
     /// Runs it. The text says what was measured, if anything was.
-    run: fn() -> Result<String>,
+    pub(crate) run: fn() -> Result<String>,
 }
 
 /// The port of the HTTP server in the core.
@@ -67,15 +67,25 @@ fn all() -> Vec<Scenario> {
 
 /// Prints what there is.
 pub(crate) fn list() {
-    for scenario in all() {
+    show(&all());
+}
+
+/// Runs the scenarios whose names contain one of `names`, all without names. Says whether all passed.
+pub(crate) fn run(names: &[String]) -> Result<bool> {
+    play(all(), names)
+}
+
+/// Prints the names of scenarios, and what each shows.
+pub(crate) fn show(all: &[Scenario]) {
+    for scenario in all {
         println!("{:<28} {}", scenario.name, scenario.says);
     }
 }
 
-/// Runs the scenarios whose names contain one of `names` (all without names), prints a line each
+/// Runs those of `all` whose names contain one of `names` (all without names), prints a line each
 /// and `N passed, N failed`. Says whether all passed.
-pub(crate) fn run(names: &[String]) -> Result<bool> {
-    let chosen: Vec<_> = all()
+pub(crate) fn play(all: Vec<Scenario>, names: &[String]) -> Result<bool> {
+    let chosen: Vec<_> = all
         .into_iter()
         .filter(|scenario| {
             names.is_empty()
@@ -86,7 +96,7 @@ pub(crate) fn run(names: &[String]) -> Result<bool> {
         .collect();
     if chosen.is_empty() {
         bail!(
-            "no scenario is called {}; `lns-e2e scenario --list` shows them",
+            "no scenario is called {}; `--list` shows them",
             names.join(", ")
         );
     }

@@ -1,0 +1,267 @@
+//! What the accounting servers are told, and that nothing is lost or told twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+
+use super::detail::Entry;
+use super::login::USERS;
+use super::rig::{self, Radius};
+use super::server::{FreeRadius, Server};
+use crate::blast;
+use crate::lac::{Lac, Options};
+use crate::lnsd::Lnsd;
+use crate::net;
+use crate::scenario::{Scenario, expect, options};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "accounting-octets",
+        says: "Start, Interim and Stop tell what was sent, octet by octet",
+        run: octets,
+    },
+    Scenario {
+        name: "accounting-away",
+        says: "records wait while no server is there, over a kill of lnsd too, and come in order",
+        run: away,
+    },
+    Scenario {
+        name: "accounting-on-off",
+        says: "On at the start, Off at the end, and no id comes twice",
+        run: on_off,
+    },
+];
+
+/// How long records may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Packets upstream of the measured session, and octets of each, IP header included.
+const PACKETS: usize = 40;
+const SIZE: usize = 500;
+
+fn octets() -> Result<String> {
+    let topology = rig::topology()?;
+    let radius = FreeRadius::start(&topology.core, Server::new(0, USERS))?;
+    let manifest = Radius {
+        accounting_lines: "interimSeconds: 60".into(),
+        ..Radius::one()
+    };
+    let lnsd = Lnsd::start(&topology.lns, &manifest.manifest())?;
+    let lac = Lac::up(&topology.lac, options())?;
+    let address = lac.address(0)?;
+    let packet = blast::udp_packet(address, net::CORE, blast::PORT, SIZE);
+    for _ in 0..PACKETS {
+        lac.inject(address, &packet)?;
+    }
+    lnsd.wait(PATIENCE, "the packets are counted", |lnsd| {
+        lnsd.metric("lns_packets_total", &["direction=\"up\""])
+            .map(|count| count >= PACKETS as u64)
+    })?;
+    lac.close()?;
+    let records = wait_for(&radius, PATIENCE, |records| count(records, "Stop") == 1)?;
+    let stop = find(&records, "Stop")?;
+    let start = find(&records, "Start")?;
+    expect(
+        stop.octets("Input")? == (PACKETS * SIZE) as u64,
+        format!("not {} octets: {stop:?}", PACKETS * SIZE),
+    )?;
+    expect(
+        stop.number("Acct-Input-Packets")? == PACKETS as u64,
+        format!("not {PACKETS} packets: {stop:?}"),
+    )?;
+    expect(
+        stop.octets("Output")? == 0,
+        format!("octets out of nothing: {stop:?}"),
+    )?;
+    for (name, value) in [
+        ("User-Name", "user@isp".to_owned()),
+        ("Framed-IP-Address", address.to_string()),
+        ("NAS-Identifier", "edge".to_owned()),
+        ("NAS-IP-Address", net::LNS_CORE.to_string()),
+        ("Acct-Terminate-Cause", "User-Request".to_owned()),
+    ] {
+        expect(
+            stop.get(name) == Some(&value),
+            format!("{name} is not {value}: {stop:?}"),
+        )?;
+    }
+    expect(
+        start.get("Acct-Session-Id") == stop.get("Acct-Session-Id"),
+        "Start and Stop are of two sessions",
+    )?;
+    expect(
+        start.get("Event-Timestamp").is_some(),
+        format!("no Event-Timestamp: {start:?}"),
+    )?;
+    Ok(String::new())
+}
+
+/// Sessions of the scenario in which nobody hears.
+const SESSIONS: usize = 50;
+
+fn away() -> Result<String> {
+    let topology = rig::topology()?;
+    let mut radius = FreeRadius::start(&topology.core, Server::new(0, &users(SESSIONS)))?;
+    let manifest = Radius::one().manifest();
+    let mut lnsd = Lnsd::start(&topology.lns, &manifest)?;
+    let many = Options {
+        sessions: SESSIONS,
+        user: "user{}@isp".into(),
+        ..options()
+    };
+    let lac = Lac::up(&topology.lac, many)?;
+    wait_for(&radius, PATIENCE, |records| {
+        count(records, "Start") == SESSIONS
+    })?;
+    radius.kill()?;
+    lac.close()?;
+    lnsd.wait(PATIENCE, "all sessions have ended", |lnsd| {
+        Ok(lnsd.status("sessions")? == 0)
+    })?;
+    // The records are on disk: they survive the process.
+    lnsd.signal(Signal::SIGKILL)?;
+    lnsd.wait_exit(PATIENCE)?;
+    lnsd.restart()?;
+    radius.restart(|_| {})?;
+    let records = wait_for(&radius, PATIENCE, |records| {
+        count(records, "Stop") == SESSIONS && count(records, "Accounting-On") == 2
+    })?;
+    exactly_once(&[&records], SESSIONS)?;
+    Ok(format!("{SESSIONS} sessions"))
+}
+
+fn on_off() -> Result<String> {
+    let topology = rig::topology()?;
+    let radius = FreeRadius::start(&topology.core, Server::new(0, USERS))?;
+    let mut lnsd = Lnsd::start(&topology.lns, &Radius::one().manifest())?;
+    for round in 1..=3 {
+        let lac = Lac::up(&topology.lac, options())?;
+        lnsd.signal(Signal::SIGTERM)?;
+        expect(
+            lnsd.wait_exit(PATIENCE)?.success(),
+            "lnsd failed at its end",
+        )?;
+        lac.abandon()?;
+        let records = wait_for(&radius, PATIENCE, |records| {
+            count(records, "Accounting-Off") == round
+        })?;
+        expect(
+            count(&records, "Accounting-On") == round,
+            format!("{records:?}"),
+        )?;
+        expect(count(&records, "Stop") == round, "the end is no Stop")?;
+        let off = records
+            .iter()
+            .rposition(|record| is(record, "Accounting-Off"));
+        let stop = records.iter().rposition(|record| is(record, "Stop"));
+        expect(stop < off, "Off came before a Stop")?;
+        if round < 3 {
+            lnsd.restart()?;
+        }
+    }
+    exactly_once(&[&radius.records()?], 3)?;
+    Ok(String::new())
+}
+
+/// A file `users` with `user0@isp` and so on.
+pub(super) fn users(sessions: usize) -> String {
+    (0..sessions)
+        .map(|number| format!("user{number}@isp Cleartext-Password := \"a-long-password\"\n"))
+        .collect()
+}
+
+/// Waits until what a server was told is enough, and gives it.
+pub(super) fn wait_for(
+    radius: &FreeRadius<'_>,
+    patience: Duration,
+    enough: impl Fn(&[Entry]) -> bool,
+) -> Result<Vec<Entry>> {
+    let give_up = std::time::Instant::now() + patience;
+    loop {
+        let records = radius.records()?;
+        if enough(&records) {
+            return Ok(records);
+        }
+        ensure!(
+            std::time::Instant::now() < give_up,
+            "the server was told only this: {:?}\n{}",
+            tally(&records),
+            radius.log()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// How many records of each kind there are.
+pub(super) fn tally(records: &[Entry]) -> BTreeMap<String, usize> {
+    let mut tally = BTreeMap::new();
+    for record in records {
+        let kind = record.get("Acct-Status-Type").unwrap_or("none").to_owned();
+        *tally.entry(kind).or_default() += 1;
+    }
+    tally
+}
+
+/// How many records of a kind there are.
+pub(super) fn count(records: &[Entry], kind: &str) -> usize {
+    records.iter().filter(|record| is(record, kind)).count()
+}
+
+fn is(record: &Entry, kind: &str) -> bool {
+    record.get("Acct-Status-Type") == Some(kind)
+}
+
+fn find<'a>(records: &'a [Entry], kind: &str) -> Result<&'a Entry> {
+    let found = records.iter().find(|record| is(record, kind));
+    found.with_context(|| format!("no {kind} in {records:?}"))
+}
+
+/// Fails unless all servers together were told of `sessions` sessions, each with one Start and behind it
+/// one Stop. What two servers have of one session must be the same record: the first had it and could
+/// not say so.
+pub(super) fn exactly_once(servers: &[&[Entry]], sessions: usize) -> Result<()> {
+    let mut told: BTreeMap<(String, String), Vec<Vec<String>>> = BTreeMap::new();
+    for records in servers {
+        let mut seen = BTreeMap::new();
+        for record in *records {
+            let session = record
+                .get("Acct-Session-Id")
+                .context("no Acct-Session-Id")?;
+            let kind = record
+                .get("Acct-Status-Type")
+                .context("no Acct-Status-Type")?;
+            if !["Start", "Stop"].contains(&kind) {
+                continue;
+            }
+            let key = (session.to_owned(), kind.to_owned());
+            ensure!(
+                seen.insert(key.clone(), ()).is_none(),
+                "one server was told twice of the {kind} of {session}"
+            );
+            let start = (session.to_owned(), "Start".to_owned());
+            ensure!(
+                servers.len() > 1 || kind == "Start" || seen.contains_key(&start),
+                "the Stop of {session} came before its Start"
+            );
+            let content = ["Event-Timestamp", "User-Name", "Framed-IP-Address"];
+            let content = content.map(|name| record.get(name).unwrap_or_default().to_owned());
+            told.entry(key).or_default().push(content.to_vec());
+        }
+    }
+    for ((session, kind), contents) in &told {
+        ensure!(
+            contents.windows(2).all(|pair| pair.first() == pair.last()),
+            "two servers were told two things of the {kind} of {session}: {contents:?}"
+        );
+    }
+    for kind in ["Start", "Stop"] {
+        let count = told.keys().filter(|key| key.1 == kind).count();
+        ensure!(
+            count == sessions,
+            "{count} of {sessions} sessions have a {kind}"
+        );
+    }
+    Ok(())
+}

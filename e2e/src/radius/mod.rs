@@ -1,0 +1,37 @@
+//! Scenarios of RADIUS: a running `lnsd` between a LAC and Debian's FreeRADIUS, or a server of ours that
+//! does what none should. `lns-e2e radius [NAME...]`.
+//!
+//! Faults are made where the server is: its process is killed or stopped, or packets are dropped in its
+//! namespace. What came to it is judged by its own detail file, or by what the server of ours has read.
+
+mod accounting;
+mod detail;
+mod dynamic;
+mod faults;
+mod login;
+mod rig;
+mod server;
+
+use anyhow::Result;
+
+use crate::scenario::{self, Scenario};
+
+fn all() -> Vec<Scenario> {
+    [
+        login::SCENARIOS,
+        accounting::SCENARIOS,
+        dynamic::SCENARIOS,
+        faults::SCENARIOS,
+    ]
+    .concat()
+}
+
+/// Prints what there is.
+pub(crate) fn list() {
+    scenario::show(&all());
+}
+
+/// Runs the scenarios whose names contain one of `names`, all without names. Says whether all passed.
+pub(crate) fn run(names: &[String]) -> Result<bool> {
+    scenario::play(all(), names)
+}

@@ -1,0 +1,119 @@
+//! What the scenarios of RADIUS are made of: the topology with the servers' addresses, and manifests with
+//! `spec.radius`.
+
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+
+use super::server::{self, ADDRESSES, SECRET};
+use crate::manifest::Manifest;
+use crate::net::{LNS_CORE, Topology};
+
+/// The secret of who may change and end sessions.
+pub(super) const DYNAMIC_SECRET: &str = "a-long-dynamic-secret";
+
+/// The namespaces, the core with the servers' addresses.
+pub(super) fn topology() -> Result<Topology> {
+    let topology = Topology::create()?;
+    server::prepare(&topology.core)?;
+    Ok(topology)
+}
+
+/// What a scenario wants of `spec.radius`. The default has both servers for everything, and
+/// nothing else but defaults.
+#[derive(Clone, Debug)]
+pub(super) struct Radius {
+    /// Places of [`ADDRESSES`] that are asked.
+    pub(super) authentication: Vec<usize>,
+    /// Further keys of each of those servers.
+    pub(super) server: String,
+    /// Further lines of `authentication`.
+    pub(super) authentication_lines: String,
+    /// Places that are told. None: there is no accounting.
+    pub(super) accounting: Vec<usize>,
+    /// Further lines of `accounting`.
+    pub(super) accounting_lines: String,
+    /// Further lines of `radius`.
+    pub(super) lines: String,
+    /// The secret, and the one before it.
+    pub(super) secrets: [Option<String>; 2],
+}
+
+impl Default for Radius {
+    fn default() -> Self {
+        Self {
+            authentication: vec![0, 1],
+            server: String::new(),
+            authentication_lines: String::new(),
+            accounting: vec![0, 1],
+            accounting_lines: String::new(),
+            lines: String::new(),
+            secrets: [Some(SECRET.to_owned()), None],
+        }
+    }
+}
+
+impl Radius {
+    /// One server for everything.
+    pub(super) fn one() -> Self {
+        Self {
+            authentication: vec![0],
+            accounting: vec![0],
+            ..Self::default()
+        }
+    }
+
+    /// A manifest without local users and with this.
+    pub(super) fn manifest(&self) -> Manifest {
+        Manifest {
+            users: Vec::new(),
+            radius: self.lines(),
+            policies: self.documents(),
+            ..Manifest::default()
+        }
+    }
+
+    fn lines(&self) -> String {
+        let mut text = format!("nasIdentifier: edge\nnasAddress: {LNS_CORE}\n");
+        let mut section = |name: &str, places: &[usize], port: u16, lines: &str| {
+            if places.is_empty() {
+                return;
+            }
+            text.push_str(&format!("{name}:\n  servers:\n"));
+            for place in places {
+                let address = ADDRESSES.get(*place).unwrap_or(&Ipv4Addr::UNSPECIFIED);
+                text.push_str(&format!(
+                    "  - {{ name: r{}, address: {address}, port: {port}, secretRef: {{ name: radius }}{} }}\n",
+                    place + 1,
+                    self.server
+                ));
+            }
+            for line in lines.lines() {
+                text.push_str(&format!("  {line}\n"));
+            }
+        };
+        section(
+            "authentication",
+            &self.authentication,
+            1812,
+            &self.authentication_lines,
+        );
+        section("accounting", &self.accounting, 1813, &self.accounting_lines);
+        text + &self.lines
+    }
+
+    fn documents(&self) -> String {
+        let mut keys = String::new();
+        for (key, secret) in ["current", "previous"].iter().zip(&self.secrets) {
+            if let Some(secret) = secret {
+                keys.push_str(&format!(" {key}: {secret},"));
+            }
+        }
+        format!(
+            "---\napiVersion: v1\nkind: Secret\nmetadata: {{ name: radius, namespace: lns }}\n\
+             stringData: {{{} }}\n---\napiVersion: v1\nkind: Secret\n\
+             metadata: {{ name: oss, namespace: lns }}\nstringData: {{ current: {DYNAMIC_SECRET} }}\n",
+            keys.trim_end_matches(',')
+        )
+    }
+}
