@@ -8,7 +8,10 @@ mod accounting;
 mod detail;
 mod dynamic;
 mod faults;
+mod hostile;
 mod login;
+mod plan;
+mod responder;
 mod rig;
 mod server;
 
@@ -16,22 +19,25 @@ use anyhow::Result;
 
 use crate::scenario::{self, Scenario};
 
-fn all() -> Vec<Scenario> {
+/// Those that mostly wait.
+fn beside() -> Vec<Scenario> {
     [
+        plan::SCENARIOS,
         login::SCENARIOS,
         accounting::SCENARIOS,
         dynamic::SCENARIOS,
-        faults::SCENARIOS,
+        hostile::SCENARIOS,
     ]
     .concat()
 }
 
 /// Prints what there is.
 pub(crate) fn list() {
-    scenario::show(&all());
+    scenario::show(&beside());
+    scenario::show(faults::SCENARIOS);
 }
 
 /// Runs the scenarios whose names contain one of `names`, all without names. Says whether all passed.
 pub(crate) fn run(names: &[String]) -> Result<bool> {
-    scenario::play(all(), names)
+    scenario::play_in_lanes(beside(), faults::SCENARIOS.to_vec(), names)
 }

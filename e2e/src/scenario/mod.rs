@@ -20,6 +20,8 @@ mod session;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -85,36 +87,72 @@ pub(crate) fn show(all: &[Scenario]) {
 /// Runs those of `all` whose names contain one of `names` (all without names), prints a line each
 /// and `N passed, N failed`. Says whether all passed.
 pub(crate) fn play(all: Vec<Scenario>, names: &[String]) -> Result<bool> {
-    let chosen: Vec<_> = all
-        .into_iter()
-        .filter(|scenario| {
-            names.is_empty()
-                || names
-                    .iter()
-                    .any(|name| scenario.name.contains(name.as_str()))
-        })
-        .collect();
-    if chosen.is_empty() {
+    play_in_lanes(Vec::new(), all, names)
+}
+
+/// Scenarios that run at once: they mostly wait.
+const LANES: usize = 6;
+
+/// The same, where those of `beside` run beside each other, and those of `alone` one by one behind them.
+pub(crate) fn play_in_lanes(
+    mut beside: Vec<Scenario>,
+    mut alone: Vec<Scenario>,
+    names: &[String],
+) -> Result<bool> {
+    let is_chosen = |scenario: &Scenario| {
+        let mut words = names.iter();
+        names.is_empty() || words.any(|name| scenario.name.contains(name.as_str()))
+    };
+    beside.retain(is_chosen);
+    alone.retain(is_chosen);
+    let count = beside.len() + alone.len();
+    if count == 0 {
         bail!(
             "no scenario is called {}; `--list` shows them",
             names.join(", ")
         );
     }
-    let mut failed = 0;
-    for scenario in &chosen {
-        let started = Instant::now();
-        // A panic is one scenario's failure; what it made is removed as it unwinds.
-        let result = std::panic::catch_unwind(scenario.run);
-        let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));
-        let result = match take_overdue() {
-            0 => result,
-            found => result.and(Err(anyhow::anyhow!("the sweep found {found} overdue"))),
-        };
-        report(scenario, started.elapsed(), &result)?;
-        failed += usize::from(result.is_err());
+    let failed = AtomicUsize::new(0);
+    let waiting = Mutex::new(beside.into_iter());
+    let next = || {
+        waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .next()
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                while let Some(scenario) = next() {
+                    perform(&scenario, &failed);
+                }
+            });
+        }
+    });
+    for scenario in &alone {
+        perform(scenario, &failed);
     }
-    println!("{} passed, {failed} failed", chosen.len() - failed);
+    let failed = failed.into_inner();
+    println!("{} passed, {failed} failed", count - failed);
     Ok(failed == 0)
+}
+
+/// Runs one, prints its line, and counts it if it failed.
+fn perform(scenario: &Scenario, failed: &AtomicUsize) {
+    let started = Instant::now();
+    // A panic is one scenario's failure; what it made is removed as it unwinds.
+    let result = std::panic::catch_unwind(scenario.run);
+    let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));
+    let result = match take_overdue() {
+        0 => result,
+        found => result.and(Err(anyhow::anyhow!("the sweep found {found} overdue"))),
+    };
+    if result.is_err() {
+        failed.fetch_add(1, Ordering::Relaxed);
+    }
+    if let Err(error) = report(scenario, started.elapsed(), &result) {
+        eprintln!("{}: {error}", scenario.name);
+    }
 }
 
 fn report(scenario: &Scenario, took: Duration, result: &Result<String>) -> Result<()> {
