@@ -32,13 +32,16 @@ pub(crate) struct BenchOptions {
     no_traffic: bool,
 }
 
-/// One line of the table.
-struct Figure {
-    what: String,
-    measured: String,
-    promised: String,
-    /// Nothing is promised: there is nothing to hold.
-    held: Option<bool>,
+/// One line of a table.
+pub(crate) struct Figure {
+    /// What was measured.
+    pub(crate) what: String,
+    /// What came out.
+    pub(crate) measured: String,
+    /// What should have.
+    pub(crate) promised: String,
+    /// `None`: nothing is promised, and there is nothing to hold.
+    pub(crate) held: Option<bool>,
 }
 
 /// Prints the table. Says whether everything that is promised holds.
@@ -52,7 +55,8 @@ pub(crate) fn run(options: &BenchOptions) -> Result<bool> {
     Ok(figures.iter().all(|figure| figure.held != Some(false)))
 }
 
-fn print(figures: &[Figure]) {
+/// Prints figures as a table.
+pub(crate) fn print(figures: &[Figure]) {
     let width = |of: fn(&Figure) -> &str| {
         let widths = figures.iter().map(|figure| of(figure).chars().count());
         widths.max().unwrap_or(0)

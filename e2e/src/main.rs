@@ -98,6 +98,11 @@ enum Command {
         #[command(flatten)]
         options: bench::BenchOptions,
     },
+    /// Prints the figures of RADIUS beside what is promised; `e2e/bench` calls it
+    BenchRadius {
+        #[command(flatten)]
+        options: radius::BenchOptions,
+    },
     /// Shows one LNS, 4 tunnels and 1,000 subscribers at work
     Demo,
     /// Plays LAC scripts against l2tpns and lnsd, all or those whose names contain a word given
@@ -169,6 +174,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Bench { options } => {
             return Ok(verdict(cleanup::guard(move || bench::run(&options))?));
+        }
+        Command::BenchRadius { options } => {
+            return Ok(verdict(cleanup::guard(move || radius::bench(&options))?));
         }
         Command::Demo => cleanup::guard(demo::run)?,
         Command::Differential { names, show } => {

@@ -33,15 +33,7 @@ pub(super) fn on_lnsd(scripts: &[&Script]) -> Result<Vec<Vec<Observation>>> {
 pub(super) fn on_l2tpns(root: &Path, scripts: &[&Script]) -> Result<Vec<Vec<Observation>>> {
     let topology = Topology::create()?;
     let mut l2tpns = L2tpns::start(&topology.lns, root)?;
-    let give_up = Instant::now() + START;
-    while !play::is_ready(&topology.lac)? {
-        l2tpns.check()?;
-        ensure!(
-            Instant::now() < give_up,
-            "l2tpns takes no tunnel\n{}",
-            l2tpns.log()
-        );
-    }
+    l2tpns.wait_ready(&topology.lac)?;
     let played = play::play_all(&topology.lac, scripts);
     played.with_context(|| format!("l2tpns\n{}", l2tpns.log()))
 }
@@ -92,22 +84,14 @@ const ENTER: &str = r#"
 "#;
 
 /// l2tpns and its FreeRADIUS. Dropping it kills both.
-struct L2tpns {
+pub(crate) struct L2tpns {
     children: Vec<(&'static str, Child)>,
     folder: tempfile::TempDir,
 }
 
 impl L2tpns {
     fn start(namespace: &Namespace, root: &Path) -> Result<Self> {
-        let mut server = Self {
-            children: Vec::new(),
-            folder: tempfile::tempdir()?,
-        };
-        for (path, text) in CONFIGURATION {
-            let path = server.folder.path().join(path);
-            std::fs::create_dir_all(path.parent().context("no folder")?)?;
-            std::fs::write(path, text)?;
-        }
+        let mut server = Self::configured(str::to_owned)?;
         let radius = [
             "/usr/sbin/freeradius",
             "-f",
@@ -119,6 +103,44 @@ impl L2tpns {
         server.spawn(namespace, root, "freeradius", &radius)?;
         server.spawn(namespace, root, "l2tpns", &["/usr/sbin/l2tpns"])?;
         Ok(server)
+    }
+
+    /// l2tpns alone, with `change` made to each of its files; who its users are is said elsewhere.
+    pub(crate) fn alone(
+        namespace: &Namespace,
+        root: &Path,
+        change: impl Fn(&str) -> String,
+    ) -> Result<Self> {
+        let mut server = Self::configured(change)?;
+        server.spawn(namespace, root, "l2tpns", &["/usr/sbin/l2tpns"])?;
+        Ok(server)
+    }
+
+    fn configured(change: impl Fn(&str) -> String) -> Result<Self> {
+        let server = Self {
+            children: Vec::new(),
+            folder: tempfile::tempdir()?,
+        };
+        for (path, text) in CONFIGURATION {
+            let path = server.folder.path().join(path);
+            std::fs::create_dir_all(path.parent().context("no folder")?)?;
+            std::fs::write(path, change(text))?;
+        }
+        Ok(server)
+    }
+
+    /// Waits until it takes tunnels.
+    pub(crate) fn wait_ready(&mut self, lac: &Namespace) -> Result<()> {
+        let give_up = Instant::now() + START;
+        while !play::is_ready(lac)? {
+            self.check()?;
+            ensure!(
+                Instant::now() < give_up,
+                "l2tpns takes no tunnel\n{}",
+                self.log()
+            );
+        }
+        Ok(())
     }
 
     fn spawn(
@@ -155,7 +177,7 @@ impl L2tpns {
     }
 
     /// The end of what both have said.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let mut text = String::new();
         for (name, _) in &self.children {
             let path = self.folder.path().join(format!("{name}.log"));

@@ -1,6 +1,6 @@
 //! What the accounting servers are told, and that nothing is lost or told twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -224,7 +224,7 @@ fn find<'a>(records: &'a [Entry], kind: &str) -> Result<&'a Entry> {
 pub(super) fn exactly_once(servers: &[&[Entry]], sessions: usize) -> Result<()> {
     let mut told: BTreeMap<(String, String), Vec<Vec<String>>> = BTreeMap::new();
     for records in servers {
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for record in *records {
             let session = record
                 .get("Acct-Session-Id")
@@ -237,12 +237,12 @@ pub(super) fn exactly_once(servers: &[&[Entry]], sessions: usize) -> Result<()> 
             }
             let key = (session.to_owned(), kind.to_owned());
             ensure!(
-                seen.insert(key.clone(), ()).is_none(),
+                seen.insert(key.clone()),
                 "one server was told twice of the {kind} of {session}"
             );
             let start = (session.to_owned(), "Start".to_owned());
             ensure!(
-                servers.len() > 1 || kind == "Start" || seen.contains_key(&start),
+                servers.len() > 1 || kind == "Start" || seen.contains(&start),
                 "the Stop of {session} came before its Start"
             );
             let content = ["Event-Timestamp", "User-Name", "Framed-IP-Address"];

@@ -5,6 +5,7 @@
 //! namespace. What came to it is judged by its own detail file, or by what the server of ours has read.
 
 mod accounting;
+mod bench;
 mod detail;
 mod dynamic;
 mod faults;
@@ -17,6 +18,7 @@ mod server;
 
 use anyhow::Result;
 
+pub(crate) use self::bench::{BenchOptions, run as bench};
 use crate::scenario::{self, Scenario};
 
 /// Those that mostly wait.

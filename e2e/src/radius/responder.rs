@@ -24,8 +24,6 @@ pub(super) struct Seen {
     pub(super) at: Instant,
     /// From where.
     pub(super) from: SocketAddr,
-    /// To which port.
-    pub(super) port: u16,
     /// What.
     pub(super) octets: Vec<u8>,
 }
@@ -65,7 +63,7 @@ impl Responder {
             socket.set_read_timeout(Some(TICK))?;
             let (seen, stop) = (Arc::clone(&responder.seen), Arc::clone(&responder.stop));
             let script = Arc::clone(&script);
-            let serve = move || serve(&socket, port, &seen, &stop, &script);
+            let serve = move || serve(&socket, &seen, &stop, &script);
             responder.threads.push(std::thread::spawn(serve));
         }
         Ok(responder)
@@ -113,7 +111,6 @@ impl PartialOrd for Held {
 
 fn serve(
     socket: &UdpSocket,
-    port: u16,
     seen: &Mutex<Vec<Seen>>,
     stop: &AtomicBool,
     script: &Script,
@@ -134,12 +131,7 @@ fn serve(
                 }
                 count += 1;
             }
-            lock(seen).push(Seen {
-                at,
-                from,
-                port,
-                octets,
-            });
+            lock(seen).push(Seen { at, from, octets });
         }
         while held.peek().is_some_and(|it| it.due <= Instant::now()) {
             let Some(reply) = held.pop() else { break };

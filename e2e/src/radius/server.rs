@@ -42,6 +42,8 @@ pub(crate) struct Server {
     pub(crate) status: bool,
     /// Whether its replies to Access-Requests carry a Message-Authenticator.
     pub(crate) signs: bool,
+    /// Whether it wants a Message-Authenticator in every Access-Request.
+    pub(crate) strict: bool,
     /// The file `users`.
     pub(crate) users: String,
     /// Certificates for RADIUS over TLS: authority, certificate and key, as PEM.
@@ -56,6 +58,7 @@ impl Server {
             secret: SECRET.to_owned(),
             status: true,
             signs: true,
+            strict: true,
             users: users.to_owned(),
             tls: None,
         }
@@ -84,6 +87,7 @@ impl Server {
         };
         let yes = |value| if value { "yes" } else { "no" };
         CONFIGURATION
+            .replace("@STRICT@", yes(self.strict))
             .replace("@STATUS@", yes(self.status))
             .replace("@CLIENT@", &net::LNS_CORE.to_string())
             .replace("@SECRET@", &self.secret)
@@ -126,11 +130,6 @@ impl<'a> FreeRadius<'a> {
         };
         radius.wait_ready()?;
         Ok(radius)
-    }
-
-    /// Its address.
-    pub(crate) fn address(&self) -> Ipv4Addr {
-        self.server.address()
     }
 
     /// Kills it, as a power failure would.

@@ -1,0 +1,235 @@
+//! `lns-e2e bench-radius`: the figures of RADIUS beside what is promised, as one table.
+//!
+//! What the client costs alone comes from the benchmarks that `e2e/bench` runs before; how fast subscribers
+//! come in is measured here, beside Debian's l2tpns with the same FreeRADIUS, in turn.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+
+use super::login::USERS;
+use super::responder::{self, Responder};
+use super::rig::{self, Radius};
+use super::server::{ADDRESSES, FreeRadius, SECRET, Server};
+use crate::bench::{Figure, print};
+use crate::differential::{self, L2tpns};
+use crate::lac::{Authentication, Lac, Options};
+use crate::lnsd::Lnsd;
+use crate::manifest::Manifest;
+use crate::scenario;
+
+/// What was measured before.
+#[derive(Args, Debug)]
+pub(crate) struct BenchOptions {
+    /// Requests and replies per second through the client's machine alone
+    #[arg(long)]
+    machine: Option<f64>,
+    /// The same over sockets, against a server that only answers
+    #[arg(long)]
+    sockets: Option<f64>,
+}
+
+/// Subscribers of a round, and rounds.
+const SESSIONS: usize = 2_000;
+const ROUNDS: usize = 3;
+const TUNNELS: usize = 10;
+
+/// Subscribers that dial in within a second, and how long the slow server takes for each.
+const CROWD: usize = 10_000;
+const SLOW: Duration = Duration::from_secs(5);
+/// How often it is looked how many requests wait.
+const SAMPLE: Duration = Duration::from_millis(50);
+
+/// Prints the table. Says whether everything that is promised holds.
+pub(crate) fn run(options: &BenchOptions) -> Result<bool> {
+    let mut figures = Vec::new();
+    let alone = [
+        (
+            "requests and replies, machine alone",
+            options.machine,
+            100_000.0,
+        ),
+        (
+            "requests and replies over sockets",
+            options.sockets,
+            30_000.0,
+        ),
+    ];
+    for (what, measured, promised) in alone {
+        let measured = measured.with_context(|| format!("not measured: {what}"))?;
+        figures.push(Figure {
+            what: what.to_owned(),
+            measured: format!("{measured:.0} per second"),
+            promised: format!(">= {promised:.0} per second"),
+            held: Some(measured >= promised),
+        });
+    }
+    figures.extend(setups()?);
+    figures.push(crowd()?);
+    print(&figures);
+    Ok(figures.iter().all(|figure| figure.held != Some(false)))
+}
+
+fn options() -> Options {
+    Options {
+        sessions: SESSIONS,
+        tunnels: TUNNELS,
+        authentication: vec![Authentication::Chap],
+        ..scenario::options()
+    }
+}
+
+fn setups() -> Result<Vec<Figure>> {
+    let (mut ours, mut theirs, mut trivial) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        theirs.push(l2tpns()?);
+        ours.push(lnsd(false)?);
+        trivial.push(lnsd(true)?);
+    }
+    let [ours, theirs, trivial] = [ours, theirs, trivial].map(|mut rates| {
+        rates.sort_by(f64::total_cmp);
+        rates
+    });
+    let (median, least) = (ROUNDS / 2, 0);
+    let at = |rates: &[f64], place: usize| rates.get(place).copied().unwrap_or(0.0);
+    let ratio = at(&ours, median) / at(&theirs, median);
+    let text = |rates: &[f64]| {
+        format!(
+            "{:.0} per second (minimum {:.0})",
+            at(rates, median),
+            at(rates, least)
+        )
+    };
+    Ok(vec![
+        Figure {
+            what: "sessions set up, lnsd and FreeRADIUS".to_owned(),
+            measured: format!("{}, {ratio:.1} times l2tpns", text(&ours)),
+            promised: ">= 3 times l2tpns".to_owned(),
+            held: Some(ratio >= 3.0),
+        },
+        Figure {
+            what: "sessions set up, l2tpns and FreeRADIUS".to_owned(),
+            measured: text(&theirs),
+            promised: String::new(),
+            held: None,
+        },
+        Figure {
+            what: "sessions set up, lnsd and a server that only answers".to_owned(),
+            measured: text(&trivial),
+            promised: String::new(),
+            held: None,
+        },
+    ])
+}
+
+/// Sessions per second through `lnsd`; with FreeRADIUS, or with a server that only answers.
+fn lnsd(trivial: bool) -> Result<f64> {
+    let topology = rig::topology()?;
+    let (_freeradius, _responder);
+    if trivial {
+        let script = responder::accept_after(Duration::ZERO);
+        _responder = Responder::start(&topology.core, ADDRESSES[0], script)?;
+    } else {
+        _freeradius = FreeRadius::start(&topology.core, Server::new(0, USERS))?;
+    }
+    let radius = Radius {
+        authentication: vec![0],
+        accounting: Vec::new(),
+        ..Radius::default()
+    };
+    let lnsd = Lnsd::start(&topology.lns, &radius.manifest())?;
+    let rate = Lac::up(&topology.lac, options())?
+        .close()?
+        .setups_per_second;
+    drop(lnsd);
+    Ok(rate)
+}
+
+fn l2tpns() -> Result<f64> {
+    let topology = rig::topology()?;
+    let server = Server {
+        // It signs no request.
+        strict: false,
+        ..Server::new(0, USERS)
+    };
+    let freeradius = FreeRadius::start(&topology.core, server)?;
+    let root = differential::unpack()?;
+    let change = |text: &str| {
+        text.replace(
+            "127.0.0.1\nset radius_secret \"radius-secret\"",
+            &format!("{}\nset radius_secret \"{SECRET}\"", ADDRESSES[0]),
+        )
+        .replace("100.64.1.0/24", "100.64.16.0/20")
+        .replace("set debug 3", "set debug 0")
+    };
+    let mut l2tpns = L2tpns::alone(&topology.lns, &root, change)?;
+    l2tpns.wait_ready(&topology.lac)?;
+    let lac = Lac::start(&topology.lac, options());
+    lac.settle(Duration::from_secs(120))?;
+    let up = lac.count_up();
+    let report = lac.close()?;
+    ensure!(
+        up == SESSIONS,
+        "{up} of {SESSIONS} came up through l2tpns: {:?}\n{}{}",
+        report.failures,
+        l2tpns.log(),
+        freeradius.log()
+    );
+    Ok(report.setups_per_second)
+}
+
+/// Many at once, before a server that takes its time.
+fn crowd() -> Result<Figure> {
+    let topology = rig::topology()?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], responder::accept_after(SLOW))?;
+    let limits = "limits: { maxConnections: 64, maxInFlight: 16384 }";
+    let radius = Radius {
+        authentication: vec![0],
+        accounting: Vec::new(),
+        authentication_lines: limits.to_owned(),
+        ..Radius::default()
+    };
+    let manifest = Manifest {
+        pools: vec![("default", "100.64.0.1", "100.64.0.0/16")],
+        ..radius.manifest()
+    };
+    let lnsd = Lnsd::start(&topology.lns, &manifest)?;
+    let crowd = Options {
+        sessions: CROWD,
+        rate: 10_000,
+        in_flight: CROWD,
+        ..options()
+    };
+    let lac = Lac::start(&topology.lac, crowd);
+    let most = Cell::new(0);
+    lac.wait(
+        Duration::from_secs(180),
+        "all are up or have failed",
+        |shared| {
+            let in_flight = lnsd.metric("lns_radius_in_flight", &[]).unwrap_or(0);
+            most.set(in_flight.max(most.get()));
+            std::thread::sleep(SAMPLE);
+            shared.count(|stage| {
+                matches!(stage, crate::lac::Stage::Idle | crate::lac::Stage::Dialling)
+            }) == 0
+        },
+    )?;
+    let up = lac.count_up();
+    lac.close()?;
+    drop(server);
+    let most = most.get();
+    if most > 16_384 {
+        bail!("{most} requests in flight, of 16384");
+    }
+    Ok(Figure {
+        what: format!(
+            "{CROWD} sessions at once, answered after {} s",
+            SLOW.as_secs()
+        ),
+        measured: format!("{up} came up, {most} requests in flight at most"),
+        promised: format!("all, {} at most", 16_384),
+        held: Some(up == CROWD),
+    })
+}
