@@ -130,7 +130,7 @@ fn lnsd(trivial: bool) -> Result<f64> {
     let (_freeradius, _responder);
     if trivial {
         let script = responder::accept_after(Duration::ZERO);
-        _responder = Responder::start(&topology.core, ADDRESSES[0], script)?;
+        _responder = Responder::start(&topology.core, ADDRESSES[0], &script)?;
     } else {
         _freeradius = FreeRadius::start(&topology.core, Server::new(0, USERS))?;
     }
@@ -183,7 +183,7 @@ fn l2tpns() -> Result<f64> {
 /// Many at once, before a server that takes its time.
 fn crowd() -> Result<Figure> {
     let topology = rig::topology()?;
-    let server = Responder::start(&topology.core, ADDRESSES[0], responder::accept_after(SLOW))?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], &responder::accept_after(SLOW))?;
     let limits = "limits: { maxConnections: 64, maxInFlight: 16384 }";
     let radius = Radius {
         authentication: vec![0],

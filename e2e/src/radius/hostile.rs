@@ -92,7 +92,7 @@ fn replies() -> Result<String> {
         }
         replies
     });
-    let server = Responder::start(&topology.core, ADDRESSES[0], script)?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], &script)?;
     let lnsd = Lnsd::start(&topology.lns, &Radius::one().manifest())?;
     let lac = Lac::up(&topology.lac, options())?;
     let setup = lac.session(0)?.setup.unwrap_or_default();
@@ -124,31 +124,24 @@ fn replies() -> Result<String> {
 
 fn blast() -> Result<String> {
     let topology = rig::topology()?;
-    let script: responder::Script = Arc::new(|request, _| match request.code {
-        Code::ACCESS_REQUEST => {
-            let forged = answer(
-                request,
-                Code::ACCESS_ACCEPT,
-                &AttributeList::new(),
-                Signed::WithoutMessage,
-            );
-            let honest = answer(
-                request,
-                Code::ACCESS_REJECT,
-                &AttributeList::new(),
-                Signed::Well,
-            );
-            vec![(Duration::ZERO, forged), (LATER, honest)]
-        }
-        _ => {
+    let script: responder::Script = Arc::new(|request, _| {
+        if request.code != Code::ACCESS_REQUEST {
             let reply = responder::accept(request);
-            reply
+            return reply
                 .map(|reply| (Duration::ZERO, reply))
                 .into_iter()
-                .collect()
+                .collect();
         }
+        let says = |code, signed| answer(request, code, &AttributeList::new(), signed);
+        vec![
+            (
+                Duration::ZERO,
+                says(Code::ACCESS_ACCEPT, Signed::WithoutMessage),
+            ),
+            (LATER, says(Code::ACCESS_REJECT, Signed::Well)),
+        ]
     });
-    let _server = Responder::start(&topology.core, ADDRESSES[0], script)?;
+    let _server = Responder::start(&topology.core, ADDRESSES[0], &script)?;
     let lnsd = Lnsd::start(&topology.lns, &Radius::one().manifest())?;
     let lac = Lac::start(&topology.lac, options());
     lac.settle(Duration::from_secs(60))?;

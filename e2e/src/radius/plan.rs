@@ -124,8 +124,8 @@ fn wait_for_state(lnsd: &Lnsd<'_>, state: &str) -> Result<()> {
 fn copies() -> Result<String> {
     let topology = rig::topology()?;
     let instantly = || responder::accept_after(Duration::ZERO);
-    let server = Responder::start(&topology.core, ADDRESSES[0], instantly())?;
-    let copied = Responder::start(&topology.core, ADDRESSES[1], instantly())?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], &instantly())?;
+    let copied = Responder::start(&topology.core, ADDRESSES[1], &instantly())?;
     topology.core.nft(
         "table inet watch { chain input { type filter hook input priority 0; \
          icmp type destination-unreachable counter comment \"unreachable\"\n} }\n",
@@ -180,7 +180,7 @@ fn intervals(seen: &[Seen]) -> Vec<f64> {
 fn without_checks() -> Result<String> {
     let topology = rig::topology()?;
     let silencer = Silencer::new();
-    let server = Responder::start(&topology.core, ADDRESSES[0], silencer.script())?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], &silencer.script())?;
     let radius = one("statusCheck: { type: None }");
     let lnsd = Lnsd::start(&topology.lns, &radius.manifest())?;
     log_in(&topology)?;
@@ -233,7 +233,7 @@ fn fall_silent(topology: &Topology, lnsd: &Lnsd<'_>, silencer: &Silencer) -> Res
 fn all_lost() -> Result<String> {
     let topology = rig::topology()?;
     let silencer = Silencer::new();
-    let server = Responder::start(&topology.core, ADDRESSES[0], silencer.script())?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], &silencer.script())?;
     let radius = one("statusCheck: { type: StatusServer }");
     let lnsd = Lnsd::start(&topology.lns, &radius.manifest())?;
     let lac = fall_silent(&topology, &lnsd, &silencer)?;
@@ -289,7 +289,7 @@ fn all_lost() -> Result<String> {
 fn for_a_while() -> Result<String> {
     let topology = rig::topology()?;
     let silencer = Silencer::new();
-    let server = Responder::start(&topology.core, ADDRESSES[0], silencer.script())?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], &silencer.script())?;
     let radius = Radius {
         authentication_lines: "statusCheck: { type: StatusServer }\n\
                                limits: { maxConnections: 1, maxInFlight: 100 }"
@@ -318,7 +318,7 @@ fn for_a_while() -> Result<String> {
 fn synchronous() -> Result<String> {
     let topology = rig::topology()?;
     let silencer = Silencer::new();
-    let server = Responder::start(&topology.core, ADDRESSES[0], silencer.script())?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], &silencer.script())?;
     let manifest = Manifest {
         authentication: "[PAP]",
         ..one("mode: Synchronous\nstatusCheck: { type: None }").manifest()
@@ -364,7 +364,7 @@ fn check_signature(packet: &Packet<'_>) -> Result<()> {
 fn well_formed() -> Result<String> {
     let topology = rig::topology()?;
     let script = responder::accept_after(Duration::ZERO);
-    let server = Responder::start(&topology.core, ADDRESSES[0], script)?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], &script)?;
     let secret = Secret::new(SECRET.as_bytes());
     let lnsd = Lnsd::start(&topology.lns, &Radius::one().manifest())?;
     for method in [Authentication::Pap, Authentication::Chap] {
@@ -386,24 +386,17 @@ fn well_formed() -> Result<String> {
         ] {
             ensure!(packet.first(kind) == Some(value), "attribute {kind}");
         }
-        match packet.first(kind::USER_PASSWORD) {
-            Some(hidden) => {
-                let password = reveal_password(hidden, &packet.authenticator, &secret);
-                let right = password.is_some_and(|it| it.is(PASSWORD.as_bytes()));
-                ensure!(right, "the password is hidden wrongly");
-            }
-            None => {
-                ensure!(
-                    packet
-                        .first(kind::CHAP_PASSWORD)
-                        .is_some_and(|it| it.len() == 17)
-                );
-                ensure!(
-                    packet
-                        .first(kind::CHAP_CHALLENGE)
-                        .is_some_and(|it| it.len() == 16)
-                );
-            }
+        if let Some(hidden) = packet.first(kind::USER_PASSWORD) {
+            let password = reveal_password(hidden, &packet.authenticator, &secret);
+            let right = password.is_some_and(|it| it.is(PASSWORD.as_bytes()));
+            ensure!(right, "the password is hidden wrongly");
+        } else {
+            let length = |kind| packet.first(kind).map(<[u8]>::len);
+            ensure!(length(kind::CHAP_PASSWORD) == Some(17), "no CHAP-Password");
+            ensure!(
+                length(kind::CHAP_CHALLENGE) == Some(16),
+                "no CHAP-Challenge"
+            );
         }
     }
     let told = |kind: u32| {
@@ -435,7 +428,7 @@ fn well_formed() -> Result<String> {
 fn too_large() -> Result<String> {
     let topology = rig::topology()?;
     let script = responder::accept_after(Duration::ZERO);
-    let server = Responder::start(&topology.core, ADDRESSES[0], script)?;
+    let server = Responder::start(&topology.core, ADDRESSES[0], &script)?;
     let lnsd = Lnsd::start(&topology.lns, &one("").manifest())?;
     log_in(&topology)?;
     let before = ports(&server.seen(Code::ACCESS_REQUEST));
@@ -456,8 +449,8 @@ fn too_large() -> Result<String> {
 fn no_route() -> Result<String> {
     let topology = rig::topology()?;
     let instantly = || responder::accept_after(Duration::ZERO);
-    let first = Responder::start(&topology.core, ADDRESSES[0], instantly())?;
-    let second = Responder::start(&topology.core, ADDRESSES[1], instantly())?;
+    let first = Responder::start(&topology.core, ADDRESSES[0], &instantly())?;
+    let second = Responder::start(&topology.core, ADDRESSES[1], &instantly())?;
     let radius = Radius {
         accounting: Vec::new(),
         ..Radius::default()

@@ -52,7 +52,7 @@ pub(super) struct Responder {
 
 impl Responder {
     /// Serves both ports of `address` in `namespace`.
-    pub(super) fn start(namespace: &Namespace, address: Ipv4Addr, script: Script) -> Result<Self> {
+    pub(super) fn start(namespace: &Namespace, address: Ipv4Addr, script: &Script) -> Result<Self> {
         let mut responder = Self {
             seen: Arc::default(),
             stop: Arc::default(),
@@ -62,7 +62,7 @@ impl Responder {
             let socket = namespace.enter(|| UdpSocket::bind((address, port)))??;
             socket.set_read_timeout(Some(TICK))?;
             let (seen, stop) = (Arc::clone(&responder.seen), Arc::clone(&responder.stop));
-            let script = Arc::clone(&script);
+            let script = Arc::clone(script);
             let serve = move || serve(&socket, &seen, &stop, &script);
             responder.threads.push(std::thread::spawn(serve));
         }
