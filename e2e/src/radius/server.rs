@@ -76,12 +76,12 @@ impl Server {
         let listen = match &self.tls {
             None => String::new(),
             Some(_) => format!(
-                "listen {{\ntype = auth+acct\nipaddr = {}\nport = 2083\nproto = tcp\n\
+                "listen {{\ntype = auth+acct\nipaddr = {}\nport = 2083\nproto = tcp\nclients = radsec\n\
                  tls {{\nprivate_key_file = /etc/freeradius/key.pem\n\
                  certificate_file = /etc/freeradius/certificate.pem\n\
                  ca_file = /etc/freeradius/authority.pem\n\
                  fragment_size = 8192\nrequire_client_cert = yes\ntls_min_version = \"1.2\"\n\
-                 tls_max_version = \"1.2\"\n}}\n}}",
+                 tls_max_version = \"1.3\"\n}}\n}}",
                 self.address()
             ),
         };
