@@ -18,6 +18,8 @@ pub(crate) enum Authentication {
     Chap,
     /// MS-CHAPv2 (RFC 2759).
     Mschapv2,
+    /// EAP with MD5-Challenge (RFC 3748, 5.4).
+    Eap,
     /// Refuses to authenticate.
     None,
 }

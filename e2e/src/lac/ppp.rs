@@ -1,5 +1,5 @@
 //! The subscriber's end of PPP: LCP (RFC 1661), PAP (RFC 1334), CHAP (RFC 1994), MS-CHAPv2 (RFC
-//! 2759), IPCP (RFC 1332, 1877).
+//! 2759), EAP with MD5-Challenge (RFC 3748), IPCP (RFC 1332, 1877).
 //!
 //! Written apart from the LNS's automaton and simpler than it: it answers what is asked, asks for
 //! what it needs, repeats a request every three seconds, and gives up after ten.
@@ -13,8 +13,9 @@ use lns_crypto::{Rng, chap};
 use lns_wire::ppp::ipcp::IpcpOption;
 use lns_wire::ppp::lcp::{AuthenticationProtocol, LcpOption, algorithm};
 use lns_wire::ppp::{
-    ChapCode, ChapPacket, ChapValue, Code, Frame, Framing, MsChapV2Response, Options, Packet,
-    PapCode, PapReply, PapRequest, Protocol, RawOption, emit_chap_value, emit_packet,
+    ChapCode, ChapPacket, ChapValue, Code, EapCode, EapPacket, EapType, Frame, Framing,
+    MsChapV2Response, Options, Packet, PapCode, PapReply, PapRequest, Protocol, RawOption,
+    emit_chap_value, emit_packet,
 };
 
 use super::options::{Authentication, Profile};
@@ -38,7 +39,7 @@ pub(crate) enum Event {
 }
 
 /// How often the LNS sent what a scenario wants to know about.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard {
     /// LCP Configure-Requests.
     pub(crate) configure_requests: u32,
@@ -46,6 +47,19 @@ pub(crate) struct Heard {
     pub(crate) challenges: u32,
     /// LCP Echo-Requests.
     pub(crate) echo_requests: u32,
+    /// The name servers that it told of last.
+    pub(crate) dns: [Ipv4Addr; 2],
+}
+
+impl Default for Heard {
+    fn default() -> Self {
+        Self {
+            configure_requests: 0,
+            challenges: 0,
+            echo_requests: 0,
+            dns: [Ipv4Addr::UNSPECIFIED; 2],
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -150,6 +164,7 @@ impl Ppp {
             Protocol::LCP => self.handle_lcp(&packet, now, out),
             Protocol::PAP => self.handle_pap(&packet, now, out),
             Protocol::CHAP => self.handle_chap(&packet, now, out),
+            Protocol::EAP => self.handle_eap(&packet, now, out),
             Protocol::IPCP => self.handle_ipcp(&packet, now, out),
             other => {
                 let information = frame.information;
@@ -360,6 +375,7 @@ impl Ppp {
             Authentication::Any | Authentication::Pap => AuthenticationProtocol::Pap,
             Authentication::Chap => AuthenticationProtocol::Chap(algorithm::MD5),
             Authentication::Mschapv2 => AuthenticationProtocol::Chap(algorithm::MS_CHAP_V2),
+            Authentication::Eap => AuthenticationProtocol::Other(Protocol::EAP),
             Authentication::None => return answer.reject(raw),
         };
         if wanted == protocol {
@@ -480,6 +496,43 @@ impl Ppp {
         ));
     }
 
+    fn handle_eap(
+        &mut self,
+        packet: &Packet<'_>,
+        now: Instant,
+        out: &mut Vec<Vec<u8>>,
+    ) -> Option<Event> {
+        let request = match EapPacket::parse(packet).ok()? {
+            EapPacket::Request(request) => request,
+            EapPacket::Success => {
+                self.authenticated(now, out);
+                return None;
+            }
+            EapPacket::Failure => return Some(self.refused(b"EAP Failure")),
+            EapPacket::Response(_) => return None,
+        };
+        self.due = None;
+        let mut answer = vec![request.kind.0];
+        match request.kind {
+            EapType::IDENTITY => answer.extend_from_slice(self.user.as_bytes()),
+            EapType::NOTIFICATION => {}
+            EapType::MD5_CHALLENGE => {
+                self.heard.challenges += 1;
+                let length = usize::from(*request.data.first()?);
+                let challenge = request.data.get(1..=length)?;
+                let response = chap::response(packet.id, &self.profile.password, challenge);
+                answer.push(16);
+                answer.extend_from_slice(&response);
+            }
+            _ => answer = vec![EapType::NAK.0, EapType::MD5_CHALLENGE.0],
+        }
+        let code = EapCode::Response.code();
+        out.push(control(Protocol::EAP, code, packet.id, |data| {
+            data.extend_from_slice(&answer);
+        }));
+        None
+    }
+
     fn refused(&mut self, message: &[u8]) -> Event {
         let text = String::from_utf8_lossy(message);
         self.end(format!("authentication refused: {text}"))
@@ -544,6 +597,7 @@ impl Ppp {
                 IpcpOption::WrongLength { .. } | IpcpOption::Other(_) => {}
             }
         }
+        self.heard.dns = self.dns.unwrap_or([Ipv4Addr::UNSPECIFIED; 2]);
     }
 }
 

@@ -37,7 +37,7 @@ impl Values {
             Authentication::Pap => Some(AuthenticationProtocol::Pap),
             Authentication::Chap => Some(AuthenticationProtocol::Chap(algorithm::MD5)),
             Authentication::Mschapv2 => Some(AuthenticationProtocol::Chap(algorithm::MS_CHAP_V2)),
-            Authentication::Any | Authentication::None => None,
+            Authentication::Any | Authentication::Eap | Authentication::None => None,
         };
         let mut sent = Vec::new();
         LcpOption::Mru(profile.mru).emit(&mut sent);
@@ -57,9 +57,10 @@ impl Values {
                 let response = chap::response(ID, password, &challenge);
                 (PPP_CHAP, challenge.to_vec(), response.to_vec())
             }
-            Authentication::Any | Authentication::Mschapv2 | Authentication::None => {
-                (NONE, Vec::new(), Vec::new())
-            }
+            Authentication::Any
+            | Authentication::Mschapv2
+            | Authentication::Eap
+            | Authentication::None => (NONE, Vec::new(), Vec::new()),
         };
         Self {
             sent,

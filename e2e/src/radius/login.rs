@@ -1,14 +1,17 @@
 //! Who gets in when RADIUS is asked, and who does not, and what they are told.
 
-use std::time::Duration;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::rig::{self, Radius};
 use super::server::{FreeRadius, Server};
+use crate::blast;
 use crate::lac::{Authentication, Lac, Options};
 use crate::lnsd::Lnsd;
 use crate::manifest::{Manifest, PASSWORD};
+use crate::net::{CORE, LNS_CORE, Topology};
 use crate::scenario::{Scenario, expect, options};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -26,6 +29,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "radius-mschapv2",
         says: "a subscriber logs in with MS-CHAPv2, and the server proves itself",
         run: || log_in("[MSCHAPv2]", Authentication::Mschapv2, false),
+    },
+    Scenario {
+        name: "radius-eap-md5",
+        says: "EAP passes through between subscriber and server",
+        run: || log_in("[EAP]", Authentication::Eap, false),
+    },
+    Scenario {
+        name: "radius-attributes",
+        says: "each attribute of an Accept does what it says",
+        run: attributes,
     },
     Scenario {
         name: "radius-proxied",
@@ -86,6 +99,130 @@ fn log_in(offered: &'static str, method: Authentication, proxy: bool) -> Result<
             .any(|record| record.get("Acct-Status-Type") == Some("Stop")))
     })?;
     Ok(format!("up in {} ms", report.setup_milliseconds_p50))
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The policy that a Filter-Id names.
+const GOLD: &str = "---\napiVersion: kubelns.io/v1alpha1\nkind: SessionPolicy\n\
+    metadata: { name: gold, namespace: lns }\nspec: { clusterRefs: [{ name: edge }], \
+    input: { defaultAction: Pass } }\n";
+
+/// A subscriber with every attribute, one with a pool of his own, one with a pool that is not there.
+const GRANTED: &str = "full@isp Cleartext-Password := \"a-long-password\"
+    Framed-IP-Address = 100.64.77.7,
+    Framed-IP-Netmask = 255.255.255.255,
+    Framed-Route = \"198.18.77.0/24 100.64.77.7 1\",
+    Framed-Route += \"198.18.78.0/24\",
+    Framed-MTU = 1400,
+    Filter-Id = \"gold\",
+    Session-Timeout = 3600,
+    Idle-Timeout = 600,
+    Class = 0x01fe,
+    Class += \"second\",
+    MS-Primary-DNS-Server = 203.0.113.77,
+    MS-Secondary-DNS-Server = 203.0.113.78,
+    Acct-Interim-Interval = 300,
+    Reply-Message = \"welcome\"
+pooled@isp Cleartext-Password := \"a-long-password\"
+    Framed-Pool = \"second\"
+nowhere@isp Cleartext-Password := \"a-long-password\"
+    Framed-Pool = \"no-such-pool\"
+";
+
+fn attributes() -> Result<String> {
+    let topology = rig::topology()?;
+    let radius = FreeRadius::start(&topology.core, Server::new(0, GRANTED))?;
+    let mut manifest = Manifest {
+        pools: vec![
+            ("default", "100.64.0.1", "100.64.0.0/18"),
+            ("second", "100.64.128.1", "100.64.128.0/24"),
+        ],
+        ..Radius::one().manifest()
+    };
+    manifest.policies.push_str(GOLD);
+    let lnsd = Lnsd::start(&topology.lns, &manifest)?;
+    let of = |user: &str| Options {
+        user: user.into(),
+        capture: true,
+        ..options()
+    };
+    let lac = Lac::up(&topology.lac, of("full@isp"))?;
+    let address = lac.address(0)?;
+    expect(
+        address.octets() == [100, 64, 77, 7],
+        format!("Framed-IP-Address: {address}"),
+    )?;
+    let shown = format!("{:?}", lnsd.rows("sessions", &["sessions"])?);
+    for word in ["gold", "FilterId"] {
+        expect(shown.contains(word), format!("Filter-Id: {shown}"))?;
+    }
+    let dns = lac.session(0)?.heard.dns;
+    let wanted = [77, 78].map(|last| Ipv4Addr::new(203, 0, 113, last));
+    expect(dns == wanted, format!("name servers: {dns:?}"))?;
+    let session = &lnsd.rows("sessions", &["sessions"])?[0];
+    expect(session["mtu"] == 1400, format!("Framed-MTU: {session}"))?;
+    let left = session["remainingSeconds"].as_u64().unwrap_or(0);
+    expect(
+        (3500..=3600).contains(&left),
+        format!("Session-Timeout: {session}"),
+    )?;
+    routes(&topology, &lac, address)?;
+    let start = super::accounting::wait_for(&radius, PATIENCE, |records| {
+        super::accounting::count(records, "Start") == 1
+    })?;
+    let start = start
+        .iter()
+        .find(|record| record.get("Acct-Status-Type") == Some("Start"));
+    let classes = start.map(|record| record.all("Class").collect::<Vec<_>>());
+    expect(
+        classes == Some(vec!["0x01fe", "0x7365636f6e64"]),
+        format!("Class: {classes:?}"),
+    )?;
+    lac.close()?;
+
+    let lac = Lac::up(&topology.lac, of("pooled@isp"))?;
+    let address = lac.address(0)?;
+    expect(
+        address.octets().starts_with(&[100, 64, 128]),
+        format!("Framed-Pool: {address}"),
+    )?;
+    lac.close()?;
+    let lac = Lac::start(&topology.lac, of("nowhere@isp"));
+    lac.settle(PATIENCE)?;
+    expect(lac.count_up() == 0, "an unknown pool gives an address")?;
+    lac.close()?;
+    let failures = lnsd.table(&["failures", "--user", "nowhere@isp", "-o", "json"])?;
+    expect(failures.contains("no-such-pool"), failures)?;
+    Ok(String::new())
+}
+
+/// What is sent to and from a network behind the subscriber goes through his session.
+fn routes(topology: &Topology, lac: &Lac, address: Ipv4Addr) -> Result<()> {
+    let (core, behind) = (&topology.core, Ipv4Addr::new(198, 18, 77, 5));
+    core.ip(&[&format!("route add 198.18.77.0/24 via {LNS_CORE}")])?;
+    let socket = core.enter(|| UdpSocket::bind((CORE, blast::PORT)))??;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let packet = blast::udp_packet(behind, CORE, blast::PORT, 100);
+    lac.inject(address, &packet)?;
+    let mut buffer = [0; 2048];
+    let (_, from) = socket
+        .recv_from(&mut buffer)
+        .context("nothing comes from behind the subscriber")?;
+    expect(from.ip() == behind, format!("it comes from {from}"))?;
+    socket.send_to(b"down", (behind, 9))?;
+    let give_up = Instant::now() + PATIENCE;
+    let wanted = behind.octets();
+    while Instant::now() < give_up {
+        let packets = lac.shared().wait_captured(Duration::from_millis(100));
+        if packets
+            .iter()
+            .any(|packet| packet.get(16..20) == Some(&wanted[..]))
+        {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("nothing goes to the network behind the subscriber")
 }
 
 fn refused() -> Result<String> {
