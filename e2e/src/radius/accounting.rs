@@ -1,6 +1,7 @@
 //! What the accounting servers are told, and that nothing is lost or told twice.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -51,6 +52,10 @@ fn octets() -> Result<String> {
     let lnsd = Lnsd::start(&topology.lns, &manifest.manifest())?;
     let lac = Lac::up(&topology.lac, options())?;
     let address = lac.address(0)?;
+    // Somebody listens: nothing comes back.
+    let _socket = topology
+        .core
+        .enter(|| UdpSocket::bind((net::CORE, blast::PORT)))??;
     let packet = blast::udp_packet(address, net::CORE, blast::PORT, SIZE);
     for _ in 0..PACKETS {
         lac.inject(address, &packet)?;

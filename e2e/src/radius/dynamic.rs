@@ -65,7 +65,10 @@ fn field(json: &serde_json::Value, key: &str) -> Option<serde_json::Value> {
             values.find_map(|value| field(value, key))
         }),
         serde_json::Value::Array(list) => list.iter().find_map(|value| field(value, key)),
-        _ => None,
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_) => None,
     }
 }
 

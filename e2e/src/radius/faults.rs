@@ -149,7 +149,7 @@ fn one_port() -> Result<String> {
             let port = busiest_port(&answer).with_context(|| format!("no port in {answer}"))?;
             stage.topology.core.nft(&format!(
                 "table inet fault {{ chain input {{ type filter hook input priority 0; \
-                 udp dport 1812 udp sport {port} drop\n}} }}\n"
+                 udp dport 1812 udp sport {port} drop\n}}\n}}\n"
             ))
         })?;
         end(stage, lac)
@@ -171,15 +171,15 @@ fn busiest_port(answer: &serde_json::Value) -> Option<u64> {
 fn rotated() -> Result<String> {
     const NEW: &str = "another-long-radius-secret";
     let radius = Radius {
-        authentication: vec![0],
-        accounting: vec![0],
         secrets: [Some(NEW.to_owned()), Some(SECRET.to_owned())],
         ..Radius::default()
     };
     with_stage(&radius, |stage| {
         let lac = dial(stage, |stage| {
             stage.first.kill()?;
-            stage.first.restart(|server| server.secret = NEW.to_owned())
+            stage
+                .first
+                .restart(|server| NEW.clone_into(&mut server.secret))
         })?;
         end(stage, lac)
     })

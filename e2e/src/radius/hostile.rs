@@ -67,7 +67,7 @@ fn forged(request: &Packet<'_>) -> Vec<(&'static str, Vec<u8>)> {
         ("malformed", header),
         ("malformed", vec![2; 7]),
         ("malformed", Vec::new()),
-        ("unknown_id", other),
+        ("unasked", other),
         ("unexpected_code", strange),
     ]
 }

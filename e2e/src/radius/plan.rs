@@ -128,7 +128,7 @@ fn copies() -> Result<String> {
     let copied = Responder::start(&topology.core, ADDRESSES[1], &instantly())?;
     topology.core.nft(
         "table inet watch { chain input { type filter hook input priority 0; \
-         icmp type destination-unreachable counter comment \"unreachable\"\n} }\n",
+         icmp type destination-unreachable counter\n}\n}\n",
     )?;
     let radius = Radius {
         accounting_lines: format!(

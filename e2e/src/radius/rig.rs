@@ -25,7 +25,7 @@ pub(super) fn topology() -> Result<Topology> {
 pub(super) struct Radius {
     /// Places of [`ADDRESSES`] that are asked.
     pub(super) authentication: Vec<usize>,
-    /// Further keys of each of those servers.
+    /// Further keys of each of those servers, behind a comma.
     pub(super) server: String,
     /// Further lines of `authentication`.
     pub(super) authentication_lines: String,
@@ -75,7 +75,7 @@ impl Radius {
 
     fn lines(&self) -> String {
         let mut text = format!("nasIdentifier: edge\nnasAddress: {LNS_CORE}\n");
-        let mut section = |name: &str, places: &[usize], port: u16, lines: &str| {
+        let mut section = |name: &str, places: &[usize], port: u16, more: &str, lines: &str| {
             if places.is_empty() {
                 return;
             }
@@ -85,7 +85,7 @@ impl Radius {
                 text.push_str(&format!(
                     "  - {{ name: r{}, address: {address}, port: {port}, secretRef: {{ name: radius }}{} }}\n",
                     place + 1,
-                    self.server
+                    more
                 ));
             }
             for line in lines.lines() {
@@ -96,9 +96,16 @@ impl Radius {
             "authentication",
             &self.authentication,
             1812,
+            &self.server,
             &self.authentication_lines,
         );
-        section("accounting", &self.accounting, 1813, &self.accounting_lines);
+        section(
+            "accounting",
+            &self.accounting,
+            1813,
+            "",
+            &self.accounting_lines,
+        );
         text + &self.lines
     }
 
