@@ -67,7 +67,7 @@ fn forged(request: &Packet<'_>) -> Vec<(&'static str, Vec<u8>)> {
         ("malformed", header),
         ("malformed", vec![2; 7]),
         ("malformed", Vec::new()),
-        ("unasked", other),
+        ("late", other),
         ("unexpected_code", strange),
     ]
 }
