@@ -214,6 +214,13 @@ impl Session {
         })
     }
 
+    /// The largest packet that the subscriber is sent, octets; `None` while no IP may pass.
+    fn mtu(&self) -> Option<u16> {
+        let mru = self.open?.mru;
+        let granted = self.grant().and_then(|grant| grant.mtu);
+        Some(granted.map_or(mru, |granted| granted.min(mru)))
+    }
+
     /// What a worker must know to forward for it.
     pub(crate) fn path(&self, outer_ipv6: bool, bindings: &Bindings) -> SessionPath {
         let open = self.open;
@@ -224,9 +231,7 @@ impl Session {
             .saturating_sub(OVERHEAD)
             .saturating_sub(if outer_ipv6 { IPV6_HEADER } else { IPV4_HEADER })
             .saturating_sub(if self.sequencing { 4 } else { 0 });
-        let mru = open.map_or(1500, |open| open.mru);
-        let granted = self.grant().and_then(|grant| grant.mtu);
-        let mtu = granted.map_or(mru, |granted| granted.min(mru));
+        let mtu = self.mtu().unwrap_or(1500);
         let local_mru = self.lcp.map_or(mtu, |lcp| lcp.local_mru);
         let largest_segment = mtu.min(local_mru).min(fits);
         SessionPath {
@@ -275,7 +280,7 @@ impl Session {
             authentication,
             proxied_lcp: self.lcp.is_some_and(|lcp| lcp.proxied),
             proxied_authentication: self.proxied_authentication,
-            mtu: self.open.map(|open| open.mru),
+            mtu: self.mtu(),
             policies: names.map(ToString::to_string).collect(),
             bound_by: self.binding.bound_by(),
             unknown_filter_id: self.binding.unknown.as_deref().map(str::to_owned),

@@ -145,7 +145,7 @@ pub struct Session {
     pub proxied_lcp: bool,
     /// The authentication was taken over from the LAC.
     pub proxied_authentication: bool,
-    /// The largest packet that the subscriber takes, octets.
+    /// The largest packet that the subscriber is sent, octets: what it takes, or less by Framed-MTU.
     pub mtu: Option<u16>,
     /// The policies by which its packets are judged, in order.
     pub policies: Vec<String>,
