@@ -35,6 +35,10 @@ pub(crate) struct Radius {
 #[derive(Debug, JsonSchema, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "RadiusPurpose")]
+#[allow(
+    clippy::struct_field_names,
+    reason = "the fields are the keys of the answer"
+)]
 pub(super) struct Purpose {
     /// `authentication`, `accounting`, or `copy` (of accounting).
     pub(super) purpose: &'static str,

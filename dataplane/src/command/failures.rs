@@ -188,7 +188,10 @@ fn by_server(one: &Value) -> String {
     if server.is_empty() || at(one, &["stage"]) != "RADIUS" {
         return String::new();
     }
-    match one["radius"]["rttMilliseconds"].as_f64() {
+    match one
+        .pointer("/radius/rttMilliseconds")
+        .and_then(Value::as_f64)
+    {
         Some(rtt) => format!(", {server} in {rtt:.1} ms"),
         None => format!(", {server} was asked last"),
     }

@@ -86,8 +86,11 @@ fn tables(seen: &Value, wide: bool) -> String {
     let connections = servers.iter().flat_map(|server| {
         rows(server, "connections").iter().map(|connection| {
             let mut row = connection.clone();
-            row["purpose"] = server["purpose"].clone();
-            row["server"] = server["name"].clone();
+            if let Some(row) = row.as_object_mut() {
+                let of = |key: &str| server.get(key).cloned().unwrap_or_default();
+                row.insert("purpose".to_owned(), of("purpose"));
+                row.insert("server".to_owned(), of("name"));
+            }
             row
         })
     });

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use super::tls::{Identity, Material};
 
 /// When they end, seconds since 1970.
-pub(crate) const EXPIRES: i64 = 3786998400;
+pub(crate) const EXPIRES: i64 = 3_786_998_400;
 
 /// Who issues them.
 pub(crate) struct Authority {

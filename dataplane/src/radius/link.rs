@@ -176,9 +176,10 @@ async fn unblocked(socket: &UdpSocket, blocked: &Notify) -> io::Result<()> {
 }
 
 fn failed(error: &io::Error) -> Failed {
-    let cause = match error.kind() {
-        io::ErrorKind::ConnectionRefused => Cause::Refused,
-        _ => Cause::Broken,
+    let cause = if error.kind() == io::ErrorKind::ConnectionRefused {
+        Cause::Refused
+    } else {
+        Cause::Broken
     };
     Failed {
         cause,

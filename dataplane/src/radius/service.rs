@@ -79,7 +79,7 @@ enum State {
 /// thread has ended, which it should do only by [`Service::end`]. The spool is in `folder`.
 pub(crate) fn service(seed: [u8; 32], folder: PathBuf) -> (Service, Line, oneshot::Receiver<()>) {
     let (line, Ends { orders, outcomes }) = line();
-    let (questions, asked) = mpsc::channel(QUESTIONS);
+    let (questions, inbox) = mpsc::channel(QUESTIONS);
     let (alive, ended) = oneshot::channel();
     let asker = Asker {
         questions,
@@ -89,7 +89,7 @@ pub(crate) fn service(seed: [u8; 32], folder: PathBuf) -> (Service, Line, onesho
     let start = Start {
         orders,
         outcomes,
-        questions: asked,
+        questions: inbox,
         rtts: asker.rtts(),
         seed,
         folder,
@@ -127,7 +127,7 @@ impl Service {
     fn start(&mut self) -> Result<(), String> {
         let start = match core::mem::replace(&mut self.state, State::Ended) {
             State::Idle(start) => start,
-            other => {
+            other @ (State::Running(_) | State::Ended) => {
                 self.state = other;
                 return Ok(());
             }

@@ -33,7 +33,7 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(15);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_AGAIN: Duration = Duration::from_secs(5);
 
-/// How long an end may take: what is in the outbox, and our close_notify.
+/// How long an end may take: what is in the outbox, and our `close_notify`.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Where a connection goes.
@@ -57,7 +57,7 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    fn new(cause: Cause, words: impl ToString) -> Self {
+    fn new(cause: Cause, words: &impl ToString) -> Self {
         Self {
             cause,
             words: words.to_string(),
@@ -66,16 +66,22 @@ impl Failed {
 
     /// By an error of the stream.
     fn of(error: &io::Error) -> Self {
-        let cause = match error.kind() {
-            io::ErrorKind::ConnectionRefused => Cause::Refused,
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe
-            | io::ErrorKind::UnexpectedEof => Cause::ClosedByPeer,
+        const CLOSED: [io::ErrorKind; 3] = [
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::UnexpectedEof,
+        ];
+        let cause = if error.kind() == io::ErrorKind::ConnectionRefused {
+            Cause::Refused
+        } else if CLOSED.contains(&error.kind()) {
+            Cause::ClosedByPeer
+        } else if error.kind() == io::ErrorKind::InvalidData {
             // What rustls finds wrong.
-            io::ErrorKind::InvalidData => Cause::Tls,
-            _ => Cause::Broken,
+            Cause::Tls
+        } else {
+            Cause::Broken
         };
-        Self::new(cause, error)
+        Self::new(cause, &error)
     }
 }
 
@@ -87,7 +93,7 @@ pub(super) async fn open(target: &Target) -> Result<TlsStream<TcpStream>, Failed
     let stream = connect(target).await.map_err(|error| Failed::of(&error))?;
     let connector = TlsConnector::from(target.identity.config.clone());
     let opened = connector.connect(target.name.clone(), stream).await;
-    opened.map_err(|error| Failed::new(Cause::Tls, error))
+    opened.map_err(|error| Failed::new(Cause::Tls, &error))
 }
 
 async fn connect(target: &Target) -> io::Result<TcpStream> {
@@ -171,7 +177,7 @@ async fn read(mut stream: impl AsyncRead + Unpin, mut take: impl FnMut(&[u8])) -
     loop {
         match stream.read(frames.space()).await {
             Ok(0) => {
-                return Failed::new(Cause::ClosedByPeer, "the server has closed the connection");
+                return Failed::new(Cause::ClosedByPeer, &"the server has closed the connection");
             }
             Ok(octets) => frames.read(octets),
             Err(error) => return Failed::of(&error),
@@ -182,7 +188,7 @@ async fn read(mut stream: impl AsyncRead + Unpin, mut take: impl FnMut(&[u8])) -
                 Ok(None) => break,
                 Err(BadLength(length)) => {
                     let words = format!("a packet whose Length is {length}");
-                    return Failed::new(Cause::BadStream, words);
+                    return Failed::new(Cause::BadStream, &words);
                 }
             }
         }

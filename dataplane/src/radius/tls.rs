@@ -9,8 +9,9 @@
 //! that we do not; one that knows nothing of it ignores that.
 
 use core::net::IpAddr;
+use core::time::Duration;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject as _;

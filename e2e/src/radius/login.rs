@@ -163,7 +163,8 @@ fn attributes() -> Result<String> {
         dns == Ipv4Addr::new(203, 0, 113, 77),
         format!("name server: {dns}"),
     )?;
-    let session = &lnsd.rows("sessions", &["sessions"])?[0];
+    let rows = lnsd.rows("sessions", &["sessions"])?;
+    let session = rows.first().context("no session")?;
     expect(session["mtu"] == 1400, format!("Framed-MTU: {session}"))?;
     let left = session["remainingSeconds"].as_u64().unwrap_or(0);
     expect(

@@ -238,7 +238,7 @@ fn interim(stage: &mut Stage) {
             let mut attributes = record.attributes.iter();
             attributes.any(|it| (it.kind, it.value) == (kind::USER_NAME, name))
         }
-        _ => false,
+        Order::Record(_) | Order::Ask(_) | Order::Repeat(_) | Order::Cancel(_) => false,
     };
     let orders = stage.orders();
     assert_eq!(orders.iter().filter(|it| told(it, b"bob")).count(), 1);

@@ -15,7 +15,7 @@ use crate::run::control::inputs;
 
 const SECRET: &[u8] = b"a-coa-secret-of-some-length";
 const PATIENCE: Duration = Duration::from_secs(10);
-const LOCALHOST: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const LOCALHOST: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn config(from: &str) -> Config {
     let client = Client {

@@ -161,7 +161,7 @@ fn packets_go_both_ways_and_the_end_comes_behind_the_last() {
         let take = |packet: &[u8]| {
             got.borrow_mut().push(packet.to_vec());
             if got.borrow().len() == sent.len() {
-                outbox.put(&packet.to_vec()).unwrap();
+                outbox.put(packet).unwrap();
                 outbox.close();
             }
         };

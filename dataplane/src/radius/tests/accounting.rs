@@ -71,8 +71,8 @@ fn each_record_reaches_an_accounting_server_and_everyone_who_gets_copies() {
         let folder = tempdir().unwrap();
         let (one, copied) = (Responder::local().await, Responder::local().await);
         let mut ledger = Ledger::open(folder.path(), SPOOL).unwrap();
-        let copies = vec![settings(Purpose::Copy, vec![copied.server("c1")])];
-        configure(&mut ledger, Some(told(&one)), copies);
+        let further = vec![settings(Purpose::Copy, vec![copied.server("c1")])];
+        configure(&mut ledger, Some(told(&one)), further);
         ledger.take(records(100));
         delivered(&ledger).await;
         assert_eq!(count(&one), 200);

@@ -136,7 +136,7 @@ fn requests_are_answered_over_tls_and_one_connection_that_breaks_leaves_its_sibl
         let server = bed.server("r1");
         assert_eq!(server.counts.failed, 1, "one of them, and no other");
         assert_eq!(
-            server.cause.map(|cause| cause.label()),
+            server.cause.map(lns_radius::event::Cause::label),
             Some("closed_by_peer")
         );
     });
@@ -155,7 +155,7 @@ fn new_certificates_are_shown_by_new_connections_and_the_old_ones_live_on() {
         assert_eq!(responder.shown.borrow().len(), 1, "the connection lives on");
         responder.break_one();
         while responder.shown.borrow().len() < 2 {
-            let token = 2 + u64::try_from(bed.server("r1").counts.sent).unwrap();
+            let token = 2 + bed.server("r1").counts.sent;
             let _either = bed.ask(token..token + 1).await;
             sleep(Duration::from_millis(50)).await;
         }
@@ -173,7 +173,10 @@ fn a_server_that_is_not_the_one_is_told_in_words() {
         let bed = Bed::new(tls(responder.address, &authority));
         assert!(bed.ask(0..1).await[0].result.is_err());
         let server = bed.server("r1");
-        assert_eq!(server.cause.map(|cause| cause.label()), Some("tls"));
+        assert_eq!(
+            server.cause.map(lns_radius::event::Cause::label),
+            Some("tls")
+        );
         let seen = bed.desk.seen();
         let words = seen.figures.last_failure("r1").unwrap();
         assert!(words.contains("certificate"), "{words}");

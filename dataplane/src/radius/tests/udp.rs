@@ -1,6 +1,6 @@
 //! Datagrams over loopback.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use lns_radius::config::Purpose;
@@ -48,7 +48,7 @@ fn after_a_change_of_the_nas_address_all_is_asked_from_the_new_one() {
             token += 1;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let seen: Vec<_> = responder.seen().keys().map(|from| from.ip()).collect();
+        let seen: Vec<_> = responder.seen().keys().map(SocketAddr::ip).collect();
         assert_eq!(seen, [IpAddr::from([127, 0, 0, 8]), [127, 0, 0, 9].into()]);
     });
 }
