@@ -36,7 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lns-datapath", &["lns-wire", "lns-tables", "lns-l2sess"]),
-    ("lns-api", &["lns-crypto"]),
+    ("lns-api", &["lns-wire", "lns-crypto"]),
     (
         "lnsd",
         &[

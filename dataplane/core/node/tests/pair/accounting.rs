@@ -41,8 +41,8 @@ fn with_sessions(config: Config, count: u16) -> World {
 
 fn records(world: &World) -> Vec<&Record> {
     let record = |order| match order {
-        &Order::Record(ref record) => Some(&**record),
-        _ => None,
+        Order::Record(record) => Some(&**record),
+        Order::Ask(_) | Order::Repeat(_) | Order::Cancel(_) => None,
     };
     world.orders.iter().filter_map(record).collect()
 }
@@ -56,7 +56,7 @@ fn statuses(world: &World) -> Vec<Status> {
     records(world).iter().map(|record| record.status).collect()
 }
 
-fn value<'a>(record: &'a Record, kind: u8) -> Option<Attribute<'a>> {
+fn value(record: &Record, kind: u8) -> Option<Attribute<'_>> {
     let mut found = record.attributes.iter().filter(|it| it.kind == kind);
     let first = found.next();
     assert!(found.next().is_none(), "{kind} is there twice");

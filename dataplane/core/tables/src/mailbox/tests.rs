@@ -1,3 +1,5 @@
+//! The mailbox with threads of the system; every order of their steps is tried under loom.
+
 use std::sync::Arc;
 use std::thread::{self, Thread};
 
