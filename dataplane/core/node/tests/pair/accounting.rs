@@ -39,11 +39,14 @@ fn with_sessions(config: Config, count: u16) -> World {
     world
 }
 
-fn records(world: &World) -> Vec<&Record> {
-    let record = |order| match order {
-        Order::Record(record) => Some(&**record),
+fn record(order: &Order) -> Option<&Record> {
+    match order {
+        Order::Record(record) => Some(record),
         Order::Ask(_) | Order::Repeat(_) | Order::Cancel(_) => None,
-    };
+    }
+}
+
+fn records(world: &World) -> Vec<&Record> {
     world.orders.iter().filter_map(record).collect()
 }
 
