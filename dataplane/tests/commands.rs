@@ -109,7 +109,7 @@ RADIUS SERVER  FOR             ADDRESS        TRANSPORT  REALMS
 r1             authentication  10.0.0.5:1812  UDP        all others
 r2             authentication  10.0.1.5:2083  TLS        business.isp.example
 r1             accounting      10.0.0.5:1813  UDP        all others
-archive        copies          10.0.2.5:1813  UDP        all others
+archive        copy            10.0.2.5:1813  UDP        all others
 
 MAY CHANGE SESSIONS  FROM
 oss                  10.0.0.7/32

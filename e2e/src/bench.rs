@@ -77,13 +77,16 @@ pub(crate) fn print(figures: &[Figure]) {
 }
 
 /// Nanoseconds of one iteration: the median, and the best sample.
-struct Nanoseconds {
-    median: f64,
-    best: f64,
+pub(crate) struct Nanoseconds {
+    /// Half of the samples took less.
+    pub(crate) median: f64,
+    /// All took more.
+    pub(crate) best: f64,
 }
 
 impl Nanoseconds {
-    fn of(folder: &Path, bench: &str) -> Result<Self> {
+    /// What criterion has written into `folder` of a benchmark.
+    pub(crate) fn of(folder: &Path, bench: &str) -> Result<Self> {
         let read = |file: &str| -> Result<Value> {
             let path = folder.join(bench).join("new").join(file);
             let text = std::fs::read_to_string(&path);

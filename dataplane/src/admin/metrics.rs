@@ -459,7 +459,7 @@ mod tests {
             r#"lns_radius_all_down{purpose="authentication"} 1"#,
             r#"lns_radius_orders_refused_total{order="request"} 1"#,
             r#"lns_radius_messages_total{wakeup="not_needed"} 5"#,
-            r#"lns_certificate_expiry_seconds{name="r1"} -5"#,
+            r#"lns_certificate_expiry_seconds{name="r1",purpose="accounting"} -5"#,
             "lns_accounting_queue_records 12",
             "lns_accounting_queue_octets 3456",
             "lns_accounting_queue_oldest_seconds 78",

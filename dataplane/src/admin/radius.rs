@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::State;
-use lns_radius::config::{Key, Transport};
+use lns_radius::config::Key;
 use lns_radius::view::{ConnectionView, Counts, RttView, ServerView};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -188,6 +188,8 @@ pub(super) struct Connection {
 pub(super) struct Certificate {
     /// The server that it is shown to.
     pub(super) server: String,
+    /// `authentication`, `accounting` or `copy`.
+    pub(super) purpose: &'static str,
     /// How long it is still valid; negative: since when it is not.
     pub(super) seconds_left: i64,
 }
@@ -267,14 +269,17 @@ impl Radius {
     fn of(office: &mut Office) -> Self {
         let now = SystemTime::now();
         let views = office.seen();
-        let certificates = views.iter().flat_map(|seen| &seen.certificates);
+        let certificates = views.iter().flat_map(|seen| {
+            let purpose = journal::label(seen.view.purpose);
+            let shown = seen.certificates.iter();
+            shown.map(move |(server, identity)| Certificate {
+                server: server.to_string(),
+                purpose,
+                seconds_left: identity.seconds_left(now),
+            })
+        });
         Self {
-            certificates: certificates
-                .map(|(server, identity)| Certificate {
-                    server: server.to_string(),
-                    seconds_left: identity.seconds_left(now),
-                })
-                .collect(),
+            certificates: certificates.collect(),
             purposes: purposes(&views),
             servers: views.iter().flat_map(servers).collect(),
             queue: office.queue().map(Queue::from),
@@ -381,10 +386,7 @@ impl Server {
             name: server.name.to_string(),
             purpose: journal::label(seen.view.purpose),
             address: server.address.to_string(),
-            transport: match server.transport {
-                Transport::Udp => "UDP",
-                Transport::Tls => "TLS",
-            },
+            transport: server.transport.label(),
             state: server.state.label(),
             reason: server.cause.map(lns_radius::event::Cause::label),
             error: figures.last_failure(&server.name).map(str::to_owned),
@@ -560,6 +562,7 @@ pub(super) mod tests {
             }),
             certificates: vec![Certificate {
                 server: "r1".to_owned(),
+                purpose: "accounting",
                 seconds_left: -5,
             }],
             refused: RefusedOrders {

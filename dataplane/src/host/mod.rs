@@ -239,7 +239,8 @@ impl Host {
     }
 
     /// Routes a prefix to the subscribers as long as a session has it, or no longer. What the plan routes
-    /// to them stays. The rules know nothing of it: they only spare what they know connection tracking.
+    /// to them stays. What the kernel refuses is forgotten, and no later plan asks for it. The rules know
+    /// nothing of it: they only spare what they know connection tracking.
     pub(crate) async fn reach(&mut self, change: Reach) -> Result<(), HostError> {
         match change {
             Reach::Add(prefix) => self.reached.insert(prefix),
@@ -248,7 +249,7 @@ impl Host {
         let Some(plan) = &self.applied else {
             return Ok(());
         };
-        match (change, plan.gateways.first()) {
+        let done = match (change, plan.gateways.first()) {
             (Reach::Add(prefix) | Reach::Remove(prefix), _)
                 if plan.subscribers.contains_key(&prefix) =>
             {
@@ -258,7 +259,11 @@ impl Host {
             // Without a pool there is no address of ours that the kernel could send from.
             (Reach::Add(_), None) => Ok(()),
             (Reach::Remove(prefix), _) => self.links.remove(prefix).await,
+        };
+        if let (Reach::Add(prefix), Err(_)) = (change, &done) {
+            self.reached.remove(&prefix);
         }
+        done
     }
 
     /// Whether the machine has what `plan` asks for and needs nothing of what it takes, as far as can

@@ -8,7 +8,6 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use lns_datapath::clock;
 use lns_radius::dynamic::{Command, Config, ErrorCause, Order, Reply, Server, Target, Verdict};
@@ -21,6 +20,7 @@ use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
 use crate::run::control::{Asker, Control, Gone};
+use crate::run::situation::unix_seconds;
 
 /// How long nothing is read after an error of the socket, so that it does not fill the log.
 const REST: Duration = Duration::from_secs(1);
@@ -91,7 +91,8 @@ impl Desk {
     /// Takes over what a manifest says. A socket that stays keeps the answers that it has given.
     ///
     /// # Errors
-    /// The address cannot be had; what was there before stays.
+    /// The address cannot be had; what was there before stays, unless the two exclude each other: then
+    /// nobody may ask anything, until it is configured again.
     pub(crate) async fn configure(&mut self, wanted: Option<Wanted>) -> Result<(), String> {
         let Some(Wanted { address, config }) = wanted else {
             self.running = None;
@@ -100,6 +101,10 @@ impl Desk {
         if let Some(running) = self.running.as_ref().filter(|it| it.address == address) {
             running.configs.send_replace(config);
             return Ok(());
+        }
+        if let Some(mut old) = self.running.take_if(|it| it.excludes(address)) {
+            old.task.abort();
+            let _aborted = (&mut old.task).await;
         }
         let socket = bind(address).await.map_err(|error| {
             format!("spec.radius.dynamicAuthorization: cannot listen at {address}: {error}")
@@ -130,6 +135,14 @@ async fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
             UdpSocket::bind(any).await
         }
         bound => bound,
+    }
+}
+
+impl Running {
+    /// Whether no other socket can be bound there as long as this one is: one of the two is any address.
+    fn excludes(&self, other: SocketAddr) -> bool {
+        let any = self.address.ip().is_unspecified() || other.ip().is_unspecified();
+        any && self.address.port() == other.port()
     }
 }
 
@@ -173,7 +186,7 @@ async fn serve<F>(
             }
         };
         let datagram = octets.get(..length).unwrap_or_default();
-        let reply = match server.handle_datagram(source, datagram, date(), clock::now()) {
+        let reply = match server.handle_datagram(source, datagram, unix_seconds(), clock::now()) {
             Verdict::Dropped { client, why } => {
                 debug!(%source, why = why.label(), "a request to change or end a session is dropped");
                 figures.count((client, None, why.label()));
@@ -247,12 +260,6 @@ fn meant(target: &Target) -> String {
         .into_iter()
         .filter_map(|(name, value)| Some(format!("{name}={}", value?)));
     parts.collect::<Vec<_>>().join(" ")
-}
-
-/// Seconds since 1970.
-fn date() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::rc::{Rc, Weak};
@@ -85,10 +85,13 @@ impl Ledger {
             self.books.spool.borrow().set_max_octets(max_octets);
         }
         self.books.configure(servers, rng, rtts);
-        let mut before = core::mem::take(&mut self.copies).into_iter();
+        let mut before: BTreeMap<_, _> = core::mem::take(&mut self.copies)
+            .into_iter()
+            .map(|desk| (desk.first_server(), desk))
+            .collect();
         self.copies = copies
             .into_iter()
-            .map(|settings| match before.next() {
+            .map(|settings| match before.remove(&settings.first_server()) {
                 Some(desk) => {
                     desk.configure(settings);
                     desk
@@ -179,7 +182,8 @@ impl Books {
             sends: 0,
             result: Err(Failure::AllDown),
         });
-        *self.ended.borrow_mut() = back.collect();
+        // Behind those that have come: who was delivered is not taken back.
+        self.ended.borrow_mut().extend(back);
     }
 
     /// Does all that there is to do now.

@@ -115,7 +115,8 @@ impl Line {
 
     /// Whether all that was ordered has been handed over.
     pub(crate) fn is_flushed(&self) -> bool {
-        self.late.is_empty()
+        // Nobody is there to take them, if the thread has ended.
+        self.late.is_empty() || self.orders.is_closed()
     }
 
     /// The oldest outcome.

@@ -237,6 +237,8 @@ impl Office {
             }
             let more = self.take(&mut orders);
             if let Some(ended) = self.ended.take() {
+                // Whether outcomes have room or not: records are on disk before it ends.
+                while self.take(&mut orders) {}
                 let _unwanted = ended.send(());
                 return;
             }

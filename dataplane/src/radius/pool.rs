@@ -48,6 +48,14 @@ pub(crate) struct Settings {
     pub(crate) tls: BTreeMap<Arc<str>, Tls>,
 }
 
+impl Settings {
+    /// The name of the server that is asked first.
+    pub(super) fn first_server(&self) -> Option<Arc<str>> {
+        let first = self.client.servers.first();
+        first.map(|server| Arc::clone(&server.name))
+    }
+}
+
 /// How a server is reached by TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
@@ -140,6 +148,11 @@ impl Desk {
                 pool.close_all(now);
             }
         });
+    }
+
+    /// The name of the server that is asked first.
+    pub(super) fn first_server(&self) -> Option<Arc<str>> {
+        self.0.pool.borrow().settings.first_server()
     }
 
     /// All servers are gone: what is under way ends, and what comes is refused.

@@ -304,11 +304,15 @@ impl Reloader {
     /// Gives all of them their part, if the address of dynamic authorization can be had.
     async fn configure_desk(&mut self, setup: &Setup) -> Result<(), Refused> {
         let listening = self.hands.desk.configure(desk(setup)).await;
-        listening.map_err(Refused)?;
-        let configured = self.configure_all(setup).await;
+        let configured = match listening {
+            Ok(()) => self.configure_all(setup).await,
+            Err(problem) => Err(Refused(problem)),
+        };
         if configured.is_err() {
             // What was there before could be had, and can.
-            let _back = self.hands.desk.configure(desk(&self.setup)).await;
+            if let Err(problem) = self.hands.desk.configure(desk(&self.setup)).await {
+                error!("and requests to change or end sessions are not taken: {problem}");
+            }
         }
         configured
     }

@@ -20,12 +20,17 @@ use crate::scenario::{Scenario, expect, options};
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "accounting-octets",
-        says: "Start, Interim and Stop tell what was sent, octet by octet",
-        run: octets,
+        says: "Start and Stop tell what was sent both ways, octet by octet",
+        run: || octets(false),
+    },
+    Scenario {
+        name: "accounting-interim",
+        says: "a record in between tells what was sent until then",
+        run: || octets(true),
     },
     Scenario {
         name: "accounting-away",
-        says: "records wait while no server is there, over a kill of lnsd too, and come in order",
+        says: "records wait while no server is there, over a kill of lnsd too, and come once and in order",
         run: away,
     },
     Scenario {
@@ -38,11 +43,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 /// How long records may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Packets upstream of the measured session, and octets of each, IP header included.
+/// Packets of the measured session each way, and octets of each, IP header included: up and down.
 const PACKETS: usize = 40;
 const SIZE: usize = 500;
+const DOWN: usize = 300;
+/// Of IP and UDP.
+const HEADERS: usize = 28;
 
-fn octets() -> Result<String> {
+fn octets(in_between: bool) -> Result<String> {
     let topology = rig::topology()?;
     let radius = FreeRadius::start(&topology.core, Server::new(0, USERS))?;
     let manifest = Radius {
@@ -52,34 +60,31 @@ fn octets() -> Result<String> {
     let lnsd = Lnsd::start(&topology.lns, &manifest.manifest())?;
     let lac = Lac::up(&topology.lac, options())?;
     let address = lac.address(0)?;
-    // Somebody listens: nothing comes back.
-    let _socket = topology
+    // Somebody listens: nothing comes back of itself.
+    let socket = topology
         .core
         .enter(|| UdpSocket::bind((net::CORE, blast::PORT)))??;
     let packet = blast::udp_packet(address, net::CORE, blast::PORT, SIZE);
     for _ in 0..PACKETS {
         lac.inject(address, &packet)?;
+        socket.send_to(&[0; DOWN - HEADERS], (address, blast::PORT))?;
     }
     lnsd.wait(PATIENCE, "the packets are counted", |lnsd| {
-        lnsd.metric("lns_packets_total", &["direction=\"up\""])
-            .map(|count| count >= PACKETS as u64)
+        let count = |way| lnsd.metric("lns_packets_total", &[way]);
+        let wanted = PACKETS as u64;
+        Ok(count("direction=\"up\"")? >= wanted && count("direction=\"down\"")? >= wanted)
     })?;
+    if in_between {
+        let records = wait_for(&radius, PATIENCE + PATIENCE, |records| {
+            count(records, "Interim-Update") == 1
+        })?;
+        check_counters(find(&records, "Interim-Update")?)?;
+    }
     lac.close()?;
     let records = wait_for(&radius, PATIENCE, |records| count(records, "Stop") == 1)?;
     let stop = find(&records, "Stop")?;
     let start = find(&records, "Start")?;
-    expect(
-        stop.octets("Input")? == (PACKETS * SIZE) as u64,
-        format!("not {} octets: {stop:?}", PACKETS * SIZE),
-    )?;
-    expect(
-        stop.number("Acct-Input-Packets")? == PACKETS as u64,
-        format!("not {PACKETS} packets: {stop:?}"),
-    )?;
-    expect(
-        stop.octets("Output")? == 0,
-        format!("octets out of nothing: {stop:?}"),
-    )?;
+    check_counters(stop)?;
     for (name, value) in [
         ("User-Name", "user@isp".to_owned()),
         ("Framed-IP-Address", address.to_string()),
@@ -103,29 +108,45 @@ fn octets() -> Result<String> {
     Ok(String::new())
 }
 
+/// Fails unless a record has what was sent.
+fn check_counters(record: &Entry) -> Result<()> {
+    for (way, octets) in [("Input", SIZE), ("Output", DOWN)] {
+        let packets = record.number(&format!("Acct-{way}-Packets"))?;
+        expect(
+            record.octets(way)? == (PACKETS * octets) as u64 && packets == PACKETS as u64,
+            format!("not {PACKETS} packets of {octets} octets: {record:?}"),
+        )?;
+    }
+    Ok(())
+}
+
 /// Sessions of the scenario in which nobody hears.
 const SESSIONS: usize = 50;
 
 fn away() -> Result<String> {
     let topology = rig::topology()?;
-    let mut radius = FreeRadius::start(&topology.core, Server::new(0, &users(SESSIONS)))?;
-    let manifest = Radius::one().manifest();
-    let mut lnsd = Lnsd::start(&topology.lns, &manifest)?;
+    let names = users(SESSIONS);
+    let _judge = FreeRadius::start(&topology.core, Server::new(0, &names))?;
+    let mut radius = FreeRadius::start(&topology.core, Server::new(1, &names))?;
+    let servers = Radius {
+        authentication: vec![0],
+        accounting: vec![1],
+        ..Radius::default()
+    };
+    radius.kill()?;
+    let mut lnsd = Lnsd::start(&topology.lns, &servers.manifest())?;
     let many = Options {
         sessions: SESSIONS,
         user: "user{}@isp".into(),
         ..options()
     };
-    let lac = Lac::up(&topology.lac, many)?;
-    wait_for(&radius, PATIENCE, |records| {
-        count(records, "Start") == SESSIONS
+    Lac::up(&topology.lac, many)?.close()?;
+    lnsd.wait(PATIENCE, "all records are on disk", |lnsd| {
+        let answer = lnsd.json(&["radius"])?;
+        let queue = |key: &str| answer.pointer(&format!("/queue/{key}"))?.as_u64();
+        let all = 1 + 2 * SESSIONS as u64;
+        Ok(queue("records") == Some(all) && queue("unwritten") == Some(0))
     })?;
-    radius.kill()?;
-    lac.close()?;
-    lnsd.wait(PATIENCE, "all sessions have ended", |lnsd| {
-        Ok(lnsd.status("sessions")? == 0)
-    })?;
-    // The records are on disk: they survive the process.
     lnsd.signal(Signal::SIGKILL)?;
     lnsd.wait_exit(PATIENCE)?;
     lnsd.restart()?;
@@ -134,6 +155,12 @@ fn away() -> Result<String> {
         count(records, "Stop") == SESSIONS && count(records, "Accounting-On") == 2
     })?;
     exactly_once(&[&records], SESSIONS)?;
+    let first = records.first().and_then(|it| it.get("Acct-Status-Type"));
+    let last = records.last().and_then(|it| it.get("Acct-Status-Type"));
+    expect(
+        (first, last) == (Some("Accounting-On"), Some("Accounting-On")),
+        format!("not in order: {first:?} to {last:?}"),
+    )?;
     Ok(format!("{SESSIONS} sessions"))
 }
 

@@ -1,12 +1,16 @@
 //! CoA and Disconnect (RFC 5176) from Debian's radclient.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::Result;
+use lns_crypto::Secret;
+use lns_crypto::radius::{NO_AUTHENTICATOR, sign_message, sign_request};
+use lns_wire::radius::{AttributeList, Code, HEADER, Id, kind};
 
 use super::login::USERS;
 use super::rig::{self, DYNAMIC_SECRET, Radius};
-use super::server::{FreeRadius, Server};
+use super::server::{ADDRESSES, FreeRadius, Server};
 use crate::lac::{Lac, Options};
 use crate::lnsd::Lnsd;
 use crate::manifest::Manifest;
@@ -164,10 +168,11 @@ fn disconnect() -> Result<String> {
     })?;
     let causes = records
         .iter()
-        .filter_map(|record| record.get("Acct-Terminate-Cause"));
+        .filter(|record| record.get("Acct-Terminate-Cause") == Some("Admin-Reset"));
+    let causes = causes.count();
     expect(
-        causes.clone().all(|cause| cause == "Admin-Reset"),
-        format!("{:?}", causes.collect::<Vec<_>>()),
+        causes == 3,
+        format!("{causes} of 3 records say Admin-Reset"),
     )?;
     lac.close()?;
     Ok(String::new())
@@ -179,29 +184,35 @@ fn refused() -> Result<String> {
     let lnsd = Lnsd::start(&topology.lns, &manifest())?;
     let lac = Lac::up(&topology.lac, options())?;
     let name = "User-Name = \"user@isp\"";
+    let undated = format!("{name}\nMessage-Authenticator = 0x00\n");
     let silent = [
-        ("a wrong secret", "another-long-secret", signed(name)),
+        ("bad_authenticator", "another-long-secret", signed(name)),
         (
-            "no Message-Authenticator",
+            "missing_message_authenticator",
             DYNAMIC_SECRET,
             format!("{name}\nEvent-Timestamp = {}\n", now(0)),
         ),
         (
-            "an old request",
+            "stale",
             DYNAMIC_SECRET,
-            format!(
-                "{name}\nEvent-Timestamp = {}\nMessage-Authenticator = 0x00\n",
-                now(3600)
-            ),
+            format!("{undated}Event-Timestamp = {}\n", now(3600)),
         ),
     ];
-    for (what, secret, request) in silent {
+    for (reason, secret, request) in silent {
         let answer = radius.radclient(&to(), "disconnect", secret, &request)?;
         expect(
-            !answer.contains("Disconnect-ACK"),
-            format!("{what} ends a session: {answer}"),
+            answer.contains("No reply") && dropped(&lnsd, reason)? == 1,
+            format!("{reason}: {answer}"),
         )?;
     }
+    // Signed as it should be, and from an address that no client has.
+    let socket = topology
+        .core
+        .enter(|| UdpSocket::bind((ADDRESSES[0], 0)))??;
+    socket.send_to(&by_hand()?, to())?;
+    lnsd.wait(PATIENCE, "the stranger is counted", |lnsd| {
+        Ok(dropped(lnsd, "stranger")? == 1)
+    })?;
     let unknown = signed("User-Name = \"nobody@isp\"");
     let answer = radius.radclient(&to(), "disconnect", DYNAMIC_SECRET, &unknown)?;
     expect(
@@ -210,6 +221,32 @@ fn refused() -> Result<String> {
     )?;
     expect(lac.count_up() == 1, "the session has ended")?;
     lac.close()?;
-    drop(lnsd);
     Ok(String::new())
+}
+
+/// How many requests got no answer for that reason.
+fn dropped(lnsd: &Lnsd<'_>, reason: &str) -> Result<u64> {
+    let result = format!("result=\"{reason}\"");
+    lnsd.metric("lns_radius_dynamic_requests_total", &[&result])
+}
+
+/// A Disconnect-Request for the subscriber, with both signatures.
+fn by_hand() -> Result<Vec<u8>> {
+    let secret = Secret::new(DYNAMIC_SECRET.as_bytes());
+    let mut attributes = AttributeList::new();
+    let misfit = |error| anyhow::anyhow!("{error:?}");
+    attributes
+        .push(kind::MESSAGE_AUTHENTICATOR, &[0; 16])
+        .map_err(misfit)?;
+    attributes
+        .push(kind::USER_NAME, b"user@isp")
+        .map_err(misfit)?;
+    let mut octets = Vec::new();
+    attributes
+        .emit(Code::DISCONNECT_REQUEST, Id(7), &[0; 16], &mut octets)
+        .map_err(misfit)?;
+    sign_message(&mut octets, HEADER + 2, &NO_AUTHENTICATOR, &secret)
+        .and_then(|()| sign_request(&mut octets, &secret))
+        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    Ok(octets)
 }

@@ -1,14 +1,16 @@
 //! Servers that die, hang, lose packets, are slow, restart, change their secret, while 500 subscribers per
 //! second dial in: nobody is refused, no record is lost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
-use super::accounting::{exactly_once, users, wait_for};
+use super::accounting::{count, exactly_once, users, wait_for};
+use super::responder::{self, Responder};
 use super::rig::{self, Radius};
-use super::server::{FreeRadius, SECRET, Server};
+use super::server::{ADDRESSES, FreeRadius, SECRET, Server};
 use crate::lac::{Lac, Options};
 use crate::lnsd::Lnsd;
 use crate::net::Topology;
@@ -34,6 +36,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "fault-one-port",
         says: "packets of one source port are lost; its siblings serve",
         run: one_port,
+    },
+    Scenario {
+        name: "fault-slowed",
+        says: "a server takes a second and a half for each answer",
+        run: slowed,
     },
     Scenario {
         name: "fault-restarted",
@@ -98,7 +105,16 @@ fn with_stage(
     work(&mut stage)
 }
 
-fn dial(stage: &mut Stage<'_>, fault: impl FnOnce(&mut Stage<'_>) -> Result<()>) -> Result<Lac> {
+fn dial<'a>(
+    stage: &mut Stage<'a>,
+    fault: impl FnOnce(&mut Stage<'a>) -> Result<()>,
+) -> Result<Lac> {
+    let topology = stage.topology;
+    dial_in(topology, || fault(stage))
+}
+
+/// Lets subscribers dial in and does `fault` when half of them are up. All come up.
+fn dial_in(topology: &Topology, fault: impl FnOnce() -> Result<()>) -> Result<Lac> {
     let many = Options {
         sessions: SESSIONS,
         tunnels: 4,
@@ -106,11 +122,11 @@ fn dial(stage: &mut Stage<'_>, fault: impl FnOnce(&mut Stage<'_>) -> Result<()>)
         user: "user{}@isp".into(),
         ..options()
     };
-    let lac = Lac::start(&stage.topology.lac, many);
+    let lac = Lac::start(&topology.lac, many);
     lac.wait(PATIENCE, "half of the subscribers are up", |shared| {
         shared.count(|it| *it == crate::lac::Stage::Up) >= SESSIONS / 2
     })?;
-    fault(stage)?;
+    fault()?;
     lac.settle(PATIENCE)?;
     expect(
         lac.count_up() == SESSIONS,
@@ -141,31 +157,59 @@ fn end(stage: &mut Stage<'_>, lac: Lac) -> Result<String> {
     ))
 }
 
-/// One source port of the LNS towards the first server is dropped where the server is.
+/// One source port of the LNS towards the only server is dropped where the server is.
 fn one_port() -> Result<String> {
-    with_stage(&Radius::default(), |stage| {
+    let radius = Radius {
+        authentication: vec![0],
+        ..Radius::default()
+    };
+    with_stage(&radius, |stage| {
         let lac = dial(stage, |stage| {
             let answer = stage.lnsd.json(&["radius"])?;
-            let port = busiest_port(&answer).with_context(|| format!("no port in {answer}"))?;
-            stage.topology.core.nft(&format!(
-                "table inet fault {{ chain input {{ type filter hook input priority 0; \
-                 udp dport 1812 udp sport {port} drop\n}}\n}}\n"
-            ))
+            let port =
+                rig::busiest_port(&answer).with_context(|| format!("no port in {answer}"))?;
+            rig::drop_port(&stage.topology.core, "udp dport 1812 udp sport", port)
         })?;
+        rig::check_dropped(&stage.topology.core)?;
+        let labels = [
+            "server=\"r1\"",
+            "purpose=\"authentication\"",
+            "state=\"active\"",
+        ];
+        let active = stage.lnsd.metric("lns_radius_connections", &labels)?;
+        expect(active > 0, "no sibling is active")?;
         end(stage, lac)
     })
 }
 
-/// The local port of a connection to an authentication server that has answered.
-fn busiest_port(answer: &serde_json::Value) -> Option<u64> {
-    let servers = answer.get("servers")?.as_array()?;
-    servers.iter().find_map(|server| {
-        let connections = server.get("connections")?.as_array()?;
-        let ports = connections
-            .iter()
-            .filter_map(|connection| connection.get("localPort")?.as_u64());
-        ports.max()
-    })
+/// The first server answers after a while, from the middle of the storm on.
+fn slowed() -> Result<String> {
+    const SLOW: Duration = Duration::from_millis(1500);
+    let topology = rig::topology()?;
+    let script: responder::Script = Arc::new(|request, before| {
+        let slow = before > SESSIONS / 2;
+        let after = if slow { SLOW } else { Duration::ZERO };
+        let reply = responder::accept(request);
+        reply.map(|reply| (after, reply)).into_iter().collect()
+    });
+    let _slow = Responder::start(&topology.core, ADDRESSES[0], &script)?;
+    let second = FreeRadius::start(&topology.core, Server::new(1, &users(SESSIONS)))?;
+    let radius = Radius {
+        accounting: vec![1],
+        ..Radius::default()
+    };
+    let lnsd = Lnsd::start(&topology.lns, &radius.manifest())?;
+    let lac = dial_in(&topology, || Ok(()))?;
+    let report = lac.close()?;
+    let records = wait_for(&second, PATIENCE, |records| {
+        count(records, "Stop") == SESSIONS
+    })?;
+    exactly_once(&[&records], SESSIONS)?;
+    drop(lnsd);
+    Ok(format!(
+        "{SESSIONS} up, p99 {} ms",
+        report.setup_milliseconds_p99
+    ))
 }
 
 fn rotated() -> Result<String> {

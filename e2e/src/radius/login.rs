@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 use super::rig::{self, Radius};
 use super::server::{FreeRadius, Server};
@@ -37,7 +38,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "radius-attributes",
-        says: "each attribute of an Accept does what it says",
+        says: "attributes of an Accept: address, routes, pool, size, policy, times, name servers, rates",
         run: attributes,
     },
     Scenario {
@@ -82,6 +83,11 @@ fn log_in(offered: &'static str, method: Authentication, proxy: bool) -> Result<
     let lac = Lac::up(&topology.lac, options.clone())?;
     let view = lnsd.rows("sessions", &["sessions"])?;
     expect(view.len() == 1, "there is not one session")?;
+    let challenges = lac.session(0)?.heard.challenges;
+    expect(
+        !proxy || challenges == 0,
+        "the subscriber is asked for what the LAC had heard",
+    )?;
     let report = lac.close()?;
     // A wrong password is refused by the same server.
     let wrong = Options {
@@ -123,6 +129,7 @@ const GRANTED: &str = "full@isp Cleartext-Password := \"a-long-password\"
     MS-Primary-DNS-Server = 203.0.113.77,
     MS-Secondary-DNS-Server = 203.0.113.78,
     Acct-Interim-Interval = 300,
+    Cisco-AVPair = \"throttle=5000\",
     Reply-Message = \"welcome\"
 pooled@isp Cleartext-Password := \"a-long-password\"
     Framed-Pool = \"second\"
@@ -170,6 +177,30 @@ fn attributes() -> Result<String> {
     expect(
         (3500..=3600).contains(&left),
         format!("Session-Timeout: {session}"),
+    )?;
+    let granted = json!({
+        "server": "r1",
+        "framedIpAddress": "100.64.77.7",
+        "framedIpNetmask": "255.255.255.255",
+        "framedMtu": 1400,
+        "routes": ["198.18.77.0/24", "198.18.78.0/24"],
+        "filterIds": ["gold"],
+        "sessionTimeoutSeconds": 3600,
+        "idleTimeoutSeconds": 600,
+        "interimSeconds": 300,
+        "dns": ["203.0.113.77", "203.0.113.78"],
+        "upBitsPerSecond": 5_000_000,
+        "downBitsPerSecond": 5_000_000,
+        "classes": 2,
+    });
+    for (key, value) in granted.as_object().into_iter().flatten() {
+        let shown = session.pointer(&format!("/granted/{key}"));
+        expect(shown == Some(value), format!("{key}: {shown:?}"))?;
+    }
+    let rates = &session["rates"];
+    expect(
+        rates["upBitsPerSecond"] == 5_000_000 && rates["downBitsPerSecond"] == 5_000_000,
+        format!("rates: {rates}"),
     )?;
     routes(&topology, &lac, address)?;
     let start = super::accounting::wait_for(&radius, PATIENCE, |records| {

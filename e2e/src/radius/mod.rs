@@ -15,6 +15,7 @@ mod plan;
 mod responder;
 mod rig;
 mod server;
+mod tls;
 
 use anyhow::Result;
 
@@ -29,6 +30,7 @@ fn beside() -> Vec<Scenario> {
         accounting::SCENARIOS,
         dynamic::SCENARIOS,
         hostile::SCENARIOS,
+        tls::SCENARIOS,
     ]
     .concat()
 }

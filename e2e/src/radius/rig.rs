@@ -2,12 +2,14 @@
 //! `spec.radius`.
 
 use std::net::Ipv4Addr;
+use std::process::Command;
 
 use anyhow::Result;
 
 use super::server::{self, ADDRESSES, SECRET};
 use crate::manifest::Manifest;
-use crate::net::{LNS_CORE, Topology};
+use crate::net::{LNS_CORE, Namespace, Topology};
+use crate::scenario::expect;
 
 /// The secret of who may change and end sessions.
 pub(super) const DYNAMIC_SECRET: &str = "a-long-dynamic-secret";
@@ -123,4 +125,36 @@ impl Radius {
             keys.trim_end_matches(',')
         )
     }
+}
+
+/// The local port of the connection to an authentication server that has the most requests in flight, out
+/// of what `lnsd radius -o json` prints.
+pub(super) fn busiest_port(answer: &serde_json::Value) -> Option<u64> {
+    let servers = answer.get("servers")?.as_array()?.iter();
+    let asked = servers.filter(|it| it.get("purpose").is_some_and(|it| it == "authentication"));
+    let connections = asked.filter_map(|it| it.get("connections")?.as_array());
+    let number = |connection: &serde_json::Value, key| connection.get(key)?.as_u64();
+    connections
+        .flatten()
+        .max_by_key(|connection| number(connection, "inFlight"))
+        .and_then(|connection| number(connection, "localPort"))
+}
+
+/// Drops what comes to the core from one port, `way` being nftables' words before the port's number.
+pub(super) fn drop_port(core: &Namespace, way: &str, port: u64) -> Result<()> {
+    core.nft(&format!(
+        "table inet fault {{ chain input {{ type filter hook input priority 0; \
+         {way} {port} counter drop\n}}\n}}\n"
+    ))
+}
+
+/// Fails if [`drop_port`] has dropped nothing.
+pub(super) fn check_dropped(core: &Namespace) -> Result<()> {
+    let mut list = Command::new("nft");
+    let output = core.output(list.args(["list", "table", "inet", "fault"]))?;
+    let rules = String::from_utf8_lossy(&output.stdout).into_owned();
+    expect(
+        rules.contains("drop") && !rules.contains("packets 0 "),
+        format!("nothing was dropped: {rules}"),
+    )
 }

@@ -72,6 +72,16 @@ pub enum Transport {
     Tls,
 }
 
+impl Transport {
+    /// As the manifest and the commands write it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tls => "TLS",
+        }
+    }
+}
+
 /// A secret, and the one before it while it is being rotated.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Secrets {

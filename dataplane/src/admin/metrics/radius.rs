@@ -196,9 +196,9 @@ impl Measured {
     fn certificates(&self, page: &mut Page) {
         let family = Family::<Labels, Gauge>::default();
         for certificate in &self.seen.certificates {
-            family
-                .get_or_create(&one("name", &certificate.server))
-                .set(certificate.seconds_left);
+            let mut labels = one("name", &certificate.server);
+            labels.push(("purpose", certificate.purpose.to_owned()));
+            family.get_or_create(&labels).set(certificate.seconds_left);
         }
         page.0.register(
             "certificate_expiry_seconds",

@@ -1,11 +1,12 @@
 //! What a manifest says of RADIUS: who is asked, who is told, who may change sessions.
 
-use lns_radius::config::{Config, Purpose, Server, Transport};
+use lns_radius::config::{Config, Server};
 use lns_radius::dynamic::Client;
 use serde_json::{Value, json};
 
 use crate::command::table::{at, render, text};
 use crate::config::RadiusSetup;
+use crate::radius::journal::label;
 
 /// Two tables, each only if there is anything in it.
 pub(super) fn planned(setup: &RadiusSetup) -> String {
@@ -37,21 +38,14 @@ pub(super) fn planned(setup: &RadiusSetup) -> String {
 }
 
 fn servers(config: &Config) -> Vec<Value> {
-    let purpose = match config.purpose {
-        Purpose::Authentication => "authentication",
-        Purpose::Accounting => "accounting",
-        Purpose::Copy => "copies",
-    };
+    let purpose = label(config.purpose);
     let row = |server: &Server| {
         let realms: Vec<&str> = server.realms.iter().map(AsRef::as_ref).collect();
         json!({
             "name": *server.name,
             "purpose": purpose,
             "address": server.address.to_string(),
-            "transport": match server.transport {
-                Transport::Udp => "UDP",
-                Transport::Tls => "TLS",
-            },
+            "transport": server.transport.label(),
             "realms": if realms.is_empty() { "all others".to_owned() } else { realms.join(" ") },
         })
     };
