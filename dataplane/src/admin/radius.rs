@@ -483,7 +483,7 @@ pub(super) mod tests {
     use std::sync::Arc;
 
     use lns_radius::CheckKind;
-    use lns_radius::config::Purpose as Asked;
+    use lns_radius::config::{Purpose as Asked, Transport};
     use lns_radius::event::Cause;
     use lns_radius::server::ServerState;
     use lns_radius::trunk::AggregateState;

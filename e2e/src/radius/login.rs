@@ -160,60 +160,15 @@ fn attributes() -> Result<String> {
         address.octets() == [100, 64, 77, 7],
         format!("Framed-IP-Address: {address}"),
     )?;
-    let shown = format!("{:?}", lnsd.rows("sessions", &["sessions"])?);
-    for word in ["gold", "FilterId"] {
-        expect(shown.contains(word), format!("Filter-Id: {shown}"))?;
-    }
     // Subscribers here ask for the first name server alone.
     let [dns, _] = lac.session(0)?.heard.dns;
     expect(
         dns == Ipv4Addr::new(203, 0, 113, 77),
         format!("name server: {dns}"),
     )?;
-    let rows = lnsd.rows("sessions", &["sessions"])?;
-    let session = rows.first().context("no session")?;
-    expect(session["mtu"] == 1400, format!("Framed-MTU: {session}"))?;
-    let left = session["remainingSeconds"].as_u64().unwrap_or(0);
-    expect(
-        (3500..=3600).contains(&left),
-        format!("Session-Timeout: {session}"),
-    )?;
-    let granted = json!({
-        "server": "r1",
-        "framedIpAddress": "100.64.77.7",
-        "framedIpNetmask": "255.255.255.255",
-        "framedMtu": 1400,
-        "routes": ["198.18.77.0/24", "198.18.78.0/24"],
-        "filterIds": ["gold"],
-        "sessionTimeoutSeconds": 3600,
-        "idleTimeoutSeconds": 600,
-        "interimSeconds": 300,
-        "dns": ["203.0.113.77", "203.0.113.78"],
-        "upBitsPerSecond": 5_000_000,
-        "downBitsPerSecond": 5_000_000,
-        "classes": 2,
-    });
-    for (key, value) in granted.as_object().into_iter().flatten() {
-        let shown = session.pointer(&format!("/granted/{key}"));
-        expect(shown == Some(value), format!("{key}: {shown:?}"))?;
-    }
-    let rates = &session["rates"];
-    expect(
-        rates["upBitsPerSecond"] == 5_000_000 && rates["downBitsPerSecond"] == 5_000_000,
-        format!("rates: {rates}"),
-    )?;
+    granted(&lnsd)?;
     routes(&topology, &lac, address)?;
-    let start = super::accounting::wait_for(&radius, PATIENCE, |records| {
-        super::accounting::count(records, "Start") == 1
-    })?;
-    let start = start
-        .iter()
-        .find(|record| record.get("Acct-Status-Type") == Some("Start"));
-    let classes = start.map(|record| record.all("Class").collect::<Vec<_>>());
-    expect(
-        classes == Some(vec!["0x01fe", "0x7365636f6e64"]),
-        format!("Class: {classes:?}"),
-    )?;
+    classes(&radius)?;
     lac.close()?;
 
     let lac = Lac::up(&topology.lac, of("pooled@isp"))?;
@@ -230,6 +185,60 @@ fn attributes() -> Result<String> {
     let failures = lnsd.table(&["failures", "--user", "nowhere@isp", "-o", "json"])?;
     expect(failures.contains("no-such-pool"), failures)?;
     Ok(String::new())
+}
+
+/// `lnsd sessions` has what [`GRANTED`] gives to `full@isp`, and it is in force.
+fn granted(lnsd: &Lnsd<'_>) -> Result<()> {
+    let rows = lnsd.rows("sessions", &["sessions"])?;
+    let session = rows.first().context("no session")?;
+    let left = session["remainingSeconds"].as_u64().unwrap_or(0);
+    expect(
+        (3500..=3600).contains(&left),
+        format!("Session-Timeout: {session}"),
+    )?;
+    let shown = session.to_string();
+    expect(
+        shown.contains("FilterId"),
+        format!("the policy is not by Filter-Id: {shown}"),
+    )?;
+    let wanted = json!({
+        "/mtu": 1400,
+        "/rates/upBitsPerSecond": 5_000_000,
+        "/rates/downBitsPerSecond": 5_000_000,
+        "/granted/server": "r1",
+        "/granted/framedIpAddress": "100.64.77.7",
+        "/granted/framedIpNetmask": "255.255.255.255",
+        "/granted/framedMtu": 1400,
+        "/granted/routes": ["198.18.77.0/24", "198.18.78.0/24"],
+        "/granted/filterIds": ["gold"],
+        "/granted/sessionTimeoutSeconds": 3600,
+        "/granted/idleTimeoutSeconds": 600,
+        "/granted/interimSeconds": 300,
+        "/granted/dns": ["203.0.113.77", "203.0.113.78"],
+        "/granted/upBitsPerSecond": 5_000_000,
+        "/granted/downBitsPerSecond": 5_000_000,
+        "/granted/classes": 2,
+    });
+    for (pointer, value) in wanted.as_object().into_iter().flatten() {
+        let found = session.pointer(pointer);
+        expect(found == Some(value), format!("{pointer}: {found:?}"))?;
+    }
+    Ok(())
+}
+
+/// Every Class of the answer is in the Start, in its order.
+fn classes(radius: &FreeRadius<'_>) -> Result<()> {
+    let records = super::accounting::wait_for(radius, PATIENCE, |records| {
+        super::accounting::count(records, "Start") == 1
+    })?;
+    let start = records
+        .iter()
+        .find(|record| record.get("Acct-Status-Type") == Some("Start"));
+    let classes = start.map(|record| record.all("Class").collect::<Vec<_>>());
+    expect(
+        classes == Some(vec!["0x01fe", "0x7365636f6e64"]),
+        format!("Class: {classes:?}"),
+    )
 }
 
 /// What is sent to and from a network behind the subscriber goes through his session.

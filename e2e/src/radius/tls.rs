@@ -66,9 +66,9 @@ impl Authority {
 
 /// The first server with a certificate of `issuer`, which believes clients of `authority`.
 fn server(issuer: &Authority, authority: &Authority, users: &str) -> Result<Server> {
-    let issued = issuer.issue(&ADDRESSES[0].to_string())?;
+    let identity = issuer.issue(&ADDRESSES[0].to_string())?;
     Ok(Server {
-        tls: Some([authority.pem(), issued.certificate, issued.key]),
+        tls: Some([authority.pem(), identity.certificate, identity.key]),
         ..Server::new(0, users)
     })
 }
