@@ -5,9 +5,15 @@ use lns_wire::radius::{HEADER, MAX_PACKET};
 /// Octets that are read ahead: some packets, so that a busy stream is not read one by one.
 const AHEAD: usize = 4 * MAX_PACKET;
 
+/// How long the packet is with which `octets` begin, as its Length says.
+pub(super) fn length(octets: &[u8]) -> Option<usize> {
+    let [_, _, high, low, ..] = octets.first_chunk::<4>()?;
+    Some(u16::from_be_bytes([*high, *low]).into())
+}
+
 /// A Length that no packet has: where the next one begins cannot be known any more.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct BadLength(pub(super) u16);
+pub(super) struct BadLength(pub(super) usize);
 
 /// What was read of a stream and is not whole yet.
 #[derive(Debug)]
@@ -50,14 +56,13 @@ impl Frames {
     /// [`BadLength`]: the stream cannot be followed any further.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, BadLength> {
         let read = self.octets.get(self.start..self.end).unwrap_or_default();
-        let Some([_, _, high, low, ..]) = read.first_chunk::<4>() else {
+        let Some(length) = length(read) else {
             return Ok(None);
         };
-        let length = u16::from_be_bytes([*high, *low]);
-        if !(HEADER..=MAX_PACKET).contains(&usize::from(length)) {
+        if !(HEADER..=MAX_PACKET).contains(&length) {
             return Err(BadLength(length));
         }
-        let Some(packet) = read.get(..usize::from(length)) else {
+        let Some(packet) = read.get(..length) else {
             return Ok(None);
         };
         self.start += packet.len();
@@ -114,7 +119,7 @@ mod tests {
             let mut stream = packet(20, 1);
             stream.extend([2, 0]);
             stream.extend(length.to_be_bytes());
-            assert_eq!(read(&stream, 7), Err(BadLength(length)));
+            assert_eq!(read(&stream, 7), Err(BadLength(length.into())));
         }
     }
 

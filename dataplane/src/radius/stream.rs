@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::frame::{BadLength, Frames};
+use super::frame::{self, BadLength, Frames};
 use super::tls::Identity;
 use super::udp::source_for;
 
@@ -211,11 +211,7 @@ async fn write(
             let _late = timeout(FAREWELL, farewell(&mut stream, &octets)).await;
             return None;
         }
-        let written = async {
-            stream.write_all(&octets).await?;
-            stream.flush().await
-        };
-        if let Err(error) = written.await {
+        if let Err(error) = write_packets(&mut stream, &octets).await {
             return Some(Failed::of(&error));
         }
         if outbox.wanted.take() {
@@ -224,8 +220,22 @@ async fn write(
     }
 }
 
+/// Each packet is a write of its own, hence a TLS record of its own: FreeRADIUS before 3.2.6 closes a
+/// connection on which one record has two packets.
+async fn write_packets(
+    stream: &mut (impl AsyncWrite + Unpin),
+    mut octets: &[u8],
+) -> io::Result<()> {
+    while let Some(length) = frame::length(octets) {
+        let (packet, rest) = octets.split_at(length.min(octets.len()));
+        stream.write_all(packet).await?;
+        octets = rest;
+    }
+    stream.flush().await
+}
+
 async fn farewell(stream: &mut (impl AsyncWrite + Unpin), rest: &[u8]) -> io::Result<()> {
-    stream.write_all(rest).await?;
+    write_packets(stream, rest).await?;
     stream.shutdown().await
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::Signal;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::accounting::{count, exactly_once, users, wait_for};
@@ -141,6 +142,10 @@ fn one_connection() -> Result<String> {
     let names = users(SESSIONS);
     let radius = FreeRadius::start(&topology.core, server(&authority, &authority, &names)?)?;
     let lnsd = Lnsd::start(&topology.lns, &manifest(&authority, 4)?)?;
+    lnsd.wait(PATIENCE, "a stream has a sibling", |lnsd| {
+        let labels = ["purpose=\"authentication\"", "state=\"active\""];
+        Ok(lnsd.metric("lns_radius_connections", &labels)? >= 2)
+    })?;
     let many = Options {
         sessions: SESSIONS,
         rate: 200,
@@ -151,17 +156,23 @@ fn one_connection() -> Result<String> {
     lac.wait(PATIENCE, "a third of the subscribers are up", |shared| {
         shared.count(|stage| *stage == crate::lac::Stage::Up) >= SESSIONS / 3
     })?;
+    // While the server says nothing, its connections fill up; one of them is then lost with all on it.
+    radius.signal(Signal::SIGSTOP)?;
+    std::thread::sleep(Duration::from_secs(1));
     let answer = lnsd.json(&["radius"])?;
     let port = rig::busiest_port(&answer).with_context(|| format!("no port in {answer}"))?;
-    let ports = answer.pointer("/servers/0/connections");
-    let ports = ports.and_then(serde_json::Value::as_array).map(Vec::len);
-    expect(ports > Some(1), "there is one connection only")?;
     rig::drop_port(&topology.core, "tcp dport 2083 tcp sport", port)?;
+    radius.signal(Signal::SIGCONT)?;
     lac.settle(PATIENCE)?;
-    expect(
-        lac.count_up() == SESSIONS,
-        format!("{} are up: {:?}", lac.count_up(), lac.failures()),
-    )?;
+    if lac.count_up() != SESSIONS {
+        let seen = lnsd.table(&["radius"])?;
+        let (up, told) = (lac.count_up(), lac.failures());
+        anyhow::bail!(
+            "{up} are up: {told:?}\n{seen}\n{}\n{}",
+            lnsd.log_tail(),
+            radius.log()
+        );
+    }
     rig::check_dropped(&topology.core)?;
     lac.close()?;
     let records = wait_for(&radius, PATIENCE, |records| {

@@ -210,6 +210,12 @@ impl Server {
             })
     }
 
+    /// The living, and those that are opened again after a while.
+    pub(crate) fn staying(&self) -> u16 {
+        let all = u16::try_from(self.links.len()).unwrap_or(u16::MAX);
+        all.saturating_sub(self.draining())
+    }
+
     /// Those that are about to go.
     pub(crate) fn draining(&self) -> u16 {
         [

@@ -1,5 +1,8 @@
 //! A client of RadSec and a server of the test, over loopback.
 
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio_rustls::server;
@@ -259,5 +262,44 @@ fn a_server_that_reads_nothing_gets_nothing_more_until_it_does() {
             ended = serve(ours, Rc::clone(&outbox), |_| {}, || writable.notify_one()) => panic!("{ended:?}"),
             () = server => {}
         }
+    });
+}
+
+/// Keeps what each write was given.
+#[derive(Default)]
+struct Writes(Vec<Vec<u8>>);
+
+impl AsyncWrite for Writes {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.push(octets.to_vec());
+        Poll::Ready(Ok(octets.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn packets_that_wait_together_are_written_one_by_one_for_the_sake_of_servers_that_take_one_a_record()
+ {
+    run(async {
+        let packets: Vec<_> = [20, 300, 4096].map(|length| packet(length, 7)).into();
+        let outbox = Outbox::default();
+        for packet in &packets {
+            outbox.put(packet).unwrap();
+        }
+        outbox.close();
+        let mut writes = Writes::default();
+        assert_eq!(write(&mut writes, &outbox, || ()).await, None);
+        assert_eq!(writes.0, packets);
     });
 }

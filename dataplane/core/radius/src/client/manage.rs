@@ -7,6 +7,7 @@ use lns_tables::time::Instant;
 use crate::client::Client;
 use crate::client::requests::Identifier;
 use crate::client::time::of_server;
+use crate::config::Transport;
 use crate::ids::Owner;
 use crate::server::{ServerKey, Standing};
 use crate::trunk::ask::Ask;
@@ -169,8 +170,10 @@ impl Client {
         let Some(there) = self.servers.get(server) else {
             return;
         };
+        let min = self.floor(server);
         let busy = there.requests() > 0
-            || there.living() > self.rules.min
+            || there.living() > min
+            || (there.staying() < min && self.can_open(server))
             || there.draining() > 0
             || !self.rules.lifetime.is_zero();
         if busy && !there.gone && self.timers.armed(timer).is_none() {
@@ -178,10 +181,19 @@ impl Client {
         }
     }
 
+    /// Connections that a server has whatever there is to do, if the limits allow so many.
+    pub(super) fn floor(&self, server: ServerKey) -> u16 {
+        match self.servers.get(server).map(|there| there.config.transport) {
+            Some(Transport::Tls) => self.rules.min.max(self.rules.min_streams),
+            Some(Transport::Udp) | None => self.rules.min,
+        }
+    }
+
     /// Opens or closes a connection, if there has been more or less to do for long enough.
     pub(super) fn manage(&mut self, key: ServerKey, now: Instant) {
         self.retire_worn(key, now);
-        let (target, min) = (u32::from(self.rules.per_connection_target), self.rules.min);
+        self.fill_up(key, now);
+        let (target, min) = (u32::from(self.rules.per_connection_target), self.floor(key));
         let Some(server) = self.servers.get_mut(key) else {
             return;
         };
@@ -269,11 +281,12 @@ impl Client {
         for link in worn {
             self.expire(link, now);
         }
-        let empty = self
-            .servers
-            .get(key)
-            .is_some_and(|server| server.living() < self.rules.min);
-        if empty {
+    }
+
+    /// Opens the next connection of a server that has fewer than it should have.
+    fn fill_up(&mut self, key: ServerKey, now: Instant) {
+        let min = self.floor(key);
+        if self.servers.get(key).is_some_and(|it| it.staying() < min) {
             self.open(key, now);
         }
     }

@@ -155,7 +155,7 @@ impl Client {
     }
 
     /// A connection has failed. What was on it goes elsewhere; it is opened again after a while if it was
-    /// the last one.
+    /// one of those that a server always has.
     pub(super) fn fail_link(&mut self, key: LinkKey, cause: Cause, closer: Closer, now: Instant) {
         let Some(link) = self.links.get_mut(key) else {
             return;
@@ -205,10 +205,11 @@ impl Client {
         let Some(server) = self.links.get(key).map(|link| link.server) else {
             return;
         };
+        let floor = usize::from(self.floor(server));
         let wait = self
             .servers
             .get(server)
-            .filter(|server| !server.gone && server.links.len() == 1)
+            .filter(|server| !server.gone && server.links.len() <= floor)
             .map(|server| self.delay(server.failures));
         match wait {
             Some(delay) => self.timers.arm(of_link(key, Wait::State), now + delay),

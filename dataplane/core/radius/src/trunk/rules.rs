@@ -11,6 +11,9 @@ pub struct Rules {
     pub start: u16,
     /// Connections that stay when there is little to do.
     pub min: u16,
+    /// As many of them, when they are streams: the firewall that drops one must not leave logins to wait
+    /// for the next one's handshake, nor for the answers that were to come before theirs.
+    pub min_streams: u16,
     /// Connections of one server at most, those that drain not counted. The limit of the client is
     /// another one, and is kept too.
     pub max: u32,
@@ -53,6 +56,7 @@ impl Rules {
     pub const DEFAULT: Self = Self {
         start: 1,
         min: 1,
+        min_streams: 2,
         max: limits::CONNECTIONS,
         connecting: 1,
         per_connection_max: limits::PER_CONNECTION,

@@ -8,6 +8,7 @@ use lns_radius::event::Cause;
 use lns_radius::request::{Failure, Token};
 use lns_radius::server::ServerState;
 use lns_radius::trunk::TrunkState;
+use lns_radius::trunk::rules::Rules;
 use lns_wire::radius::{Code, Id, kind};
 
 use crate::world::*;
@@ -317,7 +318,11 @@ fn a_check_that_is_missed_begins_the_count_anew() {
 fn a_stream_that_is_silent_is_asked_after_tw_and_given_up_after_two_without_an_answer() {
     let mut config = checked(with_status_server());
     config.servers[0].transport = Transport::Tls;
-    let mut world = World::new(config);
+    let rules = Rules {
+        min_streams: 1,
+        ..Rules::DEFAULT
+    };
+    let mut world = World::with_rules(config, rules);
     let first = world.connection("r1").id;
     world.run(secs(300));
     let checks = world.checks("r1").len();

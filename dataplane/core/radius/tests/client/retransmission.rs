@@ -6,6 +6,7 @@ use lns_crypto::Secret;
 use lns_crypto::radius::{reveal_password, verify_message, verify_request};
 use lns_radius::config::{Config, Purpose, Timing, Transport};
 use lns_radius::request::Failure;
+use lns_radius::trunk::rules::Rules;
 use lns_wire::radius::{Code, Id, kind};
 
 use crate::world::*;
@@ -218,7 +219,11 @@ fn r18_with_all_identifiers_in_use_changed_content_is_still_sent() {
 fn on_a_stream_nothing_is_repeated_and_the_timers_run() {
     let mut config = config(&["r1"]);
     config.servers[0].transport = Transport::Tls;
-    let mut world = World::with_rules(config, patient());
+    let rules = Rules {
+        min_streams: 1,
+        ..patient()
+    };
+    let mut world = World::with_rules(config, rules);
     world.peer("r1").life = Life::Silent;
     let token = world.ask();
     world.run(secs(31));

@@ -529,6 +529,40 @@ fn a_stream_is_a_connection_like_any_other_and_its_sibling_goes_on() {
 }
 
 #[test]
+fn a_stream_has_a_sibling_from_the_start_and_again_when_one_is_lost() {
+    let mut config = config(&["r1"]);
+    config.servers[0].transport = Transport::Tls;
+    let mut world = World::new(config);
+    world.run(secs(1));
+    assert_eq!(world.states("r1"), [TrunkState::Active; 2]);
+    let first = world.connection("r1").id;
+    world.close(first, Cause::Broken);
+    world.run(millis(500));
+    let active = |world: &World| {
+        let states = world.states("r1");
+        states
+            .iter()
+            .filter(|it| **it == TrunkState::Active)
+            .count()
+    };
+    assert_eq!(active(&world), 1, "not before the delay is over");
+    world.run(secs(2));
+    assert_eq!(active(&world), 2);
+    world.run(secs(60));
+    assert_eq!(active(&world), 2, "it stays when there is nothing to do");
+}
+
+#[test]
+fn a_limit_of_one_connection_holds_for_streams_too() {
+    let mut config = config(&["r1"]);
+    config.servers[0].transport = Transport::Tls;
+    config.limits.max_connections = 1;
+    let mut world = World::new(config);
+    world.run(secs(5));
+    assert_eq!(world.states("r1"), [TrunkState::Active]);
+}
+
+#[test]
 fn actions_say_where_to_and_how() {
     let mut client = lns_radius::Client::new(config(&["r1"]), lns_tables::time::Instant::ZERO);
     let Some(Action::Open {
