@@ -19,7 +19,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use self::play::Observation;
 use self::script::Script;
-pub(crate) use self::server::{L2tpns, unpack};
+pub(crate) use self::server::{L2tpns, inside, unpack};
 
 /// Where scripts, configuration and table are.
 const FOLDER: &str = "e2e/differential";

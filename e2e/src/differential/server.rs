@@ -69,19 +69,37 @@ fn manifest() -> Manifest {
     }
 }
 
-/// Puts the configuration `$1` and the machine's devices over the folders of the root `$2`, for itself
-/// alone, and becomes the program in it.
+/// Puts configuration and the machine's devices over the folders of a root, for itself alone, and becomes
+/// the program in it. `$1` is the root; then come a folder and its name in `/etc`, as often as wanted, `--`
+/// and the program.
 const ENTER: &str = r#"
     set -e
-    mount --bind "$1/l2tpns" "$2/etc/l2tpns"
-    mount --bind "$1/freeradius" "$2/etc/freeradius"
-    mount --rbind /dev "$2/dev"
-    mount -t tmpfs tmpfs "$2/run"
-    mount -t tmpfs tmpfs "$2/tmp"
-    root=$2
-    shift 2
+    root=$1
+    shift
+    while [ "$1" != -- ]; do
+        mount --bind "$1" "$root/etc/$2"
+        shift 2
+    done
+    shift
+    mount --rbind /dev "$root/dev"
+    mount -t tmpfs tmpfs "$root/run"
+    mount -t tmpfs tmpfs "$root/tmp"
     exec chroot "$root" "$@"
 "#;
+
+/// A command in the unpacked `root`, to which the program and its arguments are still to be added. Each
+/// folder of `configuration` lies in `/etc` there, by its name.
+pub(crate) fn inside(root: &Path, configuration: &[(&Path, &str)]) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "sh", "-c", ENTER, "enter"])
+        .arg(root);
+    for (folder, name) in configuration {
+        command.arg(folder).arg(name);
+    }
+    command.arg("--");
+    command
+}
 
 /// l2tpns and its FreeRADIUS. Dropping it kills both.
 pub(crate) struct L2tpns {
@@ -151,10 +169,10 @@ impl L2tpns {
         program: &[&str],
     ) -> Result<()> {
         let log = std::fs::File::create(self.folder.path().join(name).with_extension("log"))?;
+        let folder = |name| self.folder.path().join(name);
+        let (l2tpns, radius) = (folder("l2tpns"), folder("freeradius"));
         let child = namespace.spawn(
-            Command::new("unshare")
-                .args(["--mount", "sh", "-c", ENTER, "enter"])
-                .args([self.folder.path(), root])
+            inside(root, &[(&l2tpns, "l2tpns"), (&radius, "freeradius")])
                 .args(program)
                 .stdin(Stdio::null())
                 .stdout(log.try_clone()?)

@@ -5,7 +5,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -174,9 +174,7 @@ impl<'a> FreeRadius<'a> {
         let request = self.folder.path().join("request");
         std::fs::write(&request, attributes)?;
         let output = self.namespace.output(
-            Command::new("unshare")
-                .args(["--mount", "sh", "-c", ENTER, "enter"])
-                .args([self.folder.path(), &self.root])
+            differential::inside(&self.root, &[(self.folder.path(), "freeradius")])
                 .args(["/usr/bin/radclient", "-x", "-r", "1", "-t", "5"])
                 .args(["-f", "/etc/freeradius/request", to, kind, secret]),
         )?;
@@ -219,19 +217,6 @@ impl Drop for FreeRadius<'_> {
     }
 }
 
-/// Puts the configuration `$1` and the machine's devices over the folders of the root `$2`, for itself
-/// alone, and becomes the program in it.
-const ENTER: &str = r#"
-    set -e
-    mount --bind "$1" "$2/etc/freeradius"
-    mount --rbind /dev "$2/dev"
-    mount -t tmpfs tmpfs "$2/run"
-    mount -t tmpfs tmpfs "$2/tmp"
-    root=$2
-    shift 2
-    exec chroot "$root" "$@"
-"#;
-
 fn spawn(namespace: &Namespace, root: &Path, folder: &Path, server: &Server) -> Result<Child> {
     std::fs::write(folder.join("radiusd.conf"), server.configuration())?;
     std::fs::write(folder.join("users"), &server.users)?;
@@ -241,9 +226,7 @@ fn spawn(namespace: &Namespace, root: &Path, folder: &Path, server: &Server) -> 
     }
     let log = std::fs::File::create(folder.join("log"))?;
     let child = namespace.spawn(
-        Command::new("unshare")
-            .args(["--mount", "sh", "-c", ENTER, "enter"])
-            .args([folder, root])
+        differential::inside(root, &[(folder, "freeradius")])
             .args(["/usr/sbin/freeradius", "-f", "-l", "stdout"])
             .args(["-d", "/etc/freeradius"])
             .stdin(Stdio::null())
