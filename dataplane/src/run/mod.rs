@@ -1,6 +1,6 @@
 //! The serving process, from start to end.
 //!
-//! Start: manifest, admin sockets (which also tell whether another process is running), workers,
+//! Start: manifest, admin sockets (which also tell whether another process is running), workers, RADIUS,
 //! machine, control task; only then `/readyz` says yes. What fails says so in one line, and what was
 //! set up before is taken back. End: the reverse, after the LACs were told.
 
