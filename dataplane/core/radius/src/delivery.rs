@@ -3,7 +3,11 @@
 //!
 //! The spool is somebody else's: it gives the records in their order, and is told which are delivered.
 //! When servers are away nothing is given up. What is under way is taken back, and after a pause one record
-//! asks whether they are there again; then more go at once with every answer.
+//! asks whether they are there again, each time another one; then more go at once with every answer.
+//!
+//! A record that fails while others are delivered, or that no server is for, is its own affair: it rests, its
+//! session waits for it, and nobody else does. One that has failed [`STUBBORN`] times holds up no On or Off
+//! any more, and, if it is one, nothing behind it.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,6 +24,18 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest: half a minute after the servers are back, the records are on their way.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a record rests at first that fails while others do not.
+const SHORTEST_REST: Duration = Duration::from_secs(30);
+
+/// And at last: each time twice as long.
+const LONGEST_REST: Duration = Duration::from_mins(15);
+
+/// How often a record must fail until On and Off do not wait for it: some minutes.
+const STUBBORN: u8 = 8;
+
+/// Records that rest at most beside those that it wants, for each that may be under way.
+const RESTING: usize = 16;
+
 /// Where a record is in the spool. A later record has a higher one.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Place(pub u64);
@@ -31,6 +47,8 @@ pub enum Ending {
     Delivered,
     /// None has it yet.
     Again,
+    /// None takes this one now, which says nothing of others.
+    Refused,
     /// None will ever take it.
     Never,
 }
@@ -40,14 +58,15 @@ impl Ending {
     pub const fn of(outcome: &Outcome) -> Self {
         match &outcome.result {
             Ok(_) => Self::Delivered,
-            Err(Failure::TooLarge | Failure::NoServer) => Self::Never,
+            Err(Failure::TooLarge) => Self::Never,
+            // Another manifest may name one for its realm.
+            Err(Failure::NoServer | Failure::ProtocolError) => Self::Refused,
             Err(
                 Failure::TimedOut
                 | Failure::AllDown
                 | Failure::NoCapacity
                 | Failure::NoMessageAuthenticator
                 | Failure::WrongSecret
-                | Failure::ProtocolError
                 | Failure::Cancelled,
             ) => Self::Again,
         }
@@ -64,11 +83,19 @@ pub struct Delivery {
     records: BTreeMap<Place, Waiting>,
     /// The records of each session, in their order.
     lines: BTreeMap<Arc<str>, VecDeque<Place>>,
-    /// Those at the head of their line that are not under way.
+    /// Those at the head of their line that may be sent.
     ready: BTreeSet<Place>,
+    /// Those at the head of their line that are left alone for a while, and until when.
+    resting: BTreeSet<(Instant, Place)>,
     /// On and Off: all before them, then they, then the others.
     barriers: BTreeSet<Place>,
+    /// Those that On and Off wait for.
+    firm: BTreeSet<Place>,
     sent: usize,
+    /// The last one that failed: the next one to ask is behind it.
+    failed: Option<Place>,
+    /// When a server has taken one last.
+    delivered: Option<Instant>,
     /// Until when nothing is sent.
     paused: Option<Instant>,
     pause: Duration,
@@ -77,7 +104,12 @@ pub struct Delivery {
 #[derive(Debug)]
 struct Waiting {
     session: Arc<str>,
-    is_sent: bool,
+    /// Since when it is under way.
+    sent: Option<Instant>,
+    /// How often it has failed.
+    failures: u8,
+    /// How long it rests next time.
+    rest: Duration,
 }
 
 impl Delivery {
@@ -90,18 +122,25 @@ impl Delivery {
             records: BTreeMap::new(),
             lines: BTreeMap::new(),
             ready: BTreeSet::new(),
+            resting: BTreeSet::new(),
             barriers: BTreeSet::new(),
+            firm: BTreeSet::new(),
             sent: 0,
+            failed: None,
+            delivered: None,
             paused: None,
             pause: SHORTEST_PAUSE,
         }
     }
 
     /// How many more records it wants of the spool: as many again as may be under way, so that one session
-    /// with many does not hold up the others.
+    /// with many does not hold up the others; and instead of some that rest, others.
     pub fn room(&self) -> usize {
         let wanted = self.most.saturating_mul(2);
-        wanted.saturating_sub(self.records.len())
+        let resting = self.most.saturating_mul(RESTING).min(self.resting.len());
+        wanted
+            .saturating_add(resting)
+            .saturating_sub(self.records.len())
     }
 
     /// The next record of the spool. One whose place is not behind all others is there already, and is
@@ -120,55 +159,88 @@ impl Delivery {
         if matches!(status, Status::On | Status::Off) {
             self.barriers.insert(place);
         }
+        self.firm.insert(place);
         let waiting = Waiting {
             session,
-            is_sent: false,
+            sent: None,
+            failures: 0,
+            rest: SHORTEST_REST,
         };
         self.records.insert(place, waiting);
     }
 
     /// The next record to send now.
     pub fn poll_send(&mut self, now: Instant) -> Option<Place> {
+        while let Some((until, place)) = self.resting.first().copied()
+            && until <= now
+        {
+            self.resting.remove(&(until, place));
+            self.ready.insert(place);
+        }
         if self.paused.is_some_and(|until| now < until) || self.sent >= self.window {
             return None;
         }
         self.paused = None;
-        let place = *self.ready.first()?;
-        if let Some(barrier) = self.barriers.first()
-            && (place > *barrier || place == *barrier && self.records.keys().next() != Some(&place))
-        {
-            return None;
-        }
+        let place = self.next()?;
         self.ready.remove(&place);
-        self.records.get_mut(&place)?.is_sent = true;
+        self.records.get_mut(&place)?.sent = Some(now);
         self.sent = self.sent.saturating_add(1);
         Some(place)
     }
 
+    /// The first that is ready, behind the one that failed last if there is one.
+    fn next(&self) -> Option<Place> {
+        let barrier = self.barriers.first().copied();
+        let may = |place: &Place| {
+            barrier.is_none_or(|barrier| {
+                *place < barrier || *place == barrier && self.firm.first() == Some(place)
+            })
+        };
+        let behind = self
+            .failed
+            .map_or(Place(0), |Place(failed)| Place(failed.saturating_add(1)));
+        let next = self.ready.range(behind..).next().filter(|place| may(place));
+        let first = self.ready.first().filter(|place| may(place));
+        next.or(first).copied()
+    }
+
     /// What became of a record that was sent. `true`: it is done with, and the spool may forget it.
     pub fn handle_end(&mut self, place: Place, ending: Ending, now: Instant) -> bool {
-        let Some(waiting) = self.records.get_mut(&place).filter(|it| it.is_sent) else {
+        let waiting = self.records.get_mut(&place);
+        let Some((waiting, sent)) = waiting.and_then(|it| it.sent.take().map(|sent| (it, sent)))
+        else {
             return false;
         };
-        waiting.is_sent = false;
         self.sent = self.sent.saturating_sub(1);
         match ending {
             Ending::Delivered => {
                 self.pause = SHORTEST_PAUSE;
                 self.window = self.window.saturating_mul(2).min(self.most);
+                self.failed = None;
+                self.delivered = Some(now);
                 self.forget(place);
-                true
+                return true;
             }
             Ending::Never => {
                 self.forget(place);
-                true
+                return true;
             }
-            Ending::Again => {
-                self.ready.insert(place);
-                self.hold(now);
-                false
-            }
+            Ending::Again | Ending::Refused => {}
         }
+        waiting.failures = waiting.failures.saturating_add(1);
+        if waiting.failures >= STUBBORN {
+            self.firm.remove(&place);
+            self.barriers.remove(&place);
+        }
+        if ending == Ending::Refused || self.delivered.is_some_and(|delivered| delivered > sent) {
+            self.resting.insert((now + waiting.rest, place));
+            waiting.rest = waiting.rest.saturating_mul(2).min(LONGEST_REST);
+        } else {
+            self.ready.insert(place);
+            self.failed = Some(place);
+            self.hold(now);
+        }
+        false
     }
 
     /// All that was under way fails at about the same time, and makes one pause.
@@ -185,6 +257,7 @@ impl Delivery {
             return;
         };
         self.barriers.remove(&place);
+        self.firm.remove(&place);
         let Some(line) = self.lines.get_mut(&waiting.session) else {
             return;
         };
@@ -196,14 +269,19 @@ impl Delivery {
     }
 
     /// Other servers are there now: they are asked at once.
-    pub const fn handle_change(&mut self) {
+    pub fn handle_change(&mut self) {
         self.paused = None;
         self.pause = SHORTEST_PAUSE;
+        let rested = core::mem::take(&mut self.resting);
+        self.ready
+            .extend(rested.into_iter().map(|(_, place)| place));
     }
 
     /// When to ask [`poll_send`](Self::poll_send) again; `None`: after the next record or outcome.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.paused.filter(|_| !self.ready.is_empty())
+        let rested = self.resting.first().map(|(until, _)| *until);
+        let paused = self.paused.filter(|_| !self.ready.is_empty());
+        rested.into_iter().chain(paused).min()
     }
 
     /// Records that are under way.

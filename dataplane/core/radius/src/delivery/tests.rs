@@ -3,6 +3,7 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
     reason = "small numbers of a test"
 )]
 
@@ -100,16 +101,16 @@ fn when_servers_are_away_one_record_asks_for_them_and_nothing_is_given_up() {
     assert_eq!(sent(&mut delivery, after(1000)), [1]);
     delivery.handle_end(Place(1), Ending::Again, after(1000));
     assert_eq!(delivery.poll_timeout(), Some(after(3000)));
-    assert_eq!(sent(&mut delivery, after(3000)), [1]);
-    delivery.handle_end(Place(1), Ending::Delivered, after(3000));
-    assert_eq!(sent(&mut delivery, after(3000)), [2, 3]);
+    assert_eq!(sent(&mut delivery, after(3000)), [2], "another one");
     delivery.handle_end(Place(2), Ending::Delivered, after(3000));
+    assert_eq!(sent(&mut delivery, after(3000)), [1, 3]);
+    delivery.handle_end(Place(1), Ending::Delivered, after(3000));
     assert_eq!(sent(&mut delivery, after(3000)), [4]);
 }
 
 #[test]
 fn pauses_double_up_to_half_a_minute_and_an_answer_makes_them_short_again() {
-    let mut delivery = with(1, &[("a", Start), ("b", Start)]);
+    let mut delivery = with(1, &[("a", Start), ("a", Stop)]);
     let mut now = NOW;
     for pause in [1, 2, 4, 8, 16, 30, 30] {
         assert_eq!(sent(&mut delivery, now), [1]);
@@ -167,7 +168,99 @@ fn it_wants_as_many_again_as_may_be_under_way() {
 }
 
 #[test]
-fn every_failure_but_two_is_tried_again() {
+fn a_record_that_no_server_acknowledges_holds_up_its_session_and_nobody_else() {
+    let mut delivery = with(
+        2,
+        &[("bad", Start), ("bad", Stop), ("a", Start), ("b", Start)],
+    );
+    for place in 5..20 {
+        delivery.handle_loaded(Place(place), &place.to_string(), Start);
+    }
+    let (mut now, mut delivered) = (NOW, Vec::new());
+    for _ in 0..100 {
+        now = delivery.poll_timeout().map_or(now, |at| at.max(now));
+        for place in sent(&mut delivery, now) {
+            let ending = if place == 1 {
+                Ending::Again
+            } else {
+                Ending::Delivered
+            };
+            if ending == Ending::Delivered {
+                delivered.push(place);
+            }
+            delivery.handle_end(Place(place), ending, now + Duration::from_millis(place));
+        }
+    }
+    assert_eq!(delivered, (3..20).collect::<Vec<_>>());
+    // It is tried again, ever more seldom, and then its session goes on.
+    assert!(now > NOW + Duration::from_mins(30));
+    assert_eq!(sent(&mut delivery, now + LONGEST_REST), [1]);
+    assert!(delivery.handle_end(Place(1), Ending::Delivered, now + LONGEST_REST));
+    assert_eq!(sent(&mut delivery, now + LONGEST_REST), [2]);
+}
+
+#[test]
+fn a_record_that_fails_while_others_are_delivered_makes_no_pause_for_them() {
+    for ending in [Ending::Again, Ending::Refused] {
+        let mut delivery = with(
+            2,
+            &[("bad", Start), ("a", Start), ("a", Stop), ("b", Start)],
+        );
+        assert_eq!(sent(&mut delivery, NOW), [1, 2]);
+        delivery.handle_end(Place(2), Ending::Delivered, after(5));
+        delivery.handle_end(Place(1), ending, after(30_000));
+        assert_eq!(sent(&mut delivery, after(30_000)), [3, 4]);
+        assert_eq!(delivery.poll_timeout(), Some(after(60_000)));
+        // Other servers may take it.
+        delivery.handle_end(Place(3), Ending::Delivered, after(30_000));
+        delivery.handle_change();
+        assert_eq!(sent(&mut delivery, after(30_000)), [1]);
+    }
+}
+
+#[test]
+fn on_and_off_wait_for_a_record_that_fails_no_longer_than_some_minutes() {
+    let mut delivery = with(4, &[("bad", Start), ("off", Off), ("on", On), ("a", Start)]);
+    let mut now = NOW;
+    for _ in 0..STUBBORN {
+        assert_eq!(sent(&mut delivery, now), [1]);
+        now += Duration::from_secs(30);
+        delivery.handle_end(Place(1), Ending::Again, now);
+        now = delivery.poll_timeout().unwrap();
+    }
+    assert!(now < NOW + Duration::from_mins(8));
+    assert_eq!(sent(&mut delivery, now), [2]);
+    delivery.handle_end(Place(2), Ending::Delivered, now);
+    assert_eq!(sent(&mut delivery, now), [1, 3]);
+    // A server that answers no On: those behind it go on without.
+    now += Duration::from_secs(1);
+    delivery.handle_end(Place(1), Ending::Delivered, now);
+    for _ in 0..STUBBORN {
+        delivery.handle_end(Place(3), Ending::Refused, now);
+        now = delivery.poll_timeout().unwrap();
+        assert_eq!(sent(&mut delivery, now).first(), Some(&3));
+    }
+    assert_eq!(delivery.under_way(), 2, "the last one too");
+}
+
+#[test]
+fn those_that_rest_leave_room_for_others_up_to_a_bound() {
+    let mut delivery = Delivery::new(2);
+    let mut next = 0;
+    for _ in 0..100 {
+        while delivery.room() > 0 {
+            delivery.handle_loaded(Place(next), &next.to_string(), Start);
+            next += 1;
+        }
+        for place in sent(&mut delivery, NOW) {
+            delivery.handle_end(Place(place), Ending::Refused, NOW);
+        }
+    }
+    assert_eq!((delivery.len(), next), (2 * 2 + 2 * RESTING, 36));
+}
+
+#[test]
+fn every_failure_but_one_is_tried_again() {
     for failure in Failure::ALL {
         let outcome = Outcome {
             token: crate::request::Token(1),
@@ -176,8 +269,11 @@ fn every_failure_but_two_is_tried_again() {
             sends: 1,
             result: Err(*failure),
         };
-        let never = matches!(failure, Failure::TooLarge | Failure::NoServer);
-        let expected = if never { Ending::Never } else { Ending::Again };
+        let expected = match failure {
+            Failure::TooLarge => Ending::Never,
+            Failure::NoServer | Failure::ProtocolError => Ending::Refused,
+            _ => Ending::Again,
+        };
         assert_eq!(Ending::of(&outcome), expected, "{failure:?}");
     }
 }
@@ -204,6 +300,7 @@ proptest! {
         let mut under_way: Vec<u64> = Vec::new();
         let mut delivered: Vec<u64> = Vec::new();
         let mut now = NOW;
+        let mut failures = vec![0; records.len()];
         for (choice, answers) in choices {
             while delivery.room() > 0 && next < records.len() {
                 let (session, status) = &records[next];
@@ -213,17 +310,22 @@ proptest! {
             now = delivery.poll_timeout().map_or(now, |at| at.max(now));
             if let Some(Place(place)) = delivery.poll_send(now) {
                 let (session, status) = &records[place as usize];
+                let stubborn = |place: u64| failures[place as usize] >= STUBBORN;
+                let is_barrier = |status: &Status| matches!(status, On | Off);
                 for other in &under_way {
                     prop_assert!(records[*other as usize].0 != *session);
-                    prop_assert!(!matches!(records[*other as usize].1, On | Off));
+                    let together = stubborn(*other) || stubborn(place);
+                    prop_assert!(together || !is_barrier(&records[*other as usize].1));
+                    prop_assert!(together || !is_barrier(status));
                 }
-                prop_assert!(under_way.is_empty() || !matches!(status, On | Off));
                 under_way.push(place);
                 prop_assert!(under_way.len() <= window);
             }
             if !under_way.is_empty() && choice % 3 != 0 {
                 let place = under_way.swap_remove(usize::from(choice) % under_way.len());
                 let ending = if answers { Ending::Delivered } else { Ending::Again };
+                failures[place as usize] += u8::from(!answers);
+                now += Duration::from_millis(u64::from(choice));
                 let is_over = delivery.handle_end(Place(place), ending, now);
                 prop_assert_eq!(is_over, answers);
                 if answers {
@@ -234,9 +336,10 @@ proptest! {
         let rank = |place: u64| delivered.iter().position(|it| *it == place);
         for (at, (session, status)) in records.iter().enumerate() {
             let earlier = (0..at).filter(|other| {
+                let firm = failures[*other] < STUBBORN && failures[at] < STUBBORN;
                 records[*other].0 == *session
-                    || matches!(status, On | Off)
-                    || matches!(records[*other].1, On | Off)
+                    || firm && matches!(status, On | Off)
+                    || firm && matches!(records[*other].1, On | Off)
             });
             for other in earlier {
                 if let Some(mine) = rank(at as u64) {
