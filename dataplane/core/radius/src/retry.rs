@@ -2,6 +2,9 @@
 //!
 //! The first wait is IRT, each further one about twice the last, none much longer than MRT; each is off
 //! by up to a tenth, drawn anew. A wait begins when the last one was to end, not when somebody noticed.
+//!
+//! After MRC sends the last wait is waited for, and then it is over. With MRC one that would be IRT: such a
+//! packet has until MRD, and only its waits go on as if it were sent again.
 
 use core::time::Duration;
 
@@ -32,7 +35,8 @@ pub enum Due {
     Wait,
     /// Send again.
     Send,
-    /// The time for that has been missed by more than half a wait: the next one counts.
+    /// Do not: the time for that has been missed by more than half a wait, and the next one counts; or MRC is
+    /// one. But nothing has come back for a whole wait, which says something of the connection.
     Skip,
     /// There was no answer, and there will be none: MRC or MRD is reached.
     Over,
@@ -65,9 +69,6 @@ impl Retry {
 
     /// When to ask again what is due.
     pub fn next(&self) -> Instant {
-        if self.timing.count == 1 {
-            return self.end;
-        }
         self.due.min(self.end)
     }
 
@@ -79,7 +80,8 @@ impl Retry {
         if now < self.next() {
             return Due::Wait;
         }
-        if self.timing.count != 0 && self.sends >= self.timing.count {
+        let spent = self.timing.count != 0 && self.sends >= self.timing.count;
+        if spent && self.timing.count != 1 {
             return Due::Over;
         }
         let late = now.since(self.due) > half(self.wait);
@@ -89,7 +91,7 @@ impl Retry {
         } else {
             self.due + self.wait
         };
-        if late {
+        if late || spent {
             return Due::Skip;
         }
         self.sends = self.sends.saturating_add(1);

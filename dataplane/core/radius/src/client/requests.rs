@@ -74,7 +74,6 @@ impl Client {
         };
         if ask.server != Some(server) {
             ask.server = Some(server);
-            ask.retry = None;
             ask.key = key;
         }
         self.arm_manage(server, now);
@@ -105,6 +104,8 @@ impl Client {
         };
         ask.at = Some(At { link: key, id });
         ask.stale = true;
+        // Only its end stays: on each connection it is repeated as if it were new.
+        ask.retry = None;
         ask.first_sent = None;
         ask.queued = false;
         if let Some(server) = self.servers.get_mut(server) {

@@ -57,9 +57,20 @@ fn mrc_ends_it_before_mrd_does_and_mrd_before_mrc() {
 }
 
 #[test]
-fn one_send_is_waited_for_until_mrd() {
-    let (waits, end) = waits(timing(2, 16, 1, 30), 1);
-    assert_eq!((waits.len(), end), (1, at(130)));
+fn one_send_is_waited_for_until_mrd_and_looked_at_after_each_wait() {
+    let mut rng = Rng::from_seed([3; 32]);
+    let mut retry = Retry::start(timing(2, 16, 1, 30), at(0), at(30), &mut rng);
+    let mut looks = Vec::new();
+    loop {
+        let now = retry.next();
+        match retry.due(now, &mut rng) {
+            Due::Skip => looks.push(now),
+            Due::Over => break assert_eq!(now, at(30)),
+            Due::Wait | Due::Send => panic!("{now:?}"),
+        }
+    }
+    assert_eq!(looks.len(), 3, "at about 2, 6 and 14 s: {looks:?}");
+    assert_eq!(retry.sends(), 1);
 }
 
 #[test]
@@ -107,6 +118,32 @@ fn a_clock_that_jumps_far_ahead_ends_it() {
 }
 
 proptest! {
+    #[test]
+    fn there_are_as_many_sends_as_may_be_and_no_wait_is_without_a_look(
+        seed: u8,
+        count in prop::sample::select(vec![1_u8, 2, 5]),
+        late in 0_u64..3000,
+    ) {
+        let timing = timing(2, 16, count, 30);
+        let mut rng = Rng::from_seed([seed; 32]);
+        let mut retry = Retry::start(timing, at(0), at(30), &mut rng);
+        let mut last = at(0);
+        let mut sends = 1;
+        loop {
+            let now = retry.next() + Duration::from_millis(late);
+            prop_assert!(now.since(last) <= secs(21));
+            last = now;
+            match retry.due(now, &mut rng) {
+                Due::Send => sends += 1,
+                Due::Skip => {}
+                Due::Over => break,
+                Due::Wait => prop_assert!(false, "it was due"),
+            }
+        }
+        prop_assert!(sends <= count && sends == retry.sends());
+        prop_assert!(last >= at(30) || count > 1 && sends == count);
+    }
+
     #[test]
     fn waits_are_those_of_rfc_5080(seed: u8, initial in 1_u64..6, longest in 0_u64..31, count in 2_u8..20) {
         let (waits, _) = waits(timing(initial, longest, count, 100_000), seed);

@@ -165,7 +165,14 @@ fn r06_with_status_checks_a_reopened_connection_serves_nobody_before_three_answe
 
 #[test]
 fn r07_packets_of_one_source_port_are_lost_and_all_others_go_on() {
-    let mut world = World::with_rules(config(&["r1"]), many(4));
+    for count in [1, 2, 5] {
+        let mut config = config(&["r1"]);
+        config.timing.count = count;
+        one_source_port_is_lost(World::with_rules(config, many(4)));
+    }
+}
+
+fn one_source_port_is_lost(mut world: World) {
     world.peer("r1").delay = millis(50);
     world.asks(1000);
     world.run(secs(1));

@@ -172,6 +172,7 @@ proptest! {
         balance in 0_u8..3,
         delay_time: bool,
         tls: bool,
+        count in prop::sample::select(vec![1_u8, 2, 5]),
     ) {
         let mut config = config(&["r1", "r2"]);
         config.check = check_kind(kind);
@@ -179,6 +180,7 @@ proptest! {
         config.mode = if synchronous { Mode::Synchronous } else { Mode::Originate };
         config.balance = [LoadBalance::FailOver, LoadBalance::Balance, LoadBalance::KeyedBalance][usize::from(balance)];
         config.delay_time = delay_time;
+        config.timing.count = count;
         if tls {
             config.servers[0].transport = Transport::Tls;
         }

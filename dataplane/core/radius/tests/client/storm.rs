@@ -64,14 +64,27 @@ impl Storm {
         assert_eq!(
             self.refused.len(),
             0,
-            "nobody is refused: {:?} {:?}",
+            "nobody is refused: {:?} {:?} {:?}",
             self.refused.first(),
-            self.world.config.balance
+            self.world.config.balance,
+            self.world.config.timing
         );
         let longest = self.took.iter().max().copied().unwrap_or_default();
         self.took.clear();
         longest
     }
+}
+
+/// All of them, with each number of sends that a request may have.
+fn all_counts() -> Vec<Config> {
+    let counts = [1, 2, 5].into_iter();
+    let with = |count| {
+        all().into_iter().map(move |mut config| {
+            config.timing.count = count;
+            config
+        })
+    };
+    counts.flat_map(with).collect()
 }
 
 /// Each kind of check and each way to balance once.
@@ -101,7 +114,7 @@ fn all() -> Vec<Config> {
 
 #[test]
 fn a_server_is_killed_and_started_again() {
-    for config in all() {
+    for config in all_counts() {
         let mut storm = Storm::new(config);
         storm.blow(secs(3));
         storm.world.peer("r1").life = Life::Refuses;
@@ -120,7 +133,7 @@ fn a_server_is_killed_and_started_again() {
 
 #[test]
 fn a_server_is_stopped_and_goes_on() {
-    for config in all() {
+    for config in all_counts() {
         let mut storm = Storm::new(config);
         storm.blow(secs(3));
         storm.world.peer("r1").life = Life::Silent;
@@ -142,7 +155,7 @@ fn a_server_is_stopped_and_goes_on() {
 
 #[test]
 fn source_ports_are_cut_off_one_after_the_other() {
-    for config in all() {
+    for config in all_counts() {
         let mut storm = Storm::new(config);
         storm.world.peer("r1").delay = millis(300);
         storm.world.peer("r2").delay = millis(300);
@@ -163,7 +176,7 @@ fn source_ports_are_cut_off_one_after_the_other() {
 
 #[test]
 fn a_server_slows_down() {
-    for config in all() {
+    for config in all_counts() {
         let mut storm = Storm::new(config);
         storm.blow(secs(3));
         for delay in [500, 1500, 3000, 500, 5] {

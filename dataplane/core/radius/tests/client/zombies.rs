@@ -193,3 +193,25 @@ fn who_ends_by_count_on_one_connection_has_all_its_sends_on_the_next() {
     world.run(secs(60));
     world.nothing_is_held();
 }
+
+#[test]
+fn who_moves_to_a_sibling_is_repeated_there_as_if_it_were_new() {
+    for count in [2, 5] {
+        let mut config = config(&["r1"]);
+        config.timing.count = count;
+        let mut world = World::with_rules(config, many(2));
+        world.ask();
+        world.run(millis(100));
+        let first = world.requests("r1")[0].over;
+        world.peer("r1").life = Life::Silent;
+        world.ask();
+        world.run(secs(11));
+        let seen = world.requests("r1");
+        let there: Vec<_> = seen.iter().filter(|seen| seen.over != first).collect();
+        let took = there[1].at.since(there[0].at);
+        assert!(
+            (millis(1800)..=millis(2200)).contains(&took),
+            "{count}: {took:?}"
+        );
+    }
+}
