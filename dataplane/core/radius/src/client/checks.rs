@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use lns_crypto::Rng;
+use lns_tables::slab::Key as _;
 use lns_tables::time::Instant;
 use lns_wire::radius::Id;
 
@@ -11,6 +12,7 @@ use crate::client::Client;
 use crate::client::sockets::Closer;
 use crate::client::time::{Wait, of_link};
 use crate::config::Transport;
+use crate::connection::ConnectionState;
 use crate::event::{Cause, Sent};
 use crate::ids::{Owner, Signed};
 use crate::limits::CHECK_ID;
@@ -99,10 +101,7 @@ impl Client {
         link.checking.retry = None;
         link.checking.answers = 0;
         // Sooner or later it is sent, and what is armed then says when it is given up.
-        self.timers.arm(
-            of_link(key, Wait::Check),
-            now + CheckKind::StatusServer.timing().duration,
-        );
+        self.arm_check(key, now);
         self.ready(key);
     }
 
@@ -183,6 +182,10 @@ impl Client {
         if !link.checking.on {
             return self.watch(key, now, rng);
         }
+        if self.config.check.check().is_none() {
+            // A reload has ended the checks: nothing will show that it lives but a new beginning.
+            return self.fail_link(key, Cause::NoAnswer, Closer::Client, now);
+        }
         let due = match (&mut link.checking.retry, link.checking.due) {
             // It was never sent.
             (_, true) => Due::Over,
@@ -199,18 +202,19 @@ impl Client {
             Due::Over => self.fail_link(key, Cause::NoAnswer, Closer::Client, now),
             Due::Send => {
                 link.checking.due = true;
-                self.arm_check(key);
+                self.arm_check(key, now);
                 self.ready(key);
             }
-            Due::Skip | Due::Wait => self.arm_check(key),
+            Due::Skip | Due::Wait => self.arm_check(key, now),
         }
     }
 
-    fn arm_check(&mut self, key: LinkKey) {
+    /// While checks go on there is always a time at which they end, sent or not.
+    fn arm_check(&mut self, key: LinkKey, now: Instant) {
         let retry = self.links.get(key).and_then(|link| link.checking.retry);
-        if let Some(retry) = retry {
-            self.timers.arm(of_link(key, Wait::Check), retry.next());
-        }
+        let given_up = now + CheckKind::StatusServer.timing().duration;
+        let next = retry.map_or(given_up, |retry| retry.next());
+        self.timers.arm(of_link(key, Wait::Check), next);
     }
 
     /// A stream is watched from now on.
@@ -218,6 +222,25 @@ impl Client {
         if self.transport(key) == Some(Transport::Tls) && self.config.check.check().is_some() {
             let timer = of_link(key, Wait::Check);
             self.timers.arm(timer, now + self.rules.watchdog);
+        }
+    }
+
+    /// Other checks, or none: streams are watched from now on, or no longer.
+    pub(super) fn checks_changed(&mut self, now: Instant) {
+        for link in 0..self.links.span() {
+            let key = LinkKey::from_index(link);
+            let timer = of_link(key, Wait::Check);
+            let Some(link) = self.links.get_mut(key).filter(|link| !link.checking.on) else {
+                continue;
+            };
+            let connected = link.socket == ConnectionState::Connected;
+            if self.config.check.check().is_none() {
+                link.checking.due = false;
+                link.checking.silent = 0;
+                self.timers.disarm(timer);
+            } else if connected && self.timers.armed(timer).is_none() {
+                self.begin_watch(key, now);
+            }
         }
     }
 
@@ -280,6 +303,10 @@ impl Client {
                 .filter(|_| kind == CheckKind::AccessRequest),
             delay: None,
         };
+        if link.checking.on && link.checking.retry.is_none() {
+            let timing = kind.timing();
+            link.checking.retry = Some(Retry::start(timing, now, timing.end(now), rng));
+        }
         let written = packet::write(&parts, &secrets.current, rng, out).ok()?;
         let signed = Signed {
             code: kind.code(),
@@ -290,12 +317,8 @@ impl Client {
         };
         link.checking.note(kind, signed);
         server.stats.checks = server.stats.checks.saturating_add(1);
-        if link.checking.on && link.checking.retry.is_none() {
-            let timing = kind.timing();
-            link.checking.retry = Some(Retry::start(timing, now, timing.end(now), rng));
-        }
         if link.checking.on {
-            self.arm_check(key);
+            self.arm_check(key, now);
         }
         Some(Sent::Check)
     }

@@ -47,6 +47,7 @@ impl Client {
             self.empty_backlog(key, now);
             self.bury(key);
         }
+        self.checks_changed(now);
     }
 
     /// Sees to it that there are places for so many servers more.

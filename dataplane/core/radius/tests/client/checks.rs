@@ -353,3 +353,64 @@ fn by_auto_a_server_that_has_ceased_to_answer_checks_is_tried_out_after_a_while(
     world.run(millis(10));
     assert!(world.is_ok(token));
 }
+
+/// A reload that ends the checks, while a connection waits for what they say.
+#[test]
+fn a_reload_without_checks_leaves_no_connection_waiting_for_one() {
+    let without = |world: &mut World| {
+        let mut config = world.config.clone();
+        config.check = StatusCheck::None;
+        world.configure(config);
+    };
+    for answered in 0..3 {
+        let mut world = World::new(checked(with_status_server()));
+        zombie(&mut world);
+        world.cancel(Token(1));
+        world.peer("r1").life = Life::Answers;
+        while world.server("r1").counts.checks_answered < answered {
+            world.run(millis(10));
+        }
+        let before = world.server("r1").counts.opened;
+        without(&mut world);
+        world.peer("r1").seen.clear();
+        world.run(secs(60));
+        assert!(world.checks("r1").is_empty());
+        assert_eq!(world.server("r1").counts.opened, before + 1, "{answered}");
+        let token = world.ask();
+        world.run(millis(10));
+        assert!(world.is_ok(token), "{answered}");
+    }
+    // One that was opened after a failure, and is asked whether it lives.
+    let mut world = World::new(checked(with_status_server()));
+    world.close(world.connection("r1").id, Cause::Broken);
+    world.run(millis(1100));
+    assert_eq!(world.states("r1"), [TrunkState::Connecting]);
+    without(&mut world);
+    world.run(secs(60));
+    let token = world.ask();
+    world.run(millis(10));
+    assert!(world.is_ok(token));
+}
+
+#[test]
+fn a_stream_is_watched_from_the_reload_on_that_brings_checks_and_to_the_one_that_ends_them() {
+    let mut config = config(&["r1"]);
+    config.servers[0].transport = Transport::Tls;
+    let mut world = World::new(config.clone());
+    world.run(secs(300));
+    assert!(world.checks("r1").is_empty());
+    config.check = with_status_server();
+    world.configure(config.clone());
+    world.run(secs(100));
+    assert!((2..=4).contains(&world.checks("r1").len()));
+    // Nothing is asked any more, and nobody is given up for want of an answer.
+    world.peer("r1").life = Life::Silent;
+    world.run(secs(45));
+    config.check = StatusCheck::None;
+    world.configure(config);
+    let asked = world.checks("r1").len();
+    world.run(secs(300));
+    assert_eq!(world.checks("r1").len(), asked);
+    assert_eq!(world.server("r1").counts.opened, 1);
+    assert_eq!(world.client.poll_timeout(), None);
+}

@@ -29,6 +29,7 @@ enum Step {
     Jump(u32),
     Secret(bool, bool),
     Rotate(bool),
+    Check(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -52,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1_u32..200_000).prop_map(Step::Jump),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(one, new)| Step::Secret(one, new)),
         1 => any::<bool>().prop_map(Step::Rotate),
+        1 => (0_u8..4).prop_map(Step::Check),
     ]
 }
 
@@ -130,6 +132,11 @@ fn apply(world: &mut World, step: Step) {
                 server.secrets.current = secret(!back);
                 server.secrets.previous = Some(secret(back));
             }
+            world.configure(config);
+        }
+        Step::Check(kind) => {
+            let mut config = world.config.clone();
+            config.check = check_kind(kind);
             world.configure(config);
         }
         Step::Leave(one) => {
