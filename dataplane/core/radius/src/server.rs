@@ -233,6 +233,11 @@ impl Server {
         self.in_flight.saturating_add(backlog)
     }
 
+    /// Whether a connection has as many requests as it can take, and not because it is on trial.
+    pub(crate) fn has_full(&self) -> bool {
+        self.count(TrunkState::Full) > self.trials
+    }
+
     /// How good it is to give it a request. `can_open`: the limits allow one more connection.
     pub(crate) fn standing(&self, can_open: impl FnOnce() -> bool) -> Standing {
         if let Some((lively, _)) = self.order.first() {
@@ -252,6 +257,9 @@ impl Server {
             } else {
                 Standing::Down
             };
+        }
+        if self.has_full() {
+            return Standing::Full;
         }
         if self.living() > self.opening() {
             return Standing::Zombie;

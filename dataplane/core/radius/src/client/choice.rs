@@ -7,6 +7,7 @@ use crate::config::LoadBalance;
 use crate::ids::Owner;
 use crate::request::Failure;
 use crate::server::{Server, ServerKey, Standing};
+use crate::trunk::TrunkState;
 use crate::trunk::ask::Ask;
 
 /// What choices are compared by; the least is taken.
@@ -55,13 +56,20 @@ impl Client {
         let ask = self.ask(owner)?;
         let here = ask.server?;
         let at = ask.at?;
-        let sibling = self.servers.get(here)?.order.first();
+        let server = self.servers.get(here)?;
+        let sibling = server.order.first();
         if sibling.is_some_and(|(lively, link)| lively.answers && link != at.link.0) {
             return Some(here);
         }
-        let key = self.choose(owner).ok()?;
-        let fresh = key != here && !ask.has_tried(key) && self.standing(key) == Standing::Open;
-        fresh.then_some(key)
+        let fresh = |key: &ServerKey| {
+            *key != here && !ask.has_tried(*key) && self.standing(*key) == Standing::Open
+        };
+        if let Some(other) = self.choose(owner).ok().filter(fresh) {
+            return Some(other);
+        }
+        // A sibling that is answered and merely full has room sooner than a zombie has an answer.
+        let zombie = self.links.get(at.link)?.state == TrunkState::Inactive;
+        (zombie && server.has_full() && !server.gone && !self.is_crowded(server)).then_some(here)
     }
 
     pub(super) fn standing(&self, key: ServerKey) -> Standing {

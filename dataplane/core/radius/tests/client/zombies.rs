@@ -1,8 +1,9 @@
 //! Connections that are not answered (R10-R12), and what becomes of what is on them.
 
 use lns_radius::config::Timing;
-use lns_radius::request::Failure;
+use lns_radius::request::{Failure, Token};
 use lns_radius::trunk::TrunkState;
+use lns_radius::trunk::rules::Rules;
 
 use crate::connections::many;
 use crate::world::*;
@@ -214,4 +215,36 @@ fn who_moves_to_a_sibling_is_repeated_there_as_if_it_were_new() {
             "{count}: {took:?}"
         );
     }
+}
+
+#[test]
+fn what_was_sent_on_a_zombie_waits_for_a_sibling_that_is_full() {
+    let rules = Rules {
+        per_connection_max: 2,
+        max: 2,
+        ..many(2)
+    };
+    let mut world = World::with_rules(config(&["r1"]), rules);
+    world.ask();
+    world.run(millis(100));
+    let first = world.requests("r1")[0].over;
+    world.peer("r1").lost.insert(first);
+    world.peer("r1").delay = millis(900);
+    let asked = world.now;
+    let stuck = world.asks(2);
+    // The other one has as many as it can take all the time, and more wait.
+    for _ in 0..100 {
+        world.ask();
+        if world.server("r1").backlog > 2 {
+            world.cancel(Token(world.next_token));
+        }
+        world.run(millis(100));
+    }
+    for token in stuck {
+        assert!(world.is_ok(token));
+        let took = world.ended[&token].since(asked);
+        assert!(took < millis(8500), "{took:?}");
+    }
+    world.run(secs(100));
+    world.nothing_is_held();
 }
