@@ -52,6 +52,14 @@ impl Timing {
         };
         first + longest
     }
+
+    /// How long an answer must be waited for until its absence says something: IRT less its jitter, or MRD
+    /// if that is shorter.
+    pub(crate) fn fair(&self) -> Duration {
+        let life = Some(self.duration).filter(|life| !life.is_zero());
+        let wait = life.map_or(self.initial, |life| life.min(self.initial));
+        wait.saturating_mul(9).checked_div(10).unwrap_or_default()
+    }
 }
 
 impl Retry {

@@ -258,9 +258,6 @@ impl Server {
                 Standing::Down
             };
         }
-        if self.has_full() {
-            return Standing::Full;
-        }
         if self.living() > self.opening() {
             return Standing::Zombie;
         }

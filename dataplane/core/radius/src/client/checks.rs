@@ -29,9 +29,10 @@ const WATCHDOGS: u8 = 2;
 
 impl Client {
     /// A request has waited on its connection: what does that say of it? `last`: it will wait no longer.
-    /// A valid answer that came since its last send says that only this one was lost.
+    /// A valid answer that came since its last send says that only this one was lost, and who has not
+    /// waited for IRT, or for as long as it may live, could not have missed one.
     pub(super) fn judge(&mut self, owner: Owner, last: bool, now: Instant) {
-        let initial = self.config.timing.initial;
+        let fair = self.config.timing.fair();
         let Some(ask) = self.ask(owner).filter(|ask| ask.waits_for_answer()) else {
             return;
         };
@@ -41,7 +42,8 @@ impl Client {
         let Some(link) = self.links.get_mut(at.link) else {
             return;
         };
-        if link.last_reply.is_some_and(|reply| reply >= sent) {
+        let early = now.since(first) < fair;
+        if early || link.last_reply.is_some_and(|reply| reply >= sent) {
             return;
         }
         if !core::mem::replace(&mut link.suspect, true) {
@@ -49,9 +51,7 @@ impl Client {
             self.timers.arm(timer, now + self.rules.response_window);
         }
         let quiet = now.since(link.last_reply.map_or(first, |reply| reply.max(first)));
-        let zombie = link.trial
-            || quiet >= self.rules.response_window
-            || (last && now.since(first) >= initial);
+        let zombie = link.trial || last || quiet >= self.rules.response_window;
         self.rank(at.link);
         if zombie {
             self.zombie(at.link, now);

@@ -69,7 +69,8 @@ impl Client {
         }
         // A sibling that is answered and merely full has room sooner than a zombie has an answer.
         let zombie = self.links.get(at.link)?.state == TrunkState::Inactive;
-        (zombie && server.has_full() && !server.gone && !self.is_crowded(server)).then_some(here)
+        let full = server.has_full() && server.last_reply > ask.first_sent;
+        (zombie && full && !server.gone && !self.is_crowded(server)).then_some(here)
     }
 
     pub(super) fn standing(&self, key: ServerKey) -> Standing {

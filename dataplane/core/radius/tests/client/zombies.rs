@@ -1,6 +1,7 @@
 //! Connections that are not answered (R10-R12), and what becomes of what is on them.
 
-use lns_radius::config::Timing;
+use lns_radius::config::{Mode, Timing};
+use lns_radius::event::Cause;
 use lns_radius::request::{Failure, Token};
 use lns_radius::trunk::TrunkState;
 use lns_radius::trunk::rules::Rules;
@@ -247,4 +248,64 @@ fn what_was_sent_on_a_zombie_waits_for_a_sibling_that_is_full() {
     }
     world.run(secs(100));
     world.nothing_is_held();
+}
+
+#[test]
+fn nothing_is_suspected_before_an_answer_could_be_missed() {
+    let mut config = config(&["r1", "r2"]);
+    config.mode = Mode::Synchronous;
+    let mut world = World::new(config);
+    world.close(world.connection("r1").id, Cause::Refused);
+    world.run(millis(1100));
+    assert!(world.connection("r1").on_trial);
+    world.peer("r1").life = Life::Silent;
+    // Its peer is impatient; that says nothing of the server.
+    let token = world.ask();
+    assert_eq!(world.requests("r1").len(), 1);
+    for _ in 0..17 {
+        world.run(millis(100));
+        world.repeat(token);
+        assert_eq!(world.states("r1")[0], TrunkState::Full);
+    }
+    world.run(millis(200));
+    world.repeat(token);
+    assert_eq!(world.states("r1"), [TrunkState::Inactive]);
+}
+
+#[test]
+fn a_request_that_ends_just_after_it_was_sent_says_nothing_of_its_connection() {
+    let rules = Rules {
+        per_connection_max: 1,
+        max: 1,
+        ..patient()
+    };
+    let mut config = config(&["r1", "r2"]);
+    config.timing.duration = secs(10);
+    let mut world = World::with_rules(config, rules);
+    world.peer("r1").delay = millis(9500);
+    let first = world.ask();
+    let request = lns_radius::request::Request {
+        server: Some("r1".into()),
+        ..world.login()
+    };
+    let second = world.ask_for(request);
+    world.run(millis(10_100));
+    assert!(world.is_ok(first));
+    assert_eq!(world.failure(second), Some(Failure::TimedOut));
+    assert_eq!(world.outcomes[&second].sends, 1, "at 9.5 s");
+    let before = world.requests("r1").len();
+    world.ask();
+    assert_eq!(world.requests("r1").len(), before + 1);
+}
+
+#[test]
+fn a_request_that_lasts_less_than_one_wait_makes_a_zombie_too() {
+    let mut config = config(&["r1"]);
+    config.timing.duration = secs(1);
+    let mut world = World::new(config);
+    world.peer("r1").life = Life::Silent;
+    let token = world.ask();
+    world.run(millis(1100));
+    assert_eq!(world.failure(token), Some(Failure::TimedOut));
+    assert_eq!(world.states("r1"), [TrunkState::Inactive]);
 }
