@@ -128,13 +128,13 @@ proptest! {
         let mut rng = Rng::from_seed([seed; 32]);
         let mut retry = Retry::start(timing, at(0), at(30), &mut rng);
         let mut last = at(0);
-        let mut sends = 1;
+        let mut sends = 1_u8;
         loop {
             let now = retry.next() + Duration::from_millis(late);
             prop_assert!(now.since(last) <= secs(21));
             last = now;
             match retry.due(now, &mut rng) {
-                Due::Send => sends += 1,
+                Due::Send => sends = sends.saturating_add(1),
                 Due::Skip => {}
                 Due::Over => break,
                 Due::Wait => prop_assert!(false, "it was due"),
