@@ -1,0 +1,153 @@
+//! Sessions that are asked again, or begin anew.
+
+use core::time::Duration;
+
+use lns_crypto::Secret;
+use lns_node::Stage;
+use lns_node::config::Authentication;
+use lns_radius::request::Failure;
+use lns_wire::id::SessionId;
+use lns_wire::radius::AttributeList;
+use lns_wire::radius::kind;
+
+use super::{
+    METHODS, SECONDS, asked, cisco, end, granted, login, session, with_radius, world, world_of,
+};
+use crate::manifest::SECRET;
+use crate::server::{Mood, value};
+use crate::world::World;
+
+fn rechallenged(method: Authentication) -> World {
+    let mut config = with_radius(method);
+    config.ppp.rechallenge = Duration::from_secs(60);
+    let mut world = world_of(config);
+    login(&mut world, 1, "sub");
+    assert!(world.is_up(0, 1));
+    world
+}
+
+#[test]
+fn no_answer_to_a_challenge_of_an_open_session_ends_it_not_and_a_no_does() {
+    for method in [
+        Authentication::Chap,
+        Authentication::MsChapV2,
+        Authentication::Eap,
+    ] {
+        let mut world = rechallenged(method);
+        let before = asked(&world).len();
+        world.server.mood = Mood::Fails(Failure::TimedOut);
+        world.run(Duration::from_secs(200));
+        assert!(
+            asked(&world).len() >= before + 3,
+            "{method:?} is asked again"
+        );
+        assert!(world.ends().is_empty());
+        world.server.mood = Mood::Honest;
+        world.run(Duration::from_secs(60));
+        assert!(world.ends().is_empty());
+        world.server.mood = Mood::No;
+        world.run(Duration::from_secs(70));
+        assert_eq!(end(&world).1, "rejected");
+        assert_eq!(end(&world).0, Stage::Up);
+    }
+}
+
+#[test]
+fn a_confirmed_session_changes_what_it_is_granted_and_lasts_no_longer() {
+    let mut world = world(Authentication::Chap);
+    world.server.grant.push_u32(kind::SESSION_TIMEOUT, 150);
+    let mut config = with_radius(Authentication::Chap);
+    config.ppp.rechallenge = Duration::from_secs(60);
+    world.node.handle_config(config, world.now);
+    world.lacs.clear();
+    world.dial_tunnel(1702, Some(SECRET));
+    login(&mut world, 1, "sub");
+    cisco(&mut world.server.grant, "throttle=64");
+    world.run(Duration::from_secs(65));
+    assert_eq!(
+        session(&world).rates.expect("rates").up_bits_per_second,
+        64_000
+    );
+    assert!(session(&world).remaining_seconds.expect("an end") < 100);
+    world.run(Duration::from_secs(100));
+    assert_eq!(world.ends(), ["session_timeout"]);
+}
+
+#[test]
+fn a_session_whose_time_is_over_proves_itself_anew_where_the_server_wants_it() {
+    for method in METHODS {
+        let mut world = world(method);
+        world.server.grant.push_u32(kind::SESSION_TIMEOUT, 100);
+        world.server.grant.push_u32(kind::TERMINATION_ACTION, 1);
+        world
+            .server
+            .grant
+            .push(kind::STATE, b"kept")
+            .expect("it fits");
+        login(&mut world, 1, "sub");
+        let before = asked(&world).len();
+        if method == Authentication::Pap {
+            world.run(Duration::from_secs(110));
+            assert_eq!(world.ends(), ["session_timeout"], "PAP cannot be asked");
+            continue;
+        }
+        // EAP's own conversation needs the State for itself.
+        if method == Authentication::Eap {
+            world.server.mood = Mood::Yes;
+        }
+        world.run(Duration::from_secs(250));
+        assert!(world.ends().is_empty(), "{method:?}");
+        let again = asked(&world).len() - before;
+        assert_eq!(again, 2, "{method:?} was asked twice in 250 seconds");
+        assert_eq!(
+            value(asked(&world)[before], kind::STATE),
+            Some(b"kept".to_vec())
+        );
+        world.server.mood = Mood::No;
+        world.run(Duration::from_secs(110));
+        assert_eq!(end(&world).1, "rejected");
+    }
+}
+
+#[test]
+fn who_does_not_prove_itself_anew_ends_and_who_cannot_be_judged_is_asked_on() {
+    let mut world = world(Authentication::Chap);
+    world.server.grant.push_u32(kind::SESSION_TIMEOUT, 100);
+    world.server.grant.push_u32(kind::TERMINATION_ACTION, 1);
+    login(&mut world, 1, "sub");
+    let before = asked(&world).len();
+    world.server.mood = Mood::Fails(Failure::AllDown);
+    world.run(Duration::from_secs(300));
+    assert!(
+        world.ends().is_empty(),
+        "that the servers are away is not its fault"
+    );
+    assert!(asked(&world).len() >= before + 3);
+    world.caller(0, 1).client.mute = true;
+    world.run(Duration::from_secs(120));
+    assert_eq!(world.ends(), ["authentication_timeout"]);
+}
+
+#[test]
+fn a_subscriber_that_begins_anew_as_another_has_nothing_of_the_first() {
+    let mut world = granted(|list| {
+        list.push_ipv4(kind::FRAMED_IP_ADDRESS, [203, 0, 113, 99].into());
+        cisco(list, "throttle=64");
+    });
+    world.server.grant = AttributeList::new();
+    let mut frames = Vec::new();
+    let now = world.now;
+    let client = &mut world.caller(0, 1).client;
+    client.renegotiate(now, &mut frames);
+    client.name = "other".to_owned();
+    client.password = Secret::new(*b"other");
+    world.send_frames(0, SessionId(1), frames);
+    world.run(SECONDS);
+    let session = session(&world);
+    assert_eq!(session.user.as_deref(), Some("other"));
+    assert_eq!(
+        world.address(0, 1).expect("it is up").octets()[..2],
+        [100, 64]
+    );
+    assert_eq!(session.rates, None);
+}
