@@ -88,7 +88,8 @@ impl Node {
         }
     }
 
-    /// The session is whoever it says it is, until that is judged. One that was let in stays who it is.
+    /// The session is whoever it says it is, until that is judged. One that was let in and is asked again
+    /// stays who it is, and so does one that servers were told of: its Stop is to name whom its Start named.
     fn note_claim(&mut self, slot: SlotIndex, request: &AuthRequest) -> Result<(), Rejection> {
         let Some(session) = self.sessions.get_mut(slot) else {
             return Err(Rejection::UnknownUser);
@@ -101,8 +102,7 @@ impl Node {
             session.proxied_authentication = request.proxied;
             return Ok(());
         }
-        if request.repeated {
-            // It was let in as somebody, and that is who it must be still.
+        if request.repeated || session.told.is_some() {
             return Err(Rejection::AnotherUser);
         }
         session.user = Some(Arc::from(&*request.name));

@@ -192,10 +192,12 @@ impl Session {
         }
     }
 
-    /// Who servers are told that it is: who the one that let it in says (RFC 2865, 5.1), or who it said.
-    pub(crate) fn accounted_user(&self) -> &[u8] {
-        let named = self.grant().and_then(|grant| grant.user_name.as_deref());
-        named.or(self.user.as_deref()).unwrap_or_default()
+    /// Who servers are told that it is: who its Start said; before that, who the server that let it in
+    /// says (RFC 2865, 5.1), or who it said itself.
+    pub(crate) fn accounted_user(&self) -> Option<&Arc<[u8]>> {
+        let told = self.told.as_ref().map(|told| &told.user);
+        let named = || self.grant().and_then(|grant| grant.user_name.as_ref());
+        told.or_else(named).or(self.user.as_ref())
     }
 
     /// Between two records while it lives, where the manifest says `every`; `None`: there are none.

@@ -10,6 +10,7 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use lns_crypto::Rng;
 use lns_radius::record::{Record, Status};
@@ -74,6 +75,8 @@ pub(crate) struct Account {
     interim: Option<Interim>,
     /// What was told last.
     told: Counters,
+    /// Who its Start said that it is: so say all others, whatever servers call him since.
+    pub(crate) user: Arc<[u8]>,
     /// What the LAC said of the end of its PPP.
     pub(crate) said: Option<u32>,
 }
@@ -215,6 +218,7 @@ impl Node {
                 is_asked: false,
             }),
             told: Counters::default(),
+            user: session.accounted_user().map(Arc::clone).unwrap_or_default(),
             said: None,
         }));
         if let Some(record) = self.record(slot, Status::Start, now) {
@@ -338,7 +342,8 @@ impl Node {
             attributes.push_u32(kind::NAS_PORT, slot.0);
             line::push(&mut attributes, session, link);
         }
-        line::push_octets(&mut attributes, kind::USER_NAME, session.accounted_user());
+        let user = session.accounted_user().map_or(&[][..], |user| user);
+        line::push_octets(&mut attributes, kind::USER_NAME, user);
         if let Some(authentic) = authentic(session) {
             attributes.push_u32(kind::ACCT_AUTHENTIC, authentic);
         }

@@ -84,8 +84,8 @@ impl Node {
             let wanted = wanted.as_deref();
             wanted.is_none_or(|wanted| own.map(str::as_bytes) == Some(wanted))
         };
-        let is_user =
-            |user: &[u8]| session.user.as_deref() == Some(user) || session.accounted_user() == user;
+        let names = [session.user.as_ref(), session.accounted_user()];
+        let is_user = |user: &[u8]| names.iter().flatten().any(|name| ***name == *user);
         let held = session.address.as_ref().map(|held| held.address);
         let link = self.tunnels.get(session.tunnel);
         let port_id = link.map(|link| line::port_id(session, &link.profile.lac.name));

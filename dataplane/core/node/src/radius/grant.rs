@@ -167,7 +167,6 @@ impl Grant {
         set(&mut self.idle_timeout, newer.idle_timeout.as_ref());
         set(&mut self.interim, newer.interim.as_ref());
         set(&mut self.state, newer.state.as_ref());
-        set(&mut self.user_name, newer.user_name.as_ref());
         set(&mut self.rates.up, newer.rates.up.as_ref());
         set(&mut self.rates.down, newer.rates.down.as_ref());
         if newer.session_timeout.is_some() {

@@ -329,8 +329,8 @@ impl Node {
         Ok(())
     }
 
-    /// Changes what a session was granted: Filter-Ids, rates, times (from now on), Class, State and
-    /// User-Name, each where `grant` has it. Address, pool, routes and MTU stay what it came up with.
+    /// Changes what a session was granted: Filter-Ids, rates, times (from now on), Class and State, each
+    /// where `grant` has it. Address, pool, routes, MTU and User-Name stay what it came up with.
     ///
     /// # Errors
     /// The Filter-Ids mean no policies that the session may have; nothing has changed then.

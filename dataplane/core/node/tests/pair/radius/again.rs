@@ -2,16 +2,16 @@
 
 use core::time::Duration;
 
-use lns_crypto::Secret;
 use lns_node::Stage;
 use lns_node::config::Authentication;
+use lns_radius::record::Status;
 use lns_radius::request::Failure;
-use lns_wire::id::SessionId;
 use lns_wire::radius::AttributeList;
 use lns_wire::radius::kind;
 
 use super::{
-    METHODS, SECONDS, asked, cisco, end, granted, login, session, with_radius, world, world_of,
+    METHODS, SECONDS, accounted, asked, become_another, cisco, end, granted, hang_up, login,
+    renegotiate, session, with_accounting, with_radius, world, world_of,
 };
 use crate::manifest::SECRET;
 use crate::server::{Mood, value};
@@ -135,14 +135,7 @@ fn a_subscriber_that_begins_anew_as_another_has_nothing_of_the_first() {
         cisco(list, "throttle=64");
     });
     world.server.grant = AttributeList::new();
-    let mut frames = Vec::new();
-    let now = world.now;
-    let client = &mut world.caller(0, 1).client;
-    client.renegotiate(now, &mut frames);
-    client.name = "other".to_owned();
-    client.password = Secret::new(*b"other");
-    world.send_frames(0, SessionId(1), frames);
-    world.run(SECONDS);
+    renegotiate(&mut world, 1, become_another);
     let session = session(&world);
     assert_eq!(session.user.as_deref(), Some("other"));
     assert_eq!(
@@ -150,4 +143,52 @@ fn a_subscriber_that_begins_anew_as_another_has_nothing_of_the_first() {
         [100, 64]
     );
     assert_eq!(session.rates, None);
+}
+
+#[test]
+fn who_was_told_of_begins_anew_as_nobody_else() {
+    for method in METHODS {
+        let mut world = world_of(with_accounting(method, Duration::ZERO));
+        login(&mut world, 1, "sub");
+        renegotiate(&mut world, 1, become_another);
+        world.run(SECONDS * 8);
+        let expected = (
+            Stage::Up,
+            "authentication_failed",
+            "another_user".to_owned(),
+        );
+        assert_eq!(end(&world), expected, "{method:?}");
+        let sub = || "sub".to_owned();
+        assert_eq!(
+            accounted(&world),
+            [(Status::Start, sub()), (Status::Stop, sub())]
+        );
+    }
+}
+
+#[test]
+fn a_stop_names_who_the_start_named_whatever_servers_say_since() {
+    let mut config = with_accounting(Authentication::Chap, Duration::from_secs(60));
+    config.ppp.rechallenge = Duration::from_secs(50);
+    let mut world = world_of(config);
+    let name = |world: &mut World, name: &[u8]| {
+        world.server.grant = AttributeList::new();
+        let grant = &mut world.server.grant;
+        grant.push(kind::USER_NAME, name).expect("it fits");
+    };
+    name(&mut world, b"line1");
+    login(&mut world, 1, "sub");
+    name(&mut world, b"line2");
+    world.run(Duration::from_secs(100));
+    renegotiate(&mut world, 1, |_| ());
+    hang_up(&mut world, 1);
+    let line = || "line1".to_owned();
+    assert_eq!(
+        accounted(&world),
+        [
+            (Status::Start, line()),
+            (Status::Interim, line()),
+            (Status::Stop, line())
+        ]
+    );
 }

@@ -10,14 +10,17 @@ mod waiting;
 use core::time::Duration;
 
 use ipnet::Ipv4Net;
-use lns_node::config::{Authentication, Config, RadiusConfig};
+use lns_crypto::Secret;
+use lns_node::config::{AccountingConfig, Authentication, Config, RadiusConfig};
 use lns_node::explain::failures::{Failure as Failed, FailureFilter};
 use lns_node::radius::Order;
 use lns_node::{Event, Stage, view};
+use lns_radius::record::{Record, Status};
 use lns_radius::request::{Request, Token};
 use lns_tables::path::SlotIndex;
+use lns_wire::id::SessionId;
 use lns_wire::radius::AttributeList;
-use lns_wire::radius::kind::vendor;
+use lns_wire::radius::kind::{self, vendor};
 
 use crate::client::Client;
 use crate::manifest::{SECRET, config};
@@ -38,6 +41,14 @@ fn with_radius(method: Authentication) -> Config {
     config.radius = Some(RadiusConfig::default());
     config.ppp.authentication = vec![method];
     config
+}
+
+/// The same, and servers that are told of sessions.
+fn with_accounting(method: Authentication, interim: Duration) -> Config {
+    Config {
+        accounting: Some(AccountingConfig { interim }),
+        ..with_radius(method)
+    }
 }
 
 fn world_of(config: Config) -> World {
@@ -75,6 +86,48 @@ fn cancelled(world: &World) -> Vec<Token> {
         _ => None,
     });
     cancelled.collect()
+}
+
+fn records(world: &World) -> Vec<&Record> {
+    let records = world.orders.iter().filter_map(|order| match order {
+        Order::Record(record) => Some(&**record),
+        _ => None,
+    });
+    records.collect()
+}
+
+/// Who each of the records says that it is about, but for those about the node.
+fn accounted(world: &World) -> Vec<(Status, String)> {
+    let records = records(world).into_iter();
+    let user = records.filter_map(|record| {
+        let mut attributes = record.attributes.iter();
+        let name = attributes.find(|it| it.kind == kind::USER_NAME)?;
+        let name = String::from_utf8_lossy(name.value).into_owned();
+        Some((record.status, name))
+    });
+    user.collect()
+}
+
+/// The subscriber begins LCP anew; `change` is done to him before he says who he is.
+fn renegotiate(world: &mut World, id: u16, change: impl FnOnce(&mut Client)) {
+    let (now, mut frames) = (world.now, Vec::new());
+    let client = &mut world.caller(0, id).client;
+    client.renegotiate(now, &mut frames);
+    change(client);
+    world.send_frames(0, SessionId(id), frames);
+    world.run(SECONDS);
+}
+
+fn become_another(client: &mut Client) {
+    client.name = "other".to_owned();
+    client.password = Secret::new(*b"other");
+}
+
+fn hang_up(world: &mut World, id: u16) {
+    let mut frames = Vec::new();
+    Client::terminate(&mut frames);
+    world.send_frames(0, SessionId(id), frames);
+    world.run(SECONDS);
 }
 
 fn sessions(world: &World) -> Vec<view::Session> {
