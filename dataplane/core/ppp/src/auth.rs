@@ -147,18 +147,22 @@ impl Authentication {
         before == Stage::Judging
     }
 
-    /// Asks a peer again that was let in. `false`: it is being asked, or its method cannot be asked again.
+    /// Asks a peer again that was let in, unless it is being asked or judged already. `false`: it is not
+    /// in, or its method cannot be asked again.
     pub(crate) fn ask_again(
         &mut self,
         config: &Config,
         rng: &mut Rng,
         link: &mut Link<'_>,
     ) -> bool {
-        let is_settled = matches!(self.stage, Stage::Answered | Stage::Undecided);
-        if !self.accepted || self.rejected || !is_settled || !self.can_be_asked() {
+        if !self.accepted || self.rejected || !self.can_be_asked() {
             return false;
         }
-        self.ask(config, rng, link);
+        match self.stage {
+            Stage::Idle => return false,
+            Stage::Waiting | Stage::Judging => {}
+            Stage::Answered | Stage::Undecided => self.ask(config, rng, link),
+        }
         true
     }
 
@@ -261,7 +265,9 @@ impl Authentication {
         match self.stage {
             Stage::Idle => Err(Discard::Phase.into()),
             Stage::Judging => Ok(Said::Again),
-            Stage::Waiting | Stage::Undecided => {
+            // The server may have forgotten the conversation that this belongs to.
+            Stage::Undecided => Err(Discard::Repeated.into()),
+            Stage::Waiting => {
                 self.deadline = NEVER;
                 let is_name = self.rounds == 0 && response.kind == EapType::IDENTITY;
                 let name = if is_name {

@@ -62,5 +62,6 @@ pub const MAX_MESSAGE: usize = 255;
 /// The longest name that is taken from a LAC, octets: what a RADIUS User-Name can carry (RFC 2865, 5).
 pub const MAX_NAME: usize = 253;
 
-/// The longest challenge that is taken from a LAC, octets: what a CHAP value can carry (RFC 1994, 4.1).
-pub const MAX_CHALLENGE_LEN: usize = 255;
+/// The longest challenge that is taken from a LAC, octets: what a RADIUS CHAP-Challenge can carry (RFC
+/// 2865, 5.40). A CHAP value has room for 255 (RFC 1994, 4.1).
+pub const MAX_CHALLENGE_LEN: usize = 253;

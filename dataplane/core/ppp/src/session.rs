@@ -165,8 +165,8 @@ impl Session {
         self.judged(outcome, now, out);
     }
 
-    /// Asks a peer that is up who it is once more, before its time. `false`: its method cannot be asked
-    /// again, or it is not up, or it is being asked already.
+    /// Has a peer that is up say who it is once more, before its time; one that is being asked already, or
+    /// judged, is not asked a second time. `false`: its method cannot be asked again, or it is not up.
     pub fn ask_again(&mut self, now: Instant, rng: &mut Rng, out: &mut Output) -> bool {
         if self.phase != Phase::Network {
             return false;

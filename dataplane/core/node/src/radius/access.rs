@@ -75,7 +75,6 @@ fn push_proof(
             response,
         } => {
             fits(list.push(kind::CHAP_PASSWORD, &[&[*id], &response[..]].concat()))?;
-            // A CHAP value has 255 octets, an attribute's 253 (RFC 2865, 5.40).
             fits(list.push(kind::CHAP_CHALLENGE, challenge))?;
         }
         Credentials::MsChapV2 {

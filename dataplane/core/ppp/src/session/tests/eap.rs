@@ -194,15 +194,22 @@ fn an_open_peer_is_asked_again_at_the_interval_or_when_its_owner_wants() {
             .ask_again(bench.now, &mut bench.rng, &mut bench.out)
     );
     assert!(
-        !bench
+        bench
             .session
-            .ask_again(bench.now, &mut bench.rng, &mut bench.out)
+            .ask_again(bench.now, &mut bench.rng, &mut bench.out),
+        "it is being asked"
     );
     let again = one(&mut bench);
     assert_eq!((again.code, &again.data[..]), (1, &[1][..]));
     assert_ne!(again.id, first.id);
     answer(&mut bench, again.id, b"\x01bob").unwrap();
     assert!(request(&mut bench).repeated);
+    assert!(
+        bench
+            .session
+            .ask_again(bench.now, &mut bench.rng, &mut bench.out),
+        "it is being judged"
+    );
     bench.accept();
     assert_eq!(one(&mut bench).code, 3);
     assert_eq!(
@@ -218,13 +225,13 @@ fn nobody_knows_whether_a_peer_that_is_in_is_still_it_so_it_stays_and_is_asked_a
             rechallenge: Some(seconds(600)),
             ..config(&[method])
         });
+        let say = |bench: &mut Bench, id| match method {
+            AuthMethod::Eap => answer(bench, id, b"\x01bob"),
+            _ => bench.packet(Protocol::CHAP, 2, id, b"\x10sixteen octets!!bob"),
+        };
         let respond = |bench: &mut Bench| {
             let asked = bench.sent().pop().unwrap();
-            let data: &[u8] = match method {
-                AuthMethod::Eap => b"\x01bob",
-                _ => b"\x10sixteen octets!!bob",
-            };
-            bench.packet(asked.protocol, 2, asked.id, data).unwrap();
+            say(bench, asked.id).unwrap();
             bench.events();
             asked.id
         };
@@ -241,6 +248,16 @@ fn nobody_knows_whether_a_peer_that_is_in_is_still_it_so_it_stays_and_is_asked_a
         let id = respond(&mut bench);
         bench.verdict(&Verdict::Undecided);
         assert_eq!((bench.sent(), bench.events()), (vec![], vec![]));
+        // What it said comes again. A server of EAP has ended that conversation; any other is asked anew.
+        let again = say(&mut bench, id);
+        let events = bench.events();
+        if method == AuthMethod::Eap {
+            assert_eq!(again, Err(Discard::Repeated.into()));
+            assert_eq!(events, []);
+        } else {
+            assert!(matches!(events[..], [Event::Authenticate(_)]));
+            bench.verdict(&Verdict::Undecided);
+        }
         bench.advance(seconds(599));
         assert!(bench.sent().is_empty());
         bench.advance(seconds(1));

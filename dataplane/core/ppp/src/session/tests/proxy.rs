@@ -154,6 +154,12 @@ fn an_authentication_that_is_ignored_missing_or_of_another_kind_is_asked_for_aga
         name: &name,
         ..chap()
     };
+    // It fits into a CHAP value and into no attribute of RADIUS.
+    let challenge = [b'c'; 254];
+    let wide = ProxyAuth {
+        challenge: &challenge,
+        ..chap()
+    };
     let none = ProxyAuth {
         kind: ProxyAuthKind::None,
         ..chap()
@@ -171,6 +177,7 @@ fn an_authentication_that_is_ignored_missing_or_of_another_kind_is_asked_for_aga
         Some(short),
         Some(empty),
         Some(long),
+        Some(wide),
         Some(none),
         Some(v1),
         Some(other),
