@@ -273,7 +273,7 @@ pub struct RadiusAccounting {
     pub retransmission: AccountingRetransmission,
 
     /// Seconds between two records of a session that goes on, spread by a tenth; 0 means none. An
-    /// Acct-Interim-Interval of the server takes its place. A change takes effect for new sessions.
+    /// Acct-Interim-Interval of the server takes its place. A change takes effect at once.
     #[serde(default = "interim_seconds")]
     #[schemars(range(min = 0, max = 86400))]
     #[x_kube(validation = Rule::new("self == 0 || self >= 60")

@@ -248,7 +248,7 @@ fn a_radius_server_is_told_by_field_and_its_secrets_never_by_value() {
         (
             "interimSeconds: 600",
             "interimSeconds: 300",
-            "spec.radius.accounting.interimSeconds | 600 | 300 | new sessions\n",
+            "spec.radius.accounting.interimSeconds | 600 | 300 | at once\n",
         ),
         (
             "a-radius-secret-0123456789",

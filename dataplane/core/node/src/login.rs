@@ -17,6 +17,7 @@ use crate::explain::transcript::Step;
 use crate::node::Node;
 use crate::radius::Granted;
 use crate::rejection::Rejection;
+use crate::session::Session;
 use crate::subscribers::{Judgement, Present};
 
 /// Who judges a claim.
@@ -28,6 +29,8 @@ enum Judge {
     Local,
     /// The servers.
     Radius,
+    /// The servers that let it in, and there are none any more.
+    Gone,
 }
 
 /// A claim that was found to be true.
@@ -71,17 +74,21 @@ impl Node {
     ) {
         let claim = Claim::of(&request);
         let judged = match self.note_claim(slot, &request) {
-            Err(rejection) => Err(rejection),
-            Ok(()) => match self.judge_of(&request) {
-                Judge::Nobody => Ok(LetIn::without_proof()),
-                Judge::Local => self.judge_locally(&request),
+            Err(rejection) => Some(Err(rejection)),
+            Ok(()) => match self.judge_of(slot, &request) {
+                Judge::Nobody => Some(Ok(LetIn::without_proof())),
+                Judge::Local => Some(self.judge_locally(&request)),
                 Judge::Radius => match self.ask_radius(slot, request, now) {
                     Ok(()) => return,
-                    Err(rejection) => Err(rejection),
+                    Err(rejection) => Some(Err(rejection)),
                 },
+                Judge::Gone => None,
             },
         };
-        let verdict = self.conclude(slot, claim, judged, now);
+        let verdict = match judged {
+            Some(judged) => self.conclude(slot, claim, judged, now),
+            None => Verdict::Undecided,
+        };
         let ppp = self.sessions.get_mut(slot);
         if let Some(ppp) = ppp.and_then(|session| session.ppp.as_deref_mut()) {
             ppp.handle_verdict(&verdict, now, &mut self.rng, out);
@@ -111,11 +118,18 @@ impl Node {
         Ok(())
     }
 
-    fn judge_of(&self, request: &AuthRequest) -> Judge {
+    /// A session that is up stays the servers' whatever a reload says of local users.
+    fn judge_of(&self, slot: SlotIndex, request: &AuthRequest) -> Judge {
         let order = match self.radius {
             None => LocalUsers::Only,
             Some(radius) => radius.local_users,
         };
+        if request.repeated && self.is_judged_by_server(slot) {
+            return match order {
+                LocalUsers::Before | LocalUsers::After => Judge::Radius,
+                LocalUsers::Only => Judge::Gone,
+            };
+        }
         let is_local = self.users.contains_key(&request.name);
         match (&request.credentials, order) {
             (Credentials::None, _) => Judge::Nobody,
@@ -125,6 +139,12 @@ impl Node {
             (_, LocalUsers::Before) if is_local => Judge::Local,
             (_, LocalUsers::Before) => Judge::Radius,
         }
+    }
+
+    /// Whether a server has let a session in.
+    pub(crate) fn is_judged_by_server(&self, slot: SlotIndex) -> bool {
+        let session = self.sessions.get(slot);
+        session.is_some_and(Session::is_judged_by_server)
     }
 
     /// Judges a claim against the local users.
@@ -227,6 +247,7 @@ impl Node {
         let former = core::mem::replace(&mut session.granted, granted);
         let let_in_as = session.let_in_as.as_ref();
         let is_another = let_in_as.is_some() && let_in_as != session.user.as_ref();
+        let had_to = former.as_ref().is_some_and(|former| former.proving);
         if let Some(former) = former {
             self.clear_routes(slot, &former.routes);
         }
@@ -239,7 +260,7 @@ impl Node {
             // given before is not its.
             self.release_address(slot, now);
         }
-        self.settle_grant(slot, is_another, now);
+        self.settle_grant(slot, is_another || had_to, now);
         Ok(())
     }
 

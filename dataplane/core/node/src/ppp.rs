@@ -183,10 +183,7 @@ impl Node {
         now: Instant,
     ) {
         let wanted = self.wanted_address(slot);
-        let by_server = self
-            .sessions
-            .get(slot)
-            .is_some_and(Session::is_judged_by_server);
+        let by_server = self.is_judged_by_server(slot);
         let step = match grant.map(|grant| grant.address) {
             None => Step::NoAddress { reason },
             // It says so itself, and is heard then.

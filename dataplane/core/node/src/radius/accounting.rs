@@ -157,10 +157,20 @@ impl Node {
         Some((session.tunnel, session.call.local()))
     }
 
-    /// The manifest says something else of accounting. Sessions that live go on as they began.
+    /// The manifest may say something else of accounting. Whom no server was told of stays so.
+    ///
+    /// # Cost
+    /// Where the interval is another, one step for each session.
     pub(crate) fn change_accounting(&mut self, config: Option<AccountingConfig>, now: Instant) {
-        self.accounts.config = config;
+        let before = core::mem::replace(&mut self.accounts.config, config);
         self.account_on(now);
+        if before == config {
+            return;
+        }
+        let slots: Vec<SlotIndex> = self.accounts.sessions.values().copied().collect();
+        for slot in slots {
+            self.account_change(slot, now);
+        }
     }
 
     /// Tells that no session of an earlier life is there any more, the first time that anybody listens.
@@ -226,7 +236,7 @@ impl Node {
         }
     }
 
-    /// A session is told of more or less often than before; the interval begins anew.
+    /// A session may have another interval than before: that begins now.
     pub(crate) fn account_change(&mut self, slot: SlotIndex, now: Instant) {
         let Some(config) = self.accounts.config else {
             return;

@@ -10,7 +10,7 @@ use lns_wire::ppp::{EapPacket, Packet as PppPacket};
 use lns_wire::radius::kind::{self, vendor};
 use lns_wire::radius::{Attribute, Code, Packet};
 
-use super::grant::Grant;
+use super::grant::{Grant, TerminationAction};
 use crate::limits;
 
 /// What a server says.
@@ -75,7 +75,13 @@ impl Answer {
 }
 
 fn accept(packet: &Packet<'_>, method: AuthMethod) -> Result<Answer, String> {
-    let grant = Grant::parse(packet).map_err(|error| error.to_string())?;
+    let mut grant = Grant::parse(packet).map_err(|error| error.to_string())?;
+    if grant.session_timeout.is_some() {
+        // With another time comes another end: what this yes does not say is not left from an earlier one.
+        grant
+            .termination_action
+            .get_or_insert(TerminationAction::Default);
+    }
     let authenticator_response = match method {
         AuthMethod::MsChapV2 => Some(proof(packet)?),
         AuthMethod::Chap | AuthMethod::Pap | AuthMethod::Eap | AuthMethod::None => None,

@@ -42,7 +42,7 @@ pub struct Grant {
     /// Idle-Timeout; zero: no end, whatever the manifest says.
     pub idle_timeout: Option<Duration>,
     /// What happens when the Session-Timeout is over.
-    pub termination_action: TerminationAction,
+    pub termination_action: Option<TerminationAction>,
     /// Acct-Interim-Interval, 60 seconds at least (RFC 2869, 5.16); zero: no interims.
     pub interim: Option<Duration>,
     /// Class, each as it came: for accounting (RFC 2865, 5.25).
@@ -62,10 +62,9 @@ pub struct Grant {
 }
 
 /// What happens when the Session-Timeout is over (RFC 2865, 5.29).
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TerminationAction {
-    /// The session ends.
-    #[default]
+    /// The session ends: also where none is granted.
     Default,
     /// The subscriber is asked who he is again, where his method can be asked again, and the servers
     /// judge him anew; else the session ends.
@@ -165,13 +164,14 @@ impl Grant {
         }
         set(&mut self.session_timeout, newer.session_timeout.as_ref());
         set(&mut self.idle_timeout, newer.idle_timeout.as_ref());
+        set(
+            &mut self.termination_action,
+            newer.termination_action.as_ref(),
+        );
         set(&mut self.interim, newer.interim.as_ref());
         set(&mut self.state, newer.state.as_ref());
         set(&mut self.rates.up, newer.rates.up.as_ref());
         set(&mut self.rates.down, newer.rates.down.as_ref());
-        if newer.session_timeout.is_some() {
-            self.termination_action = newer.termination_action;
-        }
         if !newer.classes.is_empty() {
             self.classes.clone_from(&newer.classes);
         }
@@ -206,12 +206,12 @@ impl Grant {
             }
             kind::IDLE_TIMEOUT => once(&mut self.idle_timeout, seconds(attribute)?, attribute),
             kind::TERMINATION_ACTION => {
-                self.termination_action = match number(attribute)? {
+                let action = match number(attribute)? {
                     0 => TerminationAction::Default,
                     1 => TerminationAction::Ask,
                     _ => return Err(wrong),
                 };
-                Ok(())
+                once(&mut self.termination_action, action, attribute)
             }
             kind::ACCT_INTERIM_INTERVAL => {
                 let interval = seconds(attribute)?;

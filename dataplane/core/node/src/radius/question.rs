@@ -77,7 +77,7 @@ impl Granted {
             filter_ids: grant.filter_ids.iter().map(ToString::to_string).collect(),
             session_timeout_seconds: seconds(grant.session_timeout),
             idle_timeout_seconds: seconds(grant.idle_timeout),
-            asks_again: grant.termination_action == TerminationAction::Ask,
+            asks_again: grant.termination_action == Some(TerminationAction::Ask),
             interim_seconds: seconds(grant.interim),
             port_limit: grant.port_limit,
             dns: grant.dns.into_iter().flatten().collect(),
@@ -104,9 +104,10 @@ impl Node {
         let Some(link) = self.tunnels.get(session.tunnel) else {
             return Ok(());
         };
-        // A session that was let in with a State has it in its next request (RFC 2865, 5.24).
+        // A session that was let in with a State has it in the request that follows the end of its time,
+        // and in no other (RFC 2865, 5.24).
         let kept = || {
-            let granted = session.granted.as_ref().filter(|_| claim.repeated)?;
+            let granted = session.granted.as_ref().filter(|it| it.proving)?;
             Some(Dialogue {
                 state: granted.grant.state.clone(),
                 server: None,
@@ -229,23 +230,19 @@ impl Node {
                 return self.go_on(slot, dialogue, id, data);
             }
             Answer::Malformed(what) => Err(Rejection::Malformed(what)),
-            Answer::None(failure) if self.falls_back(claim) => {
-                // Whoever is no local user hears that no server has answered, not that he is unknown.
-                match self.judge_locally(claim) {
-                    Err(Rejection::UnknownUser) => Err(Rejection::NoAnswer(failure)),
-                    judged => judged,
-                }
-            }
+            Answer::None(_) if self.falls_back(slot, claim) => self.judge_locally(claim),
             Answer::None(_) if claim.repeated => return Verdict::Undecided,
             Answer::None(failure) => Err(Rejection::NoAnswer(failure)),
         };
         self.conclude(slot, Claim::of(claim), judged, now)
     }
 
-    /// Whether a local user may come in although no server has answered.
-    fn falls_back(&self, claim: &AuthRequest) -> bool {
+    /// Whether a local user may come in, or stay, although no server has answered. Whom a server has let in
+    /// is no local user.
+    fn falls_back(&self, slot: SlotIndex, claim: &AuthRequest) -> bool {
         let order = self.radius.map(|radius| radius.local_users);
         order == Some(LocalUsers::After)
+            && !(claim.repeated && self.is_judged_by_server(slot))
             && claim.method() != AuthMethod::Eap
             && self.users.contains_key(&claim.name)
     }
@@ -288,16 +285,17 @@ impl Node {
 
     /// What was granted with a login of a session that is up already, and began anew, holds from now on.
     /// To begin anew alone prolongs nothing: the end is another only where a server has set one, or where
-    /// somebody else is there now.
-    pub(crate) fn settle_grant(&mut self, slot: SlotIndex, is_another: bool, now: Instant) {
+    /// somebody else is there now, or who was there has proved himself anew as he had to.
+    pub(crate) fn settle_grant(&mut self, slot: SlotIndex, begins: bool, now: Instant) {
         let Some(session) = self.sessions.get(slot).filter(|it| it.up_at.is_some()) else {
             return;
         };
         let granted = session.grant().and_then(|grant| grant.session_timeout);
-        if is_another || granted.is_some() {
+        if begins || granted.is_some() {
             self.set_end(slot, now);
         }
         self.set_idle(slot, now);
+        self.account_change(slot, now);
         self.publish(slot);
         self.set_routes(slot);
     }
@@ -396,15 +394,13 @@ impl Node {
     /// The Session-Timeout is over. Whether the session goes on for the moment, to prove itself anew
     /// (RFC 2865, 5.29): if it is let in again, it has that long once more.
     pub(crate) fn prove_anew(&mut self, slot: SlotIndex, now: Instant) -> bool {
-        let session = self.sessions.get(slot);
-        let granted = session.and_then(|session| session.granted.as_ref());
-        let wanted = granted.map(|granted| granted.grant.termination_action);
+        let grant = self.sessions.get(slot).and_then(Session::grant);
+        let wanted = grant.and_then(|grant| grant.termination_action);
         if wanted != Some(TerminationAction::Ask) {
             return false;
         }
         let asked = self.with_ppp(slot, now, |ppp, rng, out| ppp.ask_again(now, rng, out));
-        let is_judged = |session: &Session| session.question.is_some();
-        if asked != Some(true) && !self.sessions.get(slot).is_some_and(is_judged) {
+        if asked != Some(true) {
             return false;
         }
         self.change(slot, |session| {

@@ -365,6 +365,23 @@ fn a_reload_that_brings_the_first_servers_begins_with_on_and_tells_of_new_sessio
 }
 
 #[test]
+fn a_reload_changes_how_often_sessions_that_live_are_told_of() {
+    let mut world = with_sessions(told(600), 2);
+    let mut told_within = |interim, seconds| {
+        world.node.handle_config(told(interim), world.now);
+        let before = of(&world, Status::Interim).len();
+        world.run(Duration::from_secs(seconds));
+        of(&world, Status::Interim).len() - before
+    };
+    assert_eq!(told_within(60, 140), 4, "two of each");
+    assert_eq!(told_within(0, 1000), 0);
+    assert_eq!(told_within(300, 340), 2);
+    // A reload that says the same begins nothing anew.
+    assert_eq!(told_within(300, 200), 0);
+    assert_eq!(told_within(300, 140), 2);
+}
+
+#[test]
 fn who_is_replaced_has_a_stop_before_the_other_has_a_start() {
     let mut replacing = told(60);
     replacing.subscribers.duplicates.action = DuplicateAction::Replace;

@@ -166,6 +166,25 @@ fn times_are_counted_from_the_request_on() {
 }
 
 #[test]
+fn what_happens_at_the_end_stays_where_only_the_time_is_changed() {
+    let mut world = world(&["user1"]);
+    let asks = |world: &World| session(world, "user1").granted.expect("a grant").asks_again;
+    let both = change(user("user1"), |list| {
+        list.push_u32(kind::SESSION_TIMEOUT, 100);
+        list.push_u32(kind::TERMINATION_ACTION, 1);
+    });
+    assert!(ask(&mut world, &both).is_ok());
+    assert!(asks(&world));
+    let time = change(user("user1"), number(kind::SESSION_TIMEOUT, 50));
+    assert!(ask(&mut world, &time).is_ok());
+    assert!(asks(&world));
+    let action = change(user("user1"), number(kind::TERMINATION_ACTION, 0));
+    assert!(ask(&mut world, &action).is_ok());
+    assert!(!asks(&world));
+    assert_eq!(session(&world, "user1").remaining_seconds, Some(40));
+}
+
+#[test]
 fn interims_come_as_often_as_a_request_wants_them() {
     let mut world = world(&["user1", "user2"]);
     let order = change(user("user1"), number(kind::ACCT_INTERIM_INTERVAL, 60));

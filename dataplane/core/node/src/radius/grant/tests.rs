@@ -251,7 +251,7 @@ fn an_accept_with_everything_is_read_whole() {
         filter_ids: vec!["residential".into(), "walled".into()],
         session_timeout: Some(Duration::from_secs(3600)),
         idle_timeout: Some(Duration::ZERO),
-        termination_action: TerminationAction::Ask,
+        termination_action: Some(TerminationAction::Ask),
         interim: Some(Duration::from_secs(60)),
         classes: vec![Box::from(*b"\x00\x01"), Box::from(*b"second")],
         state: Some(Box::from(*b"state")),

@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
+use lns_crypto::Secret;
 use lns_node::Stage;
-use lns_node::config::Authentication;
+use lns_node::config::{Authentication, Config, LocalUsers, RadiusConfig, User};
 use lns_radius::record::Status;
 use lns_radius::request::Failure;
 use lns_wire::radius::AttributeList;
@@ -11,7 +12,7 @@ use lns_wire::radius::kind;
 
 use super::{
     METHODS, SECONDS, accounted, asked, become_another, cisco, end, granted, hang_up, login,
-    renegotiate, session, with_accounting, with_radius, world, world_of,
+    records, renegotiate, session, with_accounting, with_radius, world, world_of,
 };
 use crate::manifest::SECRET;
 use crate::server::{Mood, value};
@@ -191,4 +192,156 @@ fn a_stop_names_who_the_start_named_whatever_servers_say_since() {
             (Status::Stop, line())
         ]
     );
+}
+
+#[test]
+fn a_session_that_begins_anew_is_told_of_as_often_as_its_new_grant_says() {
+    let mut world = world_of(with_accounting(
+        Authentication::Chap,
+        Duration::from_secs(600),
+    ));
+    login(&mut world, 1, "sub");
+    let interims = |world: &World| {
+        let records = records(world).into_iter();
+        records.filter(|it| it.status == Status::Interim).count()
+    };
+    world.server.grant.push_u32(kind::ACCT_INTERIM_INTERVAL, 60);
+    renegotiate(&mut world, 1, |_| ());
+    world.run(Duration::from_secs(135));
+    assert_eq!(interims(&world), 2);
+    // The manifest's interval is nothing to who has one of the server's.
+    let config = with_accounting(Authentication::Chap, Duration::from_secs(900));
+    world.node.handle_config(config, world.now);
+    world.run(Duration::from_secs(135));
+    assert_eq!(interims(&world), 4);
+}
+
+/// Sessions of 62 s that are asked again after 60 s and then; `grant` says more of them.
+fn timed(method: Authentication, grant: impl FnOnce(&mut AttributeList)) -> World {
+    let mut config = with_radius(method);
+    config.ppp.rechallenge = Duration::from_secs(60);
+    let mut world = world_of(config);
+    world.server.grant.push_u32(kind::SESSION_TIMEOUT, 62);
+    world.server.grant.push_u32(kind::TERMINATION_ACTION, 1);
+    grant(&mut world.server.grant);
+    login(&mut world, 1, "sub");
+    assert!(world.is_up(0, 1));
+    world
+}
+
+#[test]
+fn who_is_being_asked_already_when_his_time_is_over_need_not_be_asked_once_more() {
+    let mut world = timed(Authentication::Chap, |list| {
+        list.push(kind::STATE, b"kept").expect("it fits");
+    });
+    let before = asked(&world).len();
+    world.run(Duration::from_secs(50));
+    world.caller(0, 1).client.mute = true;
+    world.run(Duration::from_secs(10));
+    world.caller(0, 1).client.mute = false;
+    assert!(world.ends().is_empty());
+    world.run(Duration::from_secs(20));
+    assert!(world.ends().is_empty());
+    assert_eq!(asked(&world).len(), before + 1);
+    let state = value(asked(&world)[before], kind::STATE);
+    assert_eq!(state, Some(b"kept".to_vec()), "his time is over");
+    let left = session(&world).remaining_seconds.expect("an end");
+    assert!((40..=60).contains(&left), "{left}");
+}
+
+#[test]
+fn a_state_that_was_granted_is_for_when_the_time_is_over_and_for_nothing_else() {
+    for method in [
+        Authentication::Chap,
+        Authentication::MsChapV2,
+        Authentication::Eap,
+    ] {
+        let mut config = with_radius(method);
+        config.ppp.rechallenge = Duration::from_secs(60);
+        let mut world = world_of(config);
+        let grant = &mut world.server.grant;
+        grant.push(kind::STATE, b"kept").expect("it fits");
+        login(&mut world, 1, "sub");
+        let before = asked(&world).len();
+        world.run(Duration::from_secs(70));
+        let first = asked(&world)[before];
+        assert_eq!(value(first, kind::STATE), None, "{method:?}");
+        assert!(world.ends().is_empty());
+    }
+}
+
+#[test]
+fn who_was_let_in_by_the_server_is_judged_by_nobody_else_as_long_as_it_is_there() {
+    // A local user of this name, and another password.
+    let namesake = |config: &mut Config| {
+        let user = User {
+            password: Secret::new(*b"other"),
+            policies: Vec::new(),
+            address: None,
+        };
+        let users = &mut config.subscribers.users;
+        users.insert((*b"sub").into(), user);
+    };
+    let with_order = |method, local_users| {
+        let mut config = with_radius(method);
+        config.ppp.rechallenge = Duration::from_secs(60);
+        config.radius = Some(RadiusConfig {
+            local_users,
+            ..RadiusConfig::default()
+        });
+        config
+    };
+    for method in [Authentication::Chap, Authentication::Eap] {
+        for order in [LocalUsers::Before, LocalUsers::After, LocalUsers::Only] {
+            let mut world = world_of(with_order(method, LocalUsers::After));
+            login(&mut world, 1, "sub");
+            let mut config = with_order(method, order);
+            namesake(&mut config);
+            world.node.handle_config(config, world.now);
+            world.run(Duration::from_secs(70));
+            world.server.mood = Mood::Fails(Failure::TimedOut);
+            world.run(Duration::from_secs(70));
+            assert!(world.ends().is_empty(), "{method:?} {order:?}");
+            let mut config = with_order(method, order);
+            namesake(&mut config);
+            config.radius = None;
+            world.node.handle_config(config, world.now);
+            world.run(Duration::from_secs(70));
+            assert!(world.ends().is_empty(), "{method:?} {order:?}");
+        }
+    }
+    // Who was let in as a local user is judged as one.
+    let mut world = world_of(with_order(Authentication::Chap, LocalUsers::After));
+    world.server.mood = Mood::Fails(Failure::TimedOut);
+    login(&mut world, 1, "user1");
+    world.run(Duration::from_secs(70));
+    assert!(world.ends().is_empty());
+    world.caller(0, 1).client.password = Secret::new(*b"wrong");
+    world.run(Duration::from_secs(70));
+    assert_eq!(end(&world).2, "wrong_password");
+}
+
+#[test]
+fn to_begin_anew_is_a_proof_like_any_other() {
+    let mut world = timed(Authentication::Chap, |_| ());
+    world.run(Duration::from_secs(50));
+    world.caller(0, 1).client.mute = true;
+    world.run(Duration::from_secs(15));
+    world.server.grant = AttributeList::new();
+    renegotiate(&mut world, 1, |_| ());
+    assert_eq!(session(&world).remaining_seconds, None);
+    world.run(Duration::from_secs(50));
+    assert!(world.ends().is_empty());
+}
+
+#[test]
+fn what_happens_at_the_end_is_what_the_last_yes_says() {
+    let mut world = timed(Authentication::Chap, |_| ());
+    assert!(session(&world).granted.expect("a grant").asks_again);
+    world.server.grant = AttributeList::new();
+    world.server.grant.push_u32(kind::SESSION_TIMEOUT, 62);
+    world.run(Duration::from_secs(57));
+    assert!(!session(&world).granted.expect("a grant").asks_again);
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.ends(), ["session_timeout"]);
 }

@@ -119,7 +119,7 @@ fn renegotiate(world: &mut World, id: u16, change: impl FnOnce(&mut Client)) {
 }
 
 fn become_another(client: &mut Client) {
-    client.name = "other".to_owned();
+    "other".clone_into(&mut client.name);
     client.password = Secret::new(*b"other");
 }
 
