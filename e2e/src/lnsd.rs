@@ -279,6 +279,19 @@ impl<'a> Lnsd<'a> {
         Ok(())
     }
 
+    /// MiB that it has in memory.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        self.memory_of("VmRSS:")
+    }
+
+    /// MiB, by the name of a figure in `/proc/PID/status`.
+    pub(crate) fn memory_of(&self, figure: &str) -> Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(figure));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kib.with_context(|| format!("no {figure} of lnsd"))? / 1024)
+    }
+
     /// The log so far.
     pub(crate) fn log(&self) -> String {
         let octets = std::fs::read(self.folder.path().join("log")).unwrap_or_default();

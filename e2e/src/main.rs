@@ -92,6 +92,9 @@ enum Command {
         /// Print what there is
         #[arg(long)]
         list: bool,
+        /// Run those that take half an hour (`LNS_SOAK_MINUTES`: or so long), and no others
+        #[arg(long)]
+        long: bool,
     },
     /// Prints the figures of the classifier beside what is promised; `e2e/bench` calls it
     Bench {
@@ -169,8 +172,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             return Ok(verdict(cleanup::guard(move || l2sess::run(&names))?));
         }
         Command::Radius { list: true, .. } => radius::list(),
-        Command::Radius { names, .. } => {
-            return Ok(verdict(cleanup::guard(move || radius::run(&names))?));
+        Command::Radius { names, long, .. } => {
+            let run = if long { radius::run_long } else { radius::run };
+            return Ok(verdict(cleanup::guard(move || run(&names))?));
         }
         Command::Bench { options } => {
             return Ok(verdict(cleanup::guard(move || bench::run(&options))?));

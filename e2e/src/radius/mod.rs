@@ -15,6 +15,7 @@ mod plan;
 mod responder;
 mod rig;
 mod server;
+mod soak;
 mod tls;
 
 use anyhow::Result;
@@ -39,6 +40,12 @@ fn beside() -> Vec<Scenario> {
 pub(crate) fn list() {
     scenario::show(&beside());
     scenario::show(faults::SCENARIOS);
+    scenario::show(soak::SCENARIOS);
+}
+
+/// Runs those that take half an hour, beside each other. Says whether all passed.
+pub(crate) fn run_long(names: &[String]) -> Result<bool> {
+    scenario::play_in_lanes(soak::SCENARIOS.to_vec(), Vec::new(), names)
 }
 
 /// Runs the scenarios whose names contain one of `names`, all without names. Says whether all passed.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -56,6 +57,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "t3.3-too-large-for-the-way",
         says: "a request that the way is too small for fails alone",
         run: too_large,
+    },
+    Scenario {
+        name: "t3.4-full-socket",
+        says: "a socket that takes nothing for a while costs the while: no connection is lost for it",
+        run: full_socket,
+    },
+    Scenario {
+        name: "t3.7-link-down",
+        says: "a link that goes down takes its connection with it, and a new one comes with the link",
+        run: link_down,
     },
     Scenario {
         name: "t3.5-no-route",
@@ -161,7 +172,7 @@ fn copies() -> Result<String> {
     }
     let output = topology
         .core
-        .output(std::process::Command::new("nft").args(["list", "table", "inet", "watch"]))?;
+        .output(Command::new("nft").args(["list", "table", "inet", "watch"]))?;
     let rules = String::from_utf8_lossy(&output.stdout).into_owned();
     expect(rules.contains("packets 0"), rules)?;
     Ok("50 sessions".into())
@@ -442,6 +453,76 @@ fn too_large() -> Result<String> {
     log_in(&topology)?;
     let after = ports(&server.seen(Code::ACCESS_REQUEST));
     expect(before == after, "the connection was not kept")?;
+    Ok(String::new())
+}
+
+/// A figure of the first server in what `lnsd radius -o json` prints.
+fn figure(lnsd: &Lnsd<'_>, key: &str) -> Result<u64> {
+    let answer = lnsd.json(&["radius"])?;
+    let figure = answer.pointer(&format!("/servers/0/{key}"));
+    figure
+        .and_then(serde_json::Value::as_u64)
+        .with_context(|| format!("no {key} in {answer}"))
+}
+
+fn full_socket() -> Result<String> {
+    const SESSIONS: usize = 600;
+    let topology = rig::topology()?;
+    let instantly = responder::accept_after(Duration::ZERO);
+    let _server = Responder::start(&topology.core, ADDRESSES[0], &instantly)?;
+    let radius = one("limits: { maxConnections: 1, maxInFlight: 4096 }");
+    let lnsd = Lnsd::start(&topology.lns, &radius.manifest())?;
+    log_in(&topology)?;
+    // What waits here for its turn fills the socket, as the kernel counts it.
+    let mut narrow = Command::new("tc");
+    narrow.args(["qdisc", "add", "dev", "core0", "root", "tbf"]);
+    narrow.args(["rate", "600kbit", "burst", "3000", "limit", "1000000"]);
+    topology.lns.output(&mut narrow)?;
+    let many = Options {
+        sessions: SESSIONS,
+        in_flight: SESSIONS,
+        user: "user{}@isp".into(),
+        ..options()
+    };
+    let lac = Lac::start(&topology.lac, many);
+    lac.settle(PATIENCE)?;
+    let (up, told) = (lac.count_up(), lac.failures());
+    expect(up == SESSIONS, format!("{up} are up: {told:?}"))?;
+    let refused = figure(&lnsd, "sendErrors")?;
+    expect(refused > 0, "the socket was never full")?;
+    let (opened, failed) = (figure(&lnsd, "opened")?, figure(&lnsd, "failed")?);
+    expect(
+        (opened, failed) == (1, 0),
+        format!("{opened} sockets were opened, {failed} have failed"),
+    )?;
+    lac.close()?;
+    Ok(format!("{SESSIONS} up, {refused} times full"))
+}
+
+fn link_down() -> Result<String> {
+    let topology = rig::topology()?;
+    let instantly = responder::accept_after(Duration::ZERO);
+    let server = Responder::start(&topology.core, ADDRESSES[0], &instantly)?;
+    let lnsd = Lnsd::start(&topology.lns, &one("").manifest())?;
+    log_in(&topology)?;
+    topology.lns.ip(&["link set core0 down"])?;
+    let lac = Lac::start(&topology.lac, options());
+    lac.settle(PATIENCE)?;
+    expect(lac.count_up() == 0, "somebody logs in without a link")?;
+    lac.close()?;
+    let failed = figure(&lnsd, "failed")?;
+    expect(failed > 0, "no connection has failed")?;
+    topology.lns.ip(&["link set core0 up"])?;
+    lnsd.wait(PATIENCE, "the server is back", |_| {
+        let lac = Lac::start(&topology.lac, options());
+        lac.settle(PATIENCE)?;
+        let up = lac.count_up();
+        lac.close()?;
+        Ok(up == 1)
+    })?;
+    let seen = server.seen(Code::ACCESS_REQUEST);
+    let used = ports(&seen).len();
+    expect(used > 1, "the socket without a link is used on")?;
     Ok(String::new())
 }
 

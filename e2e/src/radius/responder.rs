@@ -53,6 +53,24 @@ pub(super) struct Responder {
 impl Responder {
     /// Serves both ports of `address` in `namespace`.
     pub(super) fn start(namespace: &Namespace, address: Ipv4Addr, script: &Script) -> Result<Self> {
+        Self::serve(namespace, address, script, true)
+    }
+
+    /// The same, and nothing of what comes is kept.
+    pub(super) fn forgetful(
+        namespace: &Namespace,
+        address: Ipv4Addr,
+        script: &Script,
+    ) -> Result<Self> {
+        Self::serve(namespace, address, script, false)
+    }
+
+    fn serve(
+        namespace: &Namespace,
+        address: Ipv4Addr,
+        script: &Script,
+        keep: bool,
+    ) -> Result<Self> {
         let mut responder = Self {
             seen: Arc::default(),
             stop: Arc::default(),
@@ -63,7 +81,7 @@ impl Responder {
             socket.set_read_timeout(Some(TICK))?;
             let (seen, stop) = (Arc::clone(&responder.seen), Arc::clone(&responder.stop));
             let script = Arc::clone(script);
-            let serve = move || serve(&socket, &seen, &stop, &script);
+            let serve = move || serve(&socket, keep.then_some(&*seen), &stop, &script);
             responder.threads.push(std::thread::spawn(serve));
         }
         Ok(responder)
@@ -111,7 +129,7 @@ impl PartialOrd for Held {
 
 fn serve(
     socket: &UdpSocket,
-    seen: &Mutex<Vec<Seen>>,
+    seen: Option<&Mutex<Vec<Seen>>>,
     stop: &AtomicBool,
     script: &Script,
 ) -> Result<()> {
@@ -131,7 +149,9 @@ fn serve(
                 }
                 count += 1;
             }
-            lock(seen).push(Seen { at, from, octets });
+            if let Some(seen) = seen {
+                lock(seen).push(Seen { at, from, octets });
+            }
         }
         while held.peek().is_some_and(|it| it.due <= Instant::now()) {
             let Some(reply) = held.pop() else { break };

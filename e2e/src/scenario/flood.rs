@@ -56,13 +56,13 @@ fn flood() -> Result<String> {
     more_descriptors()?;
     let lac = subscribers(&topology, 100)?;
     let socket = lnsd.socket();
-    let before = memory(&lnsd, "VmRSS:")?;
+    let before = lnsd.memory_of("VmRSS:")?;
     let (again, packets) = undisturbed(&topology, &lac, || {
         topology
             .lns
             .enter(|| runtime()?.block_on(ask_all(&socket)))?
     })?;
-    let growth = memory(&lnsd, "VmHWM:")?.saturating_sub(before);
+    let growth = lnsd.memory_of("VmHWM:")?.saturating_sub(before);
     expect(growth <= GROWTH, format!("lnsd grew by {growth} MiB"))?;
     stayed(&lnsd, lac, 100)?;
     Ok(format!(
@@ -76,7 +76,7 @@ fn slow_clients() -> Result<String> {
     more_descriptors()?;
     let lac = subscribers(&topology, 1_000)?;
     let socket = lnsd.socket();
-    let before = memory(&lnsd, "VmRSS:")?;
+    let before = lnsd.memory_of("VmRSS:")?;
     let (again, packets) = undisturbed(&topology, &lac, || {
         topology.lns.enter(|| {
             // They stay until everybody else has been answered.
@@ -84,7 +84,7 @@ fn slow_clients() -> Result<String> {
             runtime()?.block_on(ask_in_turn(&socket))
         })?
     })?;
-    let growth = memory(&lnsd, "VmHWM:")?.saturating_sub(before);
+    let growth = lnsd.memory_of("VmHWM:")?.saturating_sub(before);
     expect(growth <= GROWTH, format!("lnsd grew by {growth} MiB"))?;
     stayed(&lnsd, lac, 1_000)?;
     Ok(format!(
@@ -249,12 +249,4 @@ fn misbehave(socket: &Path) -> Result<(Vec<UnixStream>, Vec<TcpStream>)> {
         }
     }
     Ok((unix, tcp))
-}
-
-/// A figure of the process's memory, MiB.
-fn memory(lnsd: &Lnsd<'_>, figure: &str) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/status", lnsd.id()))?;
-    let line = text.lines().find_map(|line| line.strip_prefix(figure));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(kib.with_context(|| format!("no {figure} of lnsd"))? / 1024)
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Scenario, expect, options, start, topology};
 use crate::blast::{self, Run, Sink};
@@ -49,7 +49,7 @@ fn ten_thousand() -> Result<String> {
         lnsd.status("overdue")? == 0,
         "the sweep found something overdue",
     )?;
-    let memory = memory(&lnsd)?;
+    let memory = lnsd.memory()?;
     let started = std::time::Instant::now();
     lac.close()?;
     lnsd.wait(Duration::from_secs(10), "all are gone", |lnsd| {
@@ -62,22 +62,6 @@ fn ten_thousand() -> Result<String> {
         report.setup_milliseconds_p99,
         started.elapsed().as_secs_f64(),
     ))
-}
-
-/// Resident memory of the process, MiB.
-fn memory(lnsd: &Lnsd<'_>) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{}/status", lnsd.id()))?;
-    let kib: Option<u64> = text.lines().find_map(|line| {
-        line.strip_prefix("VmRSS:")?
-            .split_whitespace()
-            .next()?
-            .parse()
-            .ok()
-    });
-    match kib {
-        Some(kib) => Ok(kib / 1024),
-        None => bail!("no VmRSS of lnsd"),
-    }
 }
 
 /// One measurement of packets through the LNS.
