@@ -1,6 +1,7 @@
 //! Why a session ended, in the words of accounting: Acct-Terminate-Cause (RFC 2866, 5.10) for each of the
 //! node's own reasons, and for what a LAC says of the PPP that it saw end (RFC 3145, 2).
 
+use lns_radius::request::Failure;
 use lns_wire::l2tp::PppDisconnectCause;
 
 use crate::ends::TUNNEL_CLOSED;
@@ -19,6 +20,13 @@ const PORT_PREEMPTED: u32 = 13;
 const SERVICE_UNAVAILABLE: u32 = 15;
 const USER_ERROR: u32 = 17;
 
+/// What a LAC's CDN ends a call with, where nothing has ended it before.
+const ENDED_BY_LAC: [&str; 3] = [
+    "peer_lost_carrier",
+    "peer_administrative",
+    "peer_disconnected",
+];
+
 /// How a session ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended {
@@ -28,7 +36,7 @@ pub(crate) struct Ended {
     pub(crate) tunnel: Option<&'static str>,
     /// The node leaves.
     pub(crate) draining: bool,
-    /// What the LAC says of the PPP, if it is that which ended the call.
+    /// What the LAC said of the PPP. It is why only where the LAC ended the call.
     pub(crate) said: Option<u32>,
 }
 
@@ -38,7 +46,8 @@ impl Ended {
         if self.reason == TUNNEL_CLOSED {
             return self.of_tunnel();
         }
-        self.said.unwrap_or_else(|| of_reason(self.reason))
+        let of_lac = self.said.filter(|_| ENDED_BY_LAC.contains(&self.reason));
+        of_lac.unwrap_or_else(|| of_reason(self.reason))
     }
 
     fn of_tunnel(&self) -> u32 {
@@ -64,15 +73,26 @@ fn of_reason(reason: &str) -> u32 {
         "looped_back" => PORT_ERROR,
         "address_taken_back" | "requested" => NAS_REQUEST,
         "replaced" => PORT_PREEMPTED,
-        "pool_exhausted" | "no_address" | "unknown_filter_id" | "too_many_policies"
-        | "no_policy_chain" => SERVICE_UNAVAILABLE,
-        "authentication_failed"
+        "pool_exhausted"
+        | "no_address"
+        | "address_unavailable"
+        | "unknown_filter_id"
+        | "unknown_pool"
+        | "too_many_policies"
+        | "no_policy_chain"
+        | "malformed_reply"
+        | "other_service" => SERVICE_UNAVAILABLE,
+        "rejected"
+        | "port_limit"
+        | "authentication_failed"
         | "authentication_refused"
         | "authentication_timeout"
         | "address_refused"
         | "duplicate_user"
         | "lcp_rejected"
         | "proxy_mismatch" => USER_ERROR,
+        // No server has answered.
+        reason if Failure::ALL.iter().any(|it| it.label() == reason) => SERVICE_UNAVAILABLE,
         _ => NAS_ERROR,
     }
 }
@@ -137,10 +157,20 @@ mod tests {
             ("peer_lost_carrier", 2),
             ("peer_administrative", 6),
             ("peer_disconnected", 3),
+            ("rejected", 17),
+            ("duplicate_user", 17),
+            ("port_limit", 17),
+            ("unknown_pool", 15),
+            ("malformed_reply", 15),
+            ("other_service", 15),
+            ("address_unavailable", 15),
             ("send_queue_full", 9),
             ("bad_length", 9),
         ] {
             assert_eq!(ended(reason).cause(), cause, "{reason}");
+        }
+        for failure in Failure::ALL {
+            assert_eq!(ended(failure.label()).cause(), 15, "{failure:?}");
         }
     }
 
@@ -185,6 +215,19 @@ mod tests {
                 ..ended("peer_disconnected")
             };
             assert_eq!(ended.cause(), cause, "{code}");
+        }
+        // What ended the session before the LAC said anything is why it ended.
+        for (reason, cause) in [
+            ("idle_timeout", 4),
+            ("admin_reset", 6),
+            ("peer_terminated", 1),
+        ] {
+            let said = Some(LOST_CARRIER);
+            let ended = Ended {
+                said,
+                ..ended(reason)
+            };
+            assert_eq!(ended.cause(), cause, "{reason}");
         }
     }
 }
