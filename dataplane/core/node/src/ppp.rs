@@ -271,13 +271,22 @@ impl Node {
         };
         match self.wanted_address(slot) {
             Some(GrantedAddress::Fixed(wanted)) => wanted != held.address,
-            Some(GrantedAddress::PeerChooses) | None => false,
+            Some(GrantedAddress::PeerChooses) => false,
+            None => match (self.wanted_pool(slot), held.pool.as_deref()) {
+                (_, None) => true,
+                (wanted, Some(pool)) => wanted.is_some_and(|wanted| wanted != pool),
+            },
         }
     }
 
+    /// The pool that its address is to be of; `None`: any.
+    fn wanted_pool(&self, slot: SlotIndex) -> Option<&str> {
+        self.sessions.get(slot)?.grant()?.pool.as_deref()
+    }
+
     fn draw_from_pools(&mut self, slot: SlotIndex, now: Instant) -> Option<Held> {
-        let granted = self.sessions.get(slot)?.granted.as_deref();
-        let wanted = granted.and_then(|granted| granted.grant.pool.as_deref());
+        let grant = self.sessions.get(slot)?.grant();
+        let wanted = grant.and_then(|grant| grant.pool.as_deref());
         let (address, pool, local) = self.pools.allocate(wanted, now)?;
         self.addresses.insert(address, slot);
         Some(Held {
@@ -301,9 +310,11 @@ impl Node {
         self.hold_chosen(slot, address)
     }
 
-    /// An address that somebody else chose: nobody else may have it.
+    /// An address that somebody else chose: nobody else may have it, and no tunnel may end there, or its
+    /// packets would be sent into themselves.
     fn hold_chosen(&mut self, slot: SlotIndex, address: Ipv4Addr) -> Option<Held> {
-        if self.addresses.contains_key(&address) || self.pools.is_local(address) {
+        let is_ours = self.pools.is_local(address) || self.tunnels.have_end(address);
+        if is_ours || self.addresses.contains_key(&address) {
             return None;
         }
         let (pool, local) = self.pools.claim(address)?;

@@ -1,6 +1,6 @@
 //! The tunnels of the node, by our id.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,6 +45,8 @@ pub(crate) struct Tunnels {
     links: Vec<Option<Box<Link>>>,
     /// By what a repeated SCCRQ shows.
     by_peer: BTreeMap<(SocketAddr, PeerTunnelId), TunnelId>,
+    /// How many tunnels end at each address, ours and the LACs'.
+    ends: BTreeMap<IpAddr, u32>,
     pub(crate) opening: u32,
     pub(crate) up: u32,
 }
@@ -56,6 +58,7 @@ impl Tunnels {
         Self {
             links,
             by_peer: BTreeMap::new(),
+            ends: BTreeMap::new(),
             opening: 0,
             up: 0,
         }
@@ -77,6 +80,8 @@ impl Tunnels {
     pub(crate) fn insert(&mut self, tunnel: TunnelId, link: Link) {
         self.by_peer
             .insert((link.remote, link.machine.peer()), tunnel);
+        self.begin_end(link.local);
+        self.begin_end(link.remote);
         self.opening = self.opening.saturating_add(1);
         if let Some(place) = self.links.get_mut(usize::from(tunnel.0)) {
             *place = Some(Box::new(link));
@@ -89,7 +94,27 @@ impl Tunnels {
         if self.by_peer.get(&key) == Some(&tunnel) {
             self.by_peer.remove(&key);
         }
+        self.give_up_end(link.local);
+        self.give_up_end(link.remote);
         Some(link)
+    }
+
+    /// Whether a tunnel ends at this address, on our side or the LAC's.
+    pub(crate) fn have_end(&self, address: Ipv4Addr) -> bool {
+        self.ends.contains_key(&address.into())
+    }
+
+    fn begin_end(&mut self, end: SocketAddr) {
+        let count = self.ends.entry(end.ip().to_canonical()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    fn give_up_end(&mut self, end: SocketAddr) {
+        let address = end.ip().to_canonical();
+        match self.ends.get_mut(&address) {
+            Some(count) if *count > 1 => *count = count.saturating_sub(1),
+            Some(_) | None => drop(self.ends.remove(&address)),
+        }
     }
 
     /// The peer has moved to another port (between SCCRQ and SCCCN it may).
@@ -101,6 +126,8 @@ impl Tunnels {
         link.remote = remote;
         self.by_peer.remove(&(old, peer));
         self.by_peer.insert((remote, peer), tunnel);
+        self.give_up_end(old);
+        self.begin_end(remote);
     }
 
     /// Whether one more may be half open.

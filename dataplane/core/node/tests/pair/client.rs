@@ -169,6 +169,13 @@ impl Client {
         self.start(now, out);
     }
 
+    /// Begins IPCP anew while everything is open.
+    pub fn renegotiate_ipcp(&mut self, out: &mut Vec<Vec<u8>>) {
+        self.address = None;
+        self.ipcp = Side::default();
+        self.request_ipcp(out);
+    }
+
     fn handle_lcp(&mut self, packet: &Packet<'_>, out: &mut Vec<Vec<u8>>) {
         match packet.code {
             Code::CONFIGURE_REQUEST => self.judge_lcp(packet, out),

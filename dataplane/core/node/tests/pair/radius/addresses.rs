@@ -4,13 +4,14 @@ use core::net::Ipv4Addr;
 use std::collections::BTreeSet;
 
 use lns_node::Stage;
-use lns_node::config::{Authentication, Pool, PoolConfig};
+use lns_node::config::{Allocation, Authentication, Config, Pool, PoolConfig, PoolPrefix};
 use lns_wire::id::SessionId;
 use lns_wire::radius::AttributeList;
 use lns_wire::radius::kind;
 
 use super::{
-    SECONDS, cisco, end, granted, login, net, routes, session, with_radius, world, world_of,
+    SECONDS, cisco, end, granted, login, net, renegotiate, routes, session, with_radius, world,
+    world_of,
 };
 use crate::client::Client;
 
@@ -78,6 +79,12 @@ fn a_prefix_is_the_sessions_that_it_was_granted_to_last() {
         "no session ends for it"
     );
     // IPCP of the first begins anew: it does not take back what it lost.
+    let mut frames = Vec::new();
+    world.caller(0, 1).client.renegotiate_ipcp(&mut frames);
+    world.send_frames(0, SessionId(1), frames);
+    world.run(SECONDS);
+    assert!(world.is_up(0, 1));
+    assert_eq!(routes(&world), [("198.51.100.0/24".to_owned(), 2)]);
     for (id, left) in [(1, 1), (2, 0)] {
         let mut frames = Vec::new();
         Client::terminate(&mut frames);
@@ -115,23 +122,28 @@ fn an_address_that_is_ours_is_nobody_elses() {
     assert_eq!((stage, reason), (Stage::Address, "address_unavailable"));
 }
 
+/// A pool `gold` beside the default one.
+fn with_pools() -> Config {
+    let mut config = with_radius(Authentication::Chap);
+    let gold = Pool {
+        name: "gold".into(),
+        local_address: Ipv4Addr::new(100, 65, 0, 1),
+        addresses: PoolConfig {
+            prefixes: vec![PoolPrefix {
+                net: "100.65.0.0/29".parse().expect("a prefix"),
+                allocation: Allocation::Enabled,
+            }],
+            ..config.pools[0].addresses.clone()
+        },
+    };
+    config.pools.push(gold);
+    config
+}
+
 #[test]
 fn a_framed_pool_is_drawn_from_and_an_unknown_one_is_told_by_name() {
-    let with_pools = |name: &str| {
-        let mut config = with_radius(Authentication::Chap);
-        let gold = Pool {
-            name: "gold".into(),
-            local_address: Ipv4Addr::new(100, 65, 0, 1),
-            addresses: PoolConfig {
-                prefixes: vec![lns_node::config::PoolPrefix {
-                    net: "100.65.0.0/29".parse().expect("a prefix"),
-                    allocation: lns_node::config::Allocation::Enabled,
-                }],
-                ..config.pools[0].addresses.clone()
-            },
-        };
-        config.pools.push(gold);
-        let mut world = world_of(config);
+    let with_pool = |name: &str| {
+        let mut world = world_of(with_pools());
         world
             .server
             .grant
@@ -140,7 +152,7 @@ fn a_framed_pool_is_drawn_from_and_an_unknown_one_is_told_by_name() {
         login(&mut world, 1, "sub");
         world
     };
-    let mut gold = with_pools("gold");
+    let mut gold = with_pool("gold");
     assert_eq!(
         gold.address(0, 1).expect("it is up").octets()[..2],
         [100, 65]
@@ -153,10 +165,47 @@ fn a_framed_pool_is_drawn_from_and_an_unknown_one_is_told_by_name() {
         gold.ends().contains(&"pool_exhausted"),
         "no other pool helps out"
     );
-    let unknown = with_pools("golden");
+    let unknown = with_pool("golden");
     assert_eq!(
         end(&unknown),
         (Stage::Radius, "unknown_pool", "golden".to_owned())
     );
     assert_eq!(unknown.client(0, 1).told, "Service not available");
+}
+
+#[test]
+fn who_begins_anew_has_an_address_of_where_it_is_to_have_one_now() {
+    let mut world = world_of(with_pools());
+    login(&mut world, 1, "sub");
+    let mut anew = |write: &dyn Fn(&mut AttributeList)| {
+        world.server.grant = AttributeList::new();
+        write(&mut world.server.grant);
+        renegotiate(&mut world, 1, |_| ());
+        let pool = session(&world).pool;
+        (world.address(0, 1).expect("it is up"), pool)
+    };
+    let gold = |list: &mut AttributeList| list.push(kind::FRAMED_POOL, b"gold").expect("it fits");
+    let own = Ipv4Addr::new(203, 0, 113, 99);
+    let (first, pool) = anew(&gold);
+    assert_eq!(pool.as_deref(), Some("gold"));
+    assert_eq!(anew(&gold).0, first, "it has one of there");
+    assert_eq!(anew(&|_| ()).0, first, "any pool is as good");
+    let fixed = anew(&|list| list.push_ipv4(kind::FRAMED_IP_ADDRESS, own));
+    assert_eq!(fixed, (own, None));
+    assert_eq!(anew(&|_| ()).1.as_deref(), Some("default"));
+}
+
+#[test]
+fn nobody_has_the_address_of_a_lac_or_of_ours_whoever_chose_it() {
+    let (lac, service) = ([198, 51, 100, 1].into(), [192, 0, 2, 1].into());
+    for taken in [lac, service, crate::manifest::LOCAL] {
+        let mut world = world(Authentication::Chap);
+        let grant = &mut world.server.grant;
+        grant.push_ipv4(kind::FRAMED_IP_ADDRESS, [255; 4].into());
+        world.dial(0, 1, Client::new("sub", "sub").asking_for(taken));
+        world.run(SECONDS);
+        assert_eq!(world.ends(), ["address_unavailable"], "{taken}");
+        let world = granted(|list| list.push_ipv4(kind::FRAMED_IP_ADDRESS, taken));
+        assert_eq!(world.ends(), ["address_unavailable"], "{taken}");
+    }
 }
