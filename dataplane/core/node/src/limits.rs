@@ -72,6 +72,10 @@ pub const TRANSCRIPT_OCTETS: usize = 32 * 1024 * 1024;
 /// circles, until one sees that it does.
 pub const FAILURE_ENTRIES: usize = 32;
 
+/// How long the workers may take to say what they have counted and heard. They answer at once; beyond this
+/// they are asked again, and a Stop goes without them.
+pub const REPORT_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How far back failures are remembered.
 pub const FAILURE_AGE: Duration = Duration::from_secs(24 * 3600);
 

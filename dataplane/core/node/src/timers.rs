@@ -10,10 +10,6 @@ use lns_wire::id::TunnelId;
 use crate::limits;
 use crate::node::Node;
 
-/// How long the workers may take to answer a question. They answer at once; beyond this the question
-/// is asked again.
-const REPORT_PATIENCE: Duration = Duration::from_secs(1);
-
 /// How late a timer may be before the back-stop sweep calls it overdue: far beyond a tick of the wheel
 /// and any batch of work, so that it finds bugs and not load.
 const OVERDUE: Duration = Duration::from_secs(2);
@@ -112,7 +108,7 @@ impl Node {
         }
         let mut must_ask = session.told.as_mut().is_some_and(|it| it.must_ask(now));
         if let Some(idle) = session.idle.as_mut().filter(|idle| idle.check_at <= now) {
-            idle.check_at = now + REPORT_PATIENCE;
+            idle.check_at = now + limits::REPORT_PATIENCE;
             must_ask = true;
         }
         if must_ask {

@@ -22,12 +22,9 @@ use lns_wire::radius::{AttributeList, kind};
 use super::cause::Ended;
 use super::{AccountId, Order, line};
 use crate::config::AccountingConfig;
+use crate::limits;
 use crate::node::Node;
 use crate::session::Session;
-
-/// How long the workers may take to say what they have counted. They answer at once; beyond this a Stop
-/// goes without them, and an Interim is asked for again.
-const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The jitter of interims: at most this part of the interval is added to it, so that sessions that came
 /// together do not go on telling together.
@@ -140,7 +137,7 @@ impl Account {
         let Some(interim) = self.interim.as_mut().filter(|it| it.due <= now) else {
             return false;
         };
-        interim.due = now + REPORT_PATIENCE;
+        interim.due = now + limits::REPORT_PATIENCE;
         interim.is_asked = true;
         true
     }
@@ -310,7 +307,7 @@ impl Node {
         self.accounts.leaving.insert(key, Leaving { record, told });
         self.accounts
             .patience
-            .push_back((now + REPORT_PATIENCE, key));
+            .push_back((now + limits::REPORT_PATIENCE, key));
     }
 
     /// What the workers have counted for a session that is gone.
