@@ -86,6 +86,7 @@ impl Node {
         now: Instant,
     ) -> Option<Session> {
         self.account_stop(slot, reason, now);
+        self.forget_subscriber(slot);
         let mut session = self.sessions.remove(slot)?;
         self.index
             .close_session(session.tunnel, session.call.local(), now);
@@ -107,12 +108,6 @@ impl Node {
             self.give_back(held, now);
         }
         self.cancel(session.question.take());
-        if let Some(port) = session.let_in_as.take() {
-            self.ports.remove(&port, slot);
-        }
-        if let Some(key) = session.key.take() {
-            self.present.remove(&key, slot);
-        }
         let address = held.map(|held| held.address);
         self.note_session_end(&mut session, reason, address, now);
         self.lacs.release_session(&session.profile.lac.name);

@@ -241,20 +241,25 @@ impl Node {
         {
             return Err(Rejection::UnknownPool(Arc::clone(pool)));
         }
+        let is_another = self.is_another(slot);
+        let limit = granted.as_ref().and_then(|it| it.grant.port_limit);
+        self.bind(slot, filter_ids)?;
+        self.admit_subscriber(slot, now)
+            .ok_or(Rejection::Duplicate)?;
+        if !self.admit_port(slot, limit) {
+            // Who is refused is not there, and keeps nobody else out.
+            self.forget_key(slot);
+            return Err(Rejection::PortLimit);
+        }
         let Some(session) = self.sessions.get_mut(slot) else {
             return Err(Rejection::UnknownUser);
         };
         let former = core::mem::replace(&mut session.granted, granted);
-        let let_in_as = session.let_in_as.as_ref();
-        let is_another = let_in_as.is_some() && let_in_as != session.user.as_ref();
+        self.enter_called(slot);
         let had_to = former.as_ref().is_some_and(|former| former.proving);
         if let Some(former) = former {
             self.clear_routes(slot, &former.routes);
         }
-        self.bind(slot, filter_ids)?;
-        self.admit_subscriber(slot, now)
-            .ok_or(Rejection::Duplicate)?;
-        self.admit_port(slot)?;
         if is_another || self.has_wrong_address(slot) {
             // LCP began anew, with another subscriber on the line or other wishes of the server: what was
             // given before is not its.
@@ -264,22 +269,40 @@ impl Node {
         Ok(())
     }
 
-    /// Enters a session among those of its user, if it may be one more (RFC 2865, 5.42).
-    fn admit_port(&mut self, slot: SlotIndex) -> Result<(), Rejection> {
-        self.forget_port(slot);
-        let Some(session) = self.sessions.get_mut(slot) else {
-            return Err(Rejection::UnknownUser);
+    /// Whether somebody else was let in on this session before.
+    fn is_another(&self, slot: SlotIndex) -> bool {
+        let session = self.sessions.get(slot);
+        session.is_some_and(|it| it.let_in_as.is_some() && it.let_in_as != it.user)
+    }
+
+    /// Enters a session among those of its user, if there may be so many (RFC 2865, 5.42). One that is
+    /// refused stays with who was let in on it before: what it holds is his.
+    fn admit_port(&mut self, slot: SlotIndex, limit: Option<u32>) -> bool {
+        let user = self.sessions.get(slot).and_then(|it| it.user.clone());
+        let Some(user) = user else {
+            return true;
         };
-        let Some(user) = session.user.clone() else {
-            return Ok(());
-        };
-        let limit = session.granted.as_ref().and_then(|it| it.grant.port_limit);
-        if limit.is_some_and(|limit| !self.ports.has_room(&user, limit)) {
-            return Err(Rejection::PortLimit);
+        if limit.is_some_and(|limit| !self.ports.has_room(&user, slot, limit)) {
+            return false;
         }
+        self.forget_port(slot);
         self.ports.enter(&user, slot);
-        session.let_in_as = Some(user);
-        Ok(())
+        self.change(slot, |session| session.let_in_as = Some(user));
+        true
+    }
+
+    /// A request of a server's finds the session by the name that the server gave it, too.
+    fn enter_called(&mut self, slot: SlotIndex) {
+        self.forget_called(slot);
+        let Some(session) = self.sessions.get_mut(slot) else {
+            return;
+        };
+        let called = session.accounted_user().cloned();
+        let Some(called) = called.filter(|called| session.user.as_ref() != Some(called)) else {
+            return;
+        };
+        self.accounted.enter(&called, slot);
+        session.called = Some(called);
     }
 
     fn forget_port(&mut self, slot: SlotIndex) {
@@ -292,13 +315,22 @@ impl Node {
         }
     }
 
+    fn forget_called(&mut self, slot: SlotIndex) {
+        let called = self
+            .sessions
+            .get_mut(slot)
+            .and_then(|session| session.called.take());
+        if let Some(called) = called {
+            self.accounted.remove(&called, slot);
+        }
+    }
+
     /// The rule for duplicates. `None`: refused.
     fn admit_subscriber(&mut self, slot: SlotIndex, now: Instant) -> Option<()> {
+        self.forget_key(slot);
         let session = self.sessions.get_mut(slot)?;
         let key = session.identity()?.key(&self.duplicates);
-        if let Some(old) = session.key.replace(Arc::clone(&key)) {
-            self.present.remove(&old, slot);
-        }
+        session.key = Some(Arc::clone(&key));
         match self.present.admit(&self.duplicates, &key, slot, now) {
             Judgement::Admit => Some(()),
             Judgement::Replace(held) => {
@@ -307,13 +339,21 @@ impl Node {
                 }
                 Some(())
             }
-            Judgement::Refuse => None,
+            Judgement::Refuse => {
+                self.forget_key(slot);
+                None
+            }
         }
     }
 
     /// Who is about to go is not there any more: it may dial in again at once.
     pub(crate) fn forget_subscriber(&mut self, slot: SlotIndex) {
         self.forget_port(slot);
+        self.forget_called(slot);
+        self.forget_key(slot);
+    }
+
+    fn forget_key(&mut self, slot: SlotIndex) {
         let key = self
             .sessions
             .get_mut(slot)

@@ -31,7 +31,7 @@ use crate::radius::accounting::Accounts;
 use crate::radius::{Order, Routes};
 use crate::session::Session;
 use crate::stats::Stats;
-use crate::subscribers::{Ports, Present};
+use crate::subscribers::{Ports, Present, Slots};
 use crate::transmit::{FrameQueue, Transmit};
 use crate::tunnels::Tunnels;
 
@@ -58,6 +58,8 @@ pub struct Node {
     pub(crate) bindings: Bindings,
     pub(crate) present: Present,
     pub(crate) ports: Ports,
+    /// Those whom servers call otherwise than they call themselves, by that name.
+    pub(crate) accounted: Slots,
     /// Who holds an address, of a pool or not.
     pub(crate) addresses: BTreeMap<Ipv4Addr, SlotIndex>,
     pub(crate) index: IndexWriter,
@@ -125,6 +127,7 @@ impl Node {
             bindings,
             present: Present::default(),
             ports: Ports::default(),
+            accounted: Slots::default(),
             addresses: BTreeMap::new(),
             index,
             shared_index,

@@ -49,9 +49,11 @@ pub(crate) struct Session {
     pub(crate) user: Option<Arc<[u8]>>,
     /// As whom it was let in last: the name under which it counts for Port-Limit.
     pub(crate) let_in_as: Option<Arc<[u8]>>,
+    /// Who servers call it, where that is another name: under which a request of theirs finds it.
+    pub(crate) called: Option<Arc<[u8]>>,
     /// What RADIUS is asked about it, or will be.
     pub(crate) question: Option<Box<Question>>,
-    /// What RADIUS has said last, until the session is up.
+    /// What RADIUS has said last; none from its coming up until it is asked again.
     pub(crate) answer: Option<Arc<RadiusAnswer>>,
     pub(crate) granted: Option<Box<Granted>>,
     /// Under which the rule for duplicates knows it.
@@ -129,6 +131,7 @@ impl Session {
             stage: Stage::Call,
             user: None,
             let_in_as: None,
+            called: None,
             question: None,
             answer: None,
             granted: None,
@@ -316,10 +319,11 @@ mod tests {
 
     /// What a session has, and what the heap and the maps take for it: its user and key and a Filter-Id
     /// that names no policy, of so many octets each, with their headers; an entry each in the present, the
-    /// ports, the addresses, the accounts; its timer.
+    /// ports, their counts, the addresses, the accounts, those whom servers call otherwise, of 24 octets and
+    /// as many for the room that a tree leaves; its timer.
     const fn octets(name: usize, granted: usize) -> usize {
         let boxed = size_of::<lns_ppp::Session>() + size_of::<About>() + size_of::<Account>();
-        let around = 3 * (16 + name) + 5 * 64 + 24;
+        let around = 3 * (16 + name) + 6 * 48 + 24;
         size_of::<Session>() + boxed + 2 * limits::NUMBER + around + granted
     }
 

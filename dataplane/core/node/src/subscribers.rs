@@ -12,7 +12,7 @@ use crate::limits;
 /// The sessions by what makes them one subscriber's.
 #[derive(Debug, Default)]
 pub(crate) struct Present {
-    sessions: BTreeSet<(Key, SlotIndex)>,
+    sessions: Slots,
     replaced: BTreeMap<Key, u8>,
     forget: VecDeque<(Instant, Key)>,
 }
@@ -72,21 +72,16 @@ impl Present {
 
     /// The session is there.
     pub(crate) fn enter(&mut self, key: &Key, slot: SlotIndex) {
-        self.sessions.insert((Arc::clone(key), slot));
+        self.sessions.enter(key, slot);
     }
 
     /// The session is gone.
     pub(crate) fn remove(&mut self, key: &Key, slot: SlotIndex) {
-        self.sessions.remove(&(Arc::clone(key), slot));
+        self.sessions.remove(key, slot);
     }
 
     fn holders(&self, key: &Key, except: SlotIndex) -> impl Iterator<Item = SlotIndex> {
-        let first = (Arc::clone(key), SlotIndex(0));
-        let last = (Arc::clone(key), SlotIndex(u32::MAX));
-        self.sessions
-            .range(first..=last)
-            .map(|(_, slot)| *slot)
-            .filter(move |slot| *slot != except)
+        self.sessions.of(key).filter(move |slot| *slot != except)
     }
 
     fn replaced_too_often(&mut self, key: &Key, now: Instant) -> bool {
@@ -111,38 +106,74 @@ impl Present {
     }
 }
 
+/// Sessions by a name or key that several may have.
+#[derive(Debug, Default)]
+pub(crate) struct Slots(BTreeSet<(Arc<[u8]>, SlotIndex)>);
+
+impl Slots {
+    /// The sessions of that name.
+    pub(crate) fn of(&self, name: &Arc<[u8]>) -> impl Iterator<Item = SlotIndex> {
+        let first = (Arc::clone(name), SlotIndex(0));
+        let last = (Arc::clone(name), SlotIndex(u32::MAX));
+        self.0.range(first..=last).map(|(_, slot)| *slot)
+    }
+
+    fn contains(&self, name: &Arc<[u8]>, slot: SlotIndex) -> bool {
+        self.0.contains(&(Arc::clone(name), slot))
+    }
+
+    /// The session has that name. `false`: it had it before.
+    pub(crate) fn enter(&mut self, name: &Arc<[u8]>, slot: SlotIndex) -> bool {
+        self.0.insert((Arc::clone(name), slot))
+    }
+
+    /// The session has it no more. `false`: it did not have it.
+    pub(crate) fn remove(&mut self, name: &Arc<[u8]>, slot: SlotIndex) -> bool {
+        self.0.remove(&(Arc::clone(name), slot))
+    }
+}
+
 /// The sessions of each user, for Port-Limit (RFC 2865, 5.42).
 #[derive(Debug, Default)]
-pub(crate) struct Ports(BTreeSet<(Arc<[u8]>, SlotIndex)>);
+pub(crate) struct Ports {
+    sessions: Slots,
+    /// How many each user has; none is 0.
+    counts: BTreeMap<Arc<[u8]>, u32>,
+}
 
 impl Ports {
-    /// Whether a user with so many sessions at most may have one more.
+    /// Whether a user may have so many sessions at most, this one among them.
     ///
     /// # Cost
-    /// One step for each session that it has, up to the limit.
-    pub(crate) fn has_room(&self, user: &Arc<[u8]>, limit: u32) -> bool {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let first = (Arc::clone(user), SlotIndex(0));
-        let last = (Arc::clone(user), SlotIndex(u32::MAX));
-        self.0.range(first..=last).take(limit).count() < limit
+    /// Two look-ups, however many there are.
+    pub(crate) fn has_room(&self, user: &Arc<[u8]>, slot: SlotIndex, limit: u32) -> bool {
+        let all = self.counts.get(user).copied().unwrap_or_default();
+        let own = u32::from(self.sessions.contains(user, slot));
+        all.saturating_sub(own) < limit
     }
 
     /// The sessions that a user has.
-    pub(crate) fn sessions(&self, user: &[u8]) -> impl Iterator<Item = SlotIndex> {
-        let user: Arc<[u8]> = user.into();
-        let first = (Arc::clone(&user), SlotIndex(0));
-        let last = (user, SlotIndex(u32::MAX));
-        self.0.range(first..=last).map(|(_, slot)| *slot)
+    pub(crate) fn sessions(&self, user: &Arc<[u8]>) -> impl Iterator<Item = SlotIndex> {
+        self.sessions.of(user)
     }
 
     /// The user has this session.
     pub(crate) fn enter(&mut self, user: &Arc<[u8]>, slot: SlotIndex) {
-        self.0.insert((Arc::clone(user), slot));
+        if self.sessions.enter(user, slot) {
+            let count = self.counts.entry(Arc::clone(user)).or_default();
+            *count = count.saturating_add(1);
+        }
     }
 
     /// The session is gone, or somebody else's.
     pub(crate) fn remove(&mut self, user: &Arc<[u8]>, slot: SlotIndex) {
-        self.0.remove(&(Arc::clone(user), slot));
+        if !self.sessions.remove(user, slot) {
+            return;
+        }
+        match self.counts.get_mut(user) {
+            Some(count) if *count > 1 => *count = count.saturating_sub(1),
+            Some(_) | None => drop(self.counts.remove(user)),
+        }
     }
 }
 
@@ -238,16 +269,21 @@ mod tests {
     fn a_user_has_room_up_to_the_limit_and_again_when_a_session_is_gone() {
         let mut ports = Ports::default();
         let [user, other] = [Arc::from(*b"u"), Arc::from(*b"v")];
-        assert!(!ports.has_room(&user, 0));
+        let one_more = SlotIndex(9);
+        assert!(!ports.has_room(&user, one_more, 0));
         for slot in 0..2 {
-            assert!(ports.has_room(&user, 2));
+            assert!(ports.has_room(&user, one_more, 2));
             ports.enter(&user, SlotIndex(slot));
         }
         ports.enter(&user, SlotIndex(1));
-        assert!(!ports.has_room(&user, 2) && ports.has_room(&user, 3));
-        assert!(ports.has_room(&other, 1));
+        assert!(!ports.has_room(&user, one_more, 2) && ports.has_room(&user, one_more, 3));
+        assert!(ports.has_room(&user, SlotIndex(1), 2), "it has its own");
+        assert!(ports.has_room(&other, one_more, 1));
         ports.remove(&user, SlotIndex(0));
-        assert!(ports.has_room(&user, 2));
+        ports.remove(&user, SlotIndex(0));
+        assert!(ports.has_room(&user, one_more, 2) && !ports.has_room(&user, one_more, 1));
+        ports.remove(&user, SlotIndex(1));
+        assert!(ports.has_room(&user, one_more, 1) && ports.counts.is_empty());
     }
 
     #[test]
