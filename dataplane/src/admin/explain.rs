@@ -157,6 +157,7 @@ fn answer_in_words(answer: &RadiusAnswer) -> String {
     let result = match answer.result {
         "challenge" => "asks for more".to_owned(),
         "malformed_reply" => "answered what cannot be done".to_owned(),
+        "other_service" => "let it in for another service".to_owned(),
         "accepted" | "rejected" => answer.result.to_owned(),
         failure => format!("gave no answer ({})", failure.replace('_', " ")),
     };
@@ -306,7 +307,7 @@ pub(crate) struct Failure {
 struct Radius {
     /// The server that answered, or was asked last.
     server: Option<String>,
-    /// `accepted`, `rejected`, `challenge`, `malformed_reply`, or why there is no answer: `timed_out`,
+    /// `accepted`, `rejected`, `challenge`, `other_service`, `malformed_reply`, or why there is no answer: `timed_out`,
     /// `all_down`, `no_message_authenticator`, `wrong_secret` and others.
     result: &'static str,
     /// From the last send to the answer.

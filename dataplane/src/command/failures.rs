@@ -166,7 +166,9 @@ fn reason(one: &Value) -> String {
     let detail = match &*reason {
         same if same == detail => String::new(),
         // The value, as it was written.
-        "unknown_filter_id" | "unknown_pool" | "rejected" | "malformed_reply" => detail,
+        "unknown_filter_id" | "unknown_pool" | "rejected" | "other_service" | "malformed_reply" => {
+            detail
+        }
         _ => detail.replace('_', " "),
     };
     let reason = reason.replace('_', " ");

@@ -5,12 +5,12 @@
 
 use lns_ppp::{Acceptance, AuthMethod};
 use lns_radius::request::{Failure, Outcome};
-use lns_wire::Reader;
 use lns_wire::ppp::{EapPacket, Packet as PppPacket};
 use lns_wire::radius::kind::{self, vendor};
-use lns_wire::radius::{Attribute, Code, Packet};
+use lns_wire::radius::{Code, Packet};
 
 use super::grant::{Grant, TerminationAction};
+use super::{line, vendors};
 use crate::limits;
 
 /// What a server says.
@@ -32,6 +32,8 @@ pub(super) enum Answer {
         data: Box<[u8]>,
         state: Option<Box<[u8]>>,
     },
+    /// A yes for a service that is not ours, which is a no (RFC 2865, 5.6).
+    OtherService(u32),
     /// What cannot be done: what is wrong with it.
     Malformed(Box<str>),
     /// Nothing.
@@ -57,6 +59,7 @@ impl Answer {
             Self::Accept { .. } => "accepted",
             Self::Reject { .. } => "rejected",
             Self::Challenge { .. } => "challenge",
+            Self::OtherService(_) => "other_service",
             Self::Malformed(_) => "malformed_reply",
             Self::None(failure) => failure.label(),
         }
@@ -75,6 +78,15 @@ impl Answer {
 }
 
 fn accept(packet: &Packet<'_>, method: AuthMethod) -> Result<Answer, String> {
+    for attribute in packet.attributes() {
+        if attribute.kind == kind::SERVICE_TYPE {
+            let service = attribute.u32();
+            let service = service.map_err(|_| "Service-Type is malformed".to_owned())?;
+            if service != line::FRAMED {
+                return Ok(Answer::OtherService(service));
+            }
+        }
+    }
     let mut grant = Grant::parse(packet).map_err(|error| error.to_string())?;
     if grant.session_timeout.is_some() {
         // With another time comes another end: what this yes does not say is not left from an earlier one.
@@ -108,12 +120,7 @@ fn proof(packet: &Packet<'_>) -> Result<[u8; 42], String> {
 }
 
 fn reject(packet: &Packet<'_>) -> Answer {
-    let mut message = Vec::new();
-    for attribute in packet.attributes() {
-        if attribute.kind == kind::REPLY_MESSAGE {
-            message.extend_from_slice(attribute.value);
-        }
-    }
+    let mut message = packet.joined(kind::REPLY_MESSAGE);
     // What is malformed in a no does not make it a yes: it is left out.
     let error = microsoft(packet, vendor::MS_CHAP_ERROR).ok().flatten();
     let error = error.and_then(|value| value.get(1..)).unwrap_or_default();
@@ -132,15 +139,8 @@ fn reject(packet: &Packet<'_>) -> Answer {
 }
 
 fn challenge(packet: &Packet<'_>) -> Result<Answer, String> {
-    let mut message = Vec::new();
-    let mut state = None;
-    for attribute in packet.attributes() {
-        match attribute.kind {
-            kind::EAP_MESSAGE => message.extend_from_slice(attribute.value),
-            kind::STATE => state = Some(attribute.value.into()),
-            _ => {}
-        }
-    }
+    let message = packet.joined(kind::EAP_MESSAGE);
+    let state = packet.first(kind::STATE).map(Into::into);
     let malformed = |_| "EAP-Message is malformed".to_owned();
     if message.is_empty() {
         return Err("an Access-Challenge without EAP-Message".to_owned());
@@ -161,14 +161,11 @@ fn challenge(packet: &Packet<'_>) -> Result<Answer, String> {
 /// The first of Microsoft's attributes with that number.
 fn microsoft<'a>(packet: &Packet<'a>, number: u8) -> Result<Option<&'a [u8]>, String> {
     for attribute in packet.attributes() {
-        let Some(Ok((vendor::MICROSOFT, _))) = attribute.vendor() else {
+        let Some(Ok((vendor::MICROSOFT, all))) = vendors::read(&attribute) else {
             continue;
         };
-        let malformed = |_| "Vendor-Specific is malformed".to_owned();
-        let mut reader = Reader::new(attribute.value);
-        reader.take(4).map_err(|_| "Vendor-Specific is malformed")?;
-        while !reader.is_empty() {
-            let inner = Attribute::read(&mut reader).map_err(malformed)?;
+        for inner in all {
+            let inner = inner.map_err(|_| "Vendor-Specific is malformed".to_owned())?;
             if inner.kind == number {
                 return Ok(Some(inner.value));
             }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `lcp:interface-config[#N]=service-policy input\|output N` | N kbit/s from or to the subscriber |
 //! | `lcp:interface-config[#N]=rate-limit input\|output [access-group N] N ...` | N bit/s |
-//! | `throttle=N`, `throttle=no` | N kbit/s in both directions; no limit |
+//! | `throttle=N`, `throttle=no`, `throttle=yes` | N kbit/s in both directions; no limit; what the policies say |
 //! | `ip:route=NET MASK [GATEWAY]`, `ip:route=NET/LENGTH [GATEWAY]` | a route to the subscriber |
 //! | `ip:dns-servers=FIRST [SECOND]` | name servers |
 //!
@@ -29,6 +29,8 @@ pub(crate) enum Pair {
     Down(u64),
     /// In each direction.
     Both(u64),
+    /// In each direction what the policies say.
+    OfPolicies,
     /// What lies behind the subscriber.
     Route(Ipv4Net),
     /// Name servers.
@@ -86,10 +88,10 @@ fn interface(command: &str) -> Result<Pair, Malformed> {
     }
 }
 
-/// `yes` is the rate of the manifest, which is that of the policies.
+/// `yes` is the rate of the manifest: that of the policies.
 fn throttle(value: &str) -> Result<Pair, Malformed> {
     match value {
-        "yes" => Ok(Pair::Unknown),
+        "yes" => Ok(Pair::OfPolicies),
         "no" => Ok(Pair::Both(0)),
         rate => kilobits(rate).map(Pair::Both),
     }
@@ -213,7 +215,7 @@ mod tests {
             ),
             ("throttle=28".to_owned(), Pair::Both(28_000)),
             ("throttle=no".to_owned(), Pair::Both(0)),
-            ("throttle=yes".to_owned(), Pair::Unknown),
+            ("throttle=yes".to_owned(), Pair::OfPolicies),
             ("throttle=\"28\"".to_owned(), Pair::Both(28_000)),
             ("shell:priv-lvl=15".to_owned(), Pair::Unknown),
             ("nothing".to_owned(), Pair::Unknown),

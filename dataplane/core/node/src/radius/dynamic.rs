@@ -9,6 +9,7 @@
 //! whatever `unknownFilterId` says; a Session-Timeout counts from now.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use lns_radius::dynamic::{Command, ErrorCause, Order, Target};
 use lns_tables::path::SlotIndex;
@@ -19,7 +20,7 @@ use lns_wire::radius::kind::vendor;
 
 use super::avpair::{self, Pair};
 use super::grant::{Grant, GrantError};
-use super::line;
+use super::{line, vendors};
 use crate::limits;
 use crate::node::Node;
 use crate::rejection::Rejection;
@@ -48,7 +49,7 @@ impl Node {
     /// The sessions that are as `target` says.
     ///
     /// # Cost
-    /// By Acct-Session-Id or address one look-up, by User-Name one step for each session that he has.
+    /// By Acct-Session-Id or address one look-up, by User-Name one step for each session that has it.
     fn meant(&self, target: &Target) -> Result<Vec<SlotIndex>, ErrorCause> {
         let candidates: Vec<SlotIndex> = if let Some(session) = &target.session {
             let ids = session
@@ -60,9 +61,14 @@ impl Node {
         } else if let Some(address) = target.address {
             self.addresses.get(&address).copied().into_iter().collect()
         } else {
-            let user = target.user.as_deref().unwrap_or_default();
+            let user: Arc<[u8]> = target.user.as_deref().unwrap_or_default().into();
             let most = limits::DYNAMIC_SESSIONS.saturating_add(1);
-            self.ports.sessions(user).take(most).collect()
+            let called = self.accounted.of(&user);
+            self.ports
+                .sessions(&user)
+                .chain(called)
+                .take(most)
+                .collect()
         };
         let is_meant = |slot: &SlotIndex| {
             let session = self.sessions.get(*slot);
@@ -138,22 +144,22 @@ impl Node {
 
 /// A vendor's attribute can be changed where all of it is rates.
 fn can_change(attribute: &Attribute<'_>) -> Result<(), ErrorCause> {
-    let Some(of_vendor) = attribute.vendor() else {
+    let Some(of_vendor) = vendors::read(attribute) else {
         return Ok(());
     };
     let (whose, inner) = of_vendor.map_err(|_| ErrorCause::InvalidAttributeValue)?;
     if whose != vendor::CISCO {
         return Err(ErrorCause::UnsupportedAttribute);
     }
-    // Attributes end where one is not whole: what is behind that is seen by `Grant::parse`.
     for inner in inner {
+        let inner = inner.map_err(|_| ErrorCause::InvalidAttributeValue)?;
         if inner.kind != vendor::CISCO_AVPAIR {
             return Err(ErrorCause::UnsupportedAttribute);
         }
         let text = core::str::from_utf8(inner.value);
         for pair in avpair::pairs(text.map_err(|_| ErrorCause::InvalidAttributeValue)?) {
             match pair.map_err(|_| ErrorCause::InvalidAttributeValue)? {
-                Pair::Up(_) | Pair::Down(_) | Pair::Both(_) => {}
+                Pair::Up(_) | Pair::Down(_) | Pair::Both(_) | Pair::OfPolicies => {}
                 Pair::Route(_) | Pair::Dns(_) | Pair::Unknown => {
                     return Err(ErrorCause::UnsupportedAttribute);
                 }

@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 use lns_l2sess::policy::Rates;
-use lns_wire::Reader;
 use lns_wire::radius::kind::{self, vendor};
 use lns_wire::radius::{Attribute, Packet};
 
 use super::avpair::{self, Pair};
+use super::vendors::{self, Inner};
 use crate::limits;
 
 /// What is granted. What a server does not speak of is `None` or empty, and the manifest decides it.
@@ -55,6 +55,8 @@ pub struct Grant {
     pub dns: [Option<Ipv4Addr>; 2],
     /// How fast the subscriber may be, whatever his policies say.
     pub rates: GrantedRates,
+    /// Rates that were granted before hold no more.
+    pub no_former_rates: bool,
     /// All Reply-Messages, one behind the other; cut to what PAP and CHAP carry.
     pub reply_message: Box<[u8]>,
     /// User-Name: who it is for accounting (RFC 2865, 5.1).
@@ -138,17 +140,15 @@ impl Grant {
     /// [`GrantError`], for the first attribute that is not as it must be.
     pub fn parse(packet: &Packet<'_>) -> Result<Self, GrantError> {
         let mut grant = Self::default();
-        let mut reply = Vec::new();
         for attribute in packet.attributes() {
-            if attribute.kind == kind::REPLY_MESSAGE {
-                reply.extend_from_slice(attribute.value);
-            } else if let Some(vendor) = attribute.vendor() {
-                let (vendor, _) = vendor.map_err(|_| malformed(&attribute))?;
-                grant.vendor(vendor, &attribute)?;
+            if let Some(vendors) = vendors::read(&attribute) {
+                let (whose, inner) = vendors.map_err(|_| malformed(&attribute))?;
+                grant.vendor(whose, inner, &attribute)?;
             } else {
                 grant.read(&attribute)?;
             }
         }
+        let mut reply = packet.joined(kind::REPLY_MESSAGE);
         reply.truncate(limits::REPLY_MESSAGE);
         grant.reply_message = reply.into();
         grant.add_net()?;
@@ -170,6 +170,9 @@ impl Grant {
         );
         set(&mut self.interim, newer.interim.as_ref());
         set(&mut self.state, newer.state.as_ref());
+        if newer.no_former_rates {
+            self.rates = GrantedRates::default();
+        }
         set(&mut self.rates.up, newer.rates.up.as_ref());
         set(&mut self.rates.down, newer.rates.down.as_ref());
         if !newer.classes.is_empty() {
@@ -234,15 +237,17 @@ impl Grant {
     }
 
     /// All that is in one Vendor-Specific.
-    fn vendor(&mut self, whose: u32, attribute: &Attribute<'_>) -> Result<(), GrantError> {
+    fn vendor(
+        &mut self,
+        whose: u32,
+        inner: Inner<'_>,
+        attribute: &Attribute<'_>,
+    ) -> Result<(), GrantError> {
         if ![vendor::CISCO, vendor::MICROSOFT, vendor::ASCEND].contains(&whose) {
             return Ok(());
         }
-        let mut reader = Reader::new(attribute.value);
-        // The vendor's number was read before.
-        reader.take(4).map_err(|_| malformed(attribute))?;
-        while !reader.is_empty() {
-            let inner = Attribute::read(&mut reader).map_err(|_| malformed(attribute))?;
+        for inner in inner {
+            let inner = inner.map_err(|_| malformed(attribute))?;
             match (whose, inner.kind) {
                 (vendor::CISCO, vendor::CISCO_AVPAIR) => self.pair(&inner)?,
                 (vendor::MICROSOFT, vendor::MS_PRIMARY_DNS) => {
@@ -296,6 +301,10 @@ impl Grant {
                         up: Some(rate),
                         down: Some(rate),
                     };
+                }
+                Pair::OfPolicies => {
+                    self.rates = GrantedRates::default();
+                    self.no_former_rates = true;
                 }
                 Pair::Route(route) => self.route(route, name)?,
                 Pair::Dns(servers) => {

@@ -14,7 +14,7 @@ use crate::tunnels::Link;
 const MAX_VALUE: usize = 253;
 
 /// Service-Type: the subscriber is a network of his own (RFC 2865, 5.6).
-const FRAMED: u32 = 2;
+pub(super) const FRAMED: u32 = 2;
 
 /// Framed-Protocol (RFC 2865, 5.7).
 const PPP: u32 = 1;

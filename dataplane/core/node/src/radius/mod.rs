@@ -14,6 +14,7 @@ pub mod grant;
 pub(crate) mod line;
 mod question;
 mod routes;
+mod vendors;
 
 use lns_radius::record::Record;
 use lns_radius::request::{Request, Token};

@@ -229,6 +229,7 @@ impl Node {
                 };
                 return self.go_on(slot, dialogue, id, data);
             }
+            Answer::OtherService(service) => Err(Rejection::OtherService(service)),
             Answer::Malformed(what) => Err(Rejection::Malformed(what)),
             Answer::None(_) if self.falls_back(slot, claim) => self.judge_locally(claim),
             Answer::None(_) if claim.repeated => return Verdict::Undecided,
@@ -266,7 +267,7 @@ impl Node {
             Answer::Accept { grant, .. } => &grant.reply_message[..],
             Answer::Reject { message, .. } => message,
             Answer::Malformed(what) => what.as_bytes(),
-            Answer::Challenge { .. } | Answer::None(_) => &[],
+            Answer::Challenge { .. } | Answer::OtherService(_) | Answer::None(_) => &[],
         };
         let answered = Arc::new(RadiusAnswer {
             server: outcome.server.clone(),

@@ -145,6 +145,31 @@ fn a_session_is_changed_and_lives_on_and_no_other_is() {
 }
 
 #[test]
+fn the_rates_of_the_policies_are_given_back() {
+    let mut world = world(&["user1"]);
+    let faster = change(user("user1"), |list| {
+        filter(list, "gold");
+        cisco(list, "throttle=64");
+    });
+    assert!(ask(&mut world, &faster).is_ok());
+    let slot = session(&world, "user1").slot;
+    let rates = |world: &World| {
+        let rates = world.workers.sessions[&slot].rates;
+        (rates.up, rates.down)
+    };
+    assert_eq!(rates(&world), (64_000, 64_000));
+    let as_before = change(user("user1"), |list| cisco(list, "throttle=yes"));
+    assert!(ask(&mut world, &as_before).is_ok());
+    assert_eq!(rates(&world), (1000, 2000));
+    let one_way = change(user("user1"), |list| {
+        cisco(list, "throttle=yes");
+        cisco(list, "lcp:interface-config#1=service-policy input 5");
+    });
+    assert!(ask(&mut world, &one_way).is_ok());
+    assert_eq!(rates(&world), (5000, 2000));
+}
+
+#[test]
 fn times_are_counted_from_the_request_on() {
     let mut world = world(&["user1", "user2", "user3"]);
     let age = change(user("user1"), number(kind::SESSION_TIMEOUT, 100));

@@ -87,6 +87,12 @@ impl<'a> Packet<'a> {
             })
     }
 
+    /// The values of all attributes of that kind, one behind the other: how long values and texts are sent.
+    pub fn joined(&self, kind: u8) -> Vec<u8> {
+        let all = self.attributes().filter(|attribute| attribute.kind == kind);
+        all.flat_map(|attribute| attribute.value).copied().collect()
+    }
+
     /// The first attribute of that kind.
     pub fn first(&self, kind: u8) -> Option<&'a [u8]> {
         self.attributes()

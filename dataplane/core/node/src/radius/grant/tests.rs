@@ -243,6 +243,7 @@ fn an_accept_with_everything_is_read_whole() {
             .unwrap();
     });
     let expected = Grant {
+        no_former_rates: false,
         address: Some([203, 0, 113, 9].into()),
         netmask: Some([255, 255, 255, 248].into()),
         routes: vec![net("198.51.100.0/24"), net("203.0.113.8/29")],

@@ -2,14 +2,20 @@
 
 use core::time::Duration;
 
+use lns_crypto::Secret;
 use lns_node::Stage;
-use lns_node::config::{AccountingConfig, Authentication};
+use lns_node::config::{AccountingConfig, Authentication, DuplicateAction};
 use lns_node::radius::Order;
+use lns_radius::dynamic::{self, Command, ErrorCause, Target};
 use lns_radius::record::Status;
 use lns_wire::id::SessionId;
+use lns_wire::radius::AttributeList;
 use lns_wire::radius::kind::{self, vendor};
 
-use super::{SECONDS, asked, cisco, end, granted, login, session, with_radius, world, world_of};
+use super::{
+    SECONDS, asked, become_another, cisco, end, granted, login, renegotiate, session, with_radius,
+    world, world_of,
+};
 use crate::client::Client;
 use crate::manifest::{DNS, policy};
 use crate::server::{Mood, value};
@@ -215,5 +221,74 @@ fn an_unknown_filter_id_of_the_servers_is_the_manifests_affair() {
         session(&lenient).unknown_filter_id.as_deref(),
         Some("nothing")
     );
-    lenient.run(SECONDS);
+    lenient.run(SECONDS * 20);
+    assert!(lenient.ends().is_empty(), "nor does it end later");
+}
+
+#[test]
+fn a_session_is_found_by_the_name_that_the_server_gave_it() {
+    for name in ["line42", "sub@isp.example"] {
+        let mut world = granted(|list| list.push(kind::USER_NAME, b"line42").expect("it fits"));
+        login(&mut world, 2, "other");
+        let mut find = |command, user: &str| {
+            let target = Target {
+                user: Some(user.as_bytes().into()),
+                ..Target::default()
+            };
+            let mut changes = AttributeList::new();
+            if command == Command::Change {
+                changes.push_u32(kind::SESSION_TIMEOUT, 3600);
+            }
+            let order = dynamic::Order {
+                client: "oss".into(),
+                command,
+                target,
+                changes,
+            };
+            let done = world.node.handle_dynamic(&order, world.now);
+            world.run(SECONDS);
+            done.map(|ids| ids.len())
+        };
+        assert_eq!(find(Command::Change, "sub@isp.example"), Ok(1));
+        let several = Err(ErrorCause::MultipleSessionSelectionUnsupported);
+        assert_eq!(find(Command::Change, "line42"), several, "both have it");
+        let ended = if name == "line42" { 2 } else { 1 };
+        assert_eq!(find(Command::Disconnect, name), Ok(ended));
+        let gone = Err(ErrorCause::SessionContextNotFound);
+        assert_eq!(find(Command::Disconnect, name), gone);
+    }
+}
+
+#[test]
+fn a_yes_for_another_service_is_a_no() {
+    let framed = granted(|list| list.push_u32(kind::SERVICE_TYPE, 2));
+    assert!(framed.is_up(0, 1));
+    let login_service = granted(|list| list.push_u32(kind::SERVICE_TYPE, 1));
+    assert!(!login_service.is_up(0, 1) && login_service.client(0, 1).failed);
+    let expected = (Stage::Radius, "other_service", "Service-Type 1".to_owned());
+    assert_eq!(end(&login_service), expected);
+    assert_eq!(login_service.client(0, 1).told, "Service not available");
+    let malformed = granted(|list| list.push(kind::SERVICE_TYPE, b"x").expect("it fits"));
+    assert_eq!(end(&malformed).2, "Service-Type is malformed");
+}
+
+#[test]
+fn who_is_refused_for_its_port_limit_keeps_nobody_out_and_is_still_who_it_was() {
+    let mut config = with_radius(Authentication::Pap);
+    config.subscribers.duplicates.action = DuplicateAction::Refuse;
+    let mut world = world_of(config);
+    login(&mut world, 1, "sub");
+    let first = world.address(0, 1).expect("it is up");
+    world.server.grant.push_u32(kind::PORT_LIMIT, 0);
+    renegotiate(&mut world, 1, become_another);
+    assert!(world.client(0, 1).failed, "it may try again");
+    world.server.grant = AttributeList::new();
+    login(&mut world, 2, "other");
+    assert!(world.is_up(0, 2), "nobody of this name is in");
+    renegotiate(&mut world, 1, |client| {
+        "third".clone_into(&mut client.name);
+        client.password = Secret::new(*b"third");
+    });
+    assert!(world.is_up(0, 1));
+    assert_ne!(world.address(0, 1), Some(first), "that was another's");
 }

@@ -53,6 +53,41 @@ fn a_repetition_of_the_subscribers_asks_nobody_a_second_time() {
     }
 }
 
+#[test]
+fn a_repetition_after_the_answer_has_that_answer_and_asks_nobody() {
+    for (method, mood) in [
+        (Authentication::Pap, Mood::Honest),
+        (Authentication::Pap, Mood::No),
+        (Authentication::Chap, Mood::Honest),
+        (Authentication::MsChapV2, Mood::Honest),
+        (Authentication::Eap, Mood::Honest),
+    ] {
+        let mut world = world(method);
+        world.server.mood = mood;
+        world.server.delay = Duration::from_millis(600);
+        let texts = [&mut world.server.grant, &mut world.server.excuse];
+        for text in texts {
+            text.push(kind::REPLY_MESSAGE, b"Answer").expect("it fits");
+        }
+        world.dial(0, 1, Client::new("sub", "sub"));
+        let rounds = if method == Authentication::Eap { 2 } else { 1 };
+        while asked(&world).len() < rounds {
+            world.run(Duration::from_millis(100));
+        }
+        let said = answer_of(&world);
+        world.run(Duration::from_secs(2));
+        let told = core::mem::take(&mut world.caller(0, 1).client.told);
+        let sent = world.sent.len();
+        world.send_frames(0, SessionId(1), vec![said]);
+        world.run(Duration::from_millis(100));
+        assert_eq!(asked(&world).len(), rounds, "{method:?}");
+        assert!(world.sent.len() > sent, "{method:?} is answered");
+        assert_eq!(world.client(0, 1).told, told, "{method:?}");
+        assert_eq!(told.is_empty(), method == Authentication::Eap);
+        assert_eq!(world.is_up(0, 1), mood == Mood::Honest);
+    }
+}
+
 /// The last frame of the subscriber's: what the node has asked the server about.
 fn answer_of(world: &World) -> Vec<u8> {
     world.last_frames[&(0, SessionId(1))].clone()
