@@ -1,7 +1,7 @@
 //! A whole PPP session, by steps: `lns_ppp::Session`.
 //!
-//! The first octet is the method: 0 None, 1 PAP, 2 CHAP, 3 MS-CHAPv2. Each step is an octet and what
-//! belongs to it:
+//! The first octet is the method, modulo 5: 0 None, 1 PAP, 2 CHAP, 3 MS-CHAPv2, 4 EAP. Each step is an
+//! octet, modulo 12, and what belongs to it:
 //!
 //! - 00 `( frame )`: a frame.
 //! - 01 code: a packet with the protocol, identifier and data of the last that the session sent.
@@ -12,6 +12,8 @@
 //! - 07: the owner closes.
 //! - 08: the peer negotiates LCP to its end, as a good one would, and IPCP if it is its turn.
 //! - 09 n: the owner answers what it was asked for an echo: heard n half seconds ago.
+//! - 0a identifier `( data )`: the owner goes on with that Request of EAP, at whatever time.
+//! - 0b: the owner cannot tell.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;

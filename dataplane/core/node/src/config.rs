@@ -29,9 +29,11 @@ pub struct Config {
     pub policies: Vec<Policy>,
     /// Where addresses come from, in order.
     pub pools: Vec<Pool>,
-    /// How RADIUS servers judge logins; `None`: there are none. New logins.
+    /// How RADIUS servers judge logins; `None`: there are none. New logins; whom a server has let in is
+    /// judged by nobody else as long as it is up.
     pub radius: Option<RadiusConfig>,
-    /// What servers are told of sessions; `None`: nothing. New sessions.
+    /// What servers are told of sessions; `None`: nothing. At once; of who came up while there was nobody to
+    /// tell it, nothing is told later.
     pub accounting: Option<AccountingConfig>,
     /// The number of this mastership, or start: in the Acct-Session-Id of each session, so that none is
     /// ever used again. Fixed at the start.

@@ -1,6 +1,6 @@
 //! The node: what it holds, how it starts, takes a new configuration, drains, and gives out what it
 //! wants done. The rooms beside this file hold what it does: `control` (tunnels), `calls`, `ppp`,
-//! `ends`, `policies`, `timers`, `show`, `observe`.
+//! `login`, `radius`, `ends`, `policies`, `timers`, `show`, `observe`.
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;

@@ -1,5 +1,6 @@
 //! Which policies a session has: found at its login from Filter-Ids or the defaults, kept until it logs
-//! in anew or ends, told to the workers before any session needs them.
+//! in anew, a server names others for it (at a re-challenge or by request), or it ends; told to the workers
+//! before any session needs them.
 //!
 //! A session is bound to a chain: policies in their order. The book has one chain for each combination
 //! that somebody has, and gives it up with the last one who has it.

@@ -139,7 +139,7 @@ pub struct Session {
     pub called_number: Option<String>,
     /// The Call Serial Number AVP.
     pub call_serial: u32,
-    /// What it proved itself with: `CHAP`, `MSCHAPv2`, `PAP`, `None`.
+    /// What it proved itself with: `CHAP`, `MSCHAPv2`, `PAP`, `EAP`, `None`.
     pub authentication: Option<&'static str>,
     /// LCP was taken over from the LAC.
     pub proxied_lcp: bool,
