@@ -1,5 +1,7 @@
-//! How many requests a second are asked and answered over sockets: `e2e/bench radius` runs it.
+//! How many requests a second are asked and answered, and how many copies written, over sockets:
+//! `e2e/bench radius` runs it.
 
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::net::UdpSocket;
@@ -8,55 +10,100 @@ use std::thread;
 use std::time::Instant;
 
 use lns_radius::config::Purpose;
-use lns_wire::radius::MAX_PACKET;
+use lns_radius::request::Request;
+use lns_wire::radius::{MAX_PACKET, kind};
 
-use super::bed::{Bed, answer, run, secret, server, settings};
+use super::bed::{Bed, access, answer, record, run, secret, server, settings};
 
 /// Requests in all where only their answers count, and how many are under way at once: three connections'
 /// worth.
 const REQUESTS: u64 = 3_000;
 const AT_ONCE: u64 = 600;
 
-/// Each of many is answered; `LNS_PAIRS` of them, on a machine that does nothing else, are a figure.
-#[test]
-fn pairs_per_second_over_sockets() {
-    let requests = std::env::var("LNS_PAIRS").ok();
-    let requests = requests.map_or(REQUESTS, |requests| requests.parse().unwrap());
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket
-        .set_read_timeout(Some(Duration::from_millis(100)))
-        .unwrap();
-    let address = socket.local_addr().unwrap();
-    let ended = Arc::new(AtomicBool::new(false));
-    let responder = {
-        let ended = Arc::clone(&ended);
-        thread::spawn(move || {
+/// What a copy is filled up with, so that its packet has 128 octets, as in the client's test plan.
+const FILL: [u8; 89] = [b'x'; 89];
+
+/// A server on a thread of its own. Dropping it ends it.
+struct Served {
+    address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Served {
+    /// One that reads all that comes, and answers if it is to.
+    fn new(answers: bool) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        let address = socket.local_addr().unwrap();
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
+        let serve = move || {
             let (secret, mut buffer) = (secret(), vec![0; MAX_PACKET]);
-            while !ended.load(Ordering::Relaxed) {
-                if let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            while !end.load(Ordering::Relaxed) {
+                let read = socket.recv_from(&mut buffer);
+                if let Some((length, from)) = read.ok().filter(|_| answers) {
                     let reply = answer(&buffer[..length], &secret);
                     socket.send_to(&reply, from).unwrap();
                 }
             }
-        })
-    };
+        };
+        Self {
+            address,
+            ended,
+            thread: Some(thread::spawn(serve)),
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Prints how many requests a second there are of those that `request` makes; each ends well.
+fn measure(word: &str, purpose: Purpose, served: &Served, request: fn(u64) -> Request) {
+    let requests = std::env::var("LNS_PAIRS").ok();
+    let requests = requests.map_or(REQUESTS, |requests| requests.parse().unwrap());
     run(async {
-        let servers = vec![server("r1", address)];
-        let bed = Bed::new(settings(Purpose::Authentication, servers));
+        let bed = Bed::new(settings(purpose, vec![server("r1", served.address)]));
         let begun = Instant::now();
         for first in (0..requests).step_by(usize::try_from(AT_ONCE).unwrap()) {
             let last = (first + AT_ONCE).min(requests);
-            for outcome in bed.ask(first..last).await {
+            bed.desk.ask((first..last).map(request));
+            for outcome in bed.ended(usize::try_from(last - first).unwrap()).await {
                 assert!(outcome.result.is_ok(), "{:?}", outcome.result);
             }
         }
         let taken = begun.elapsed();
         let repeated = bed.server("r1").counts.retransmissions;
         println!(
-            "radius-pairs-per-second {} (repeated {repeated})",
+            "{word}-per-second {} (repeated {repeated})",
             u128::from(requests) * 1_000 / taken.as_millis().max(1)
         );
     });
-    ended.store(true, Ordering::Relaxed);
-    responder.join().unwrap();
+}
+
+/// Each of many is answered; `LNS_PAIRS` of them, on a machine that does nothing else, are a figure.
+#[test]
+fn pairs_per_second_over_sockets() {
+    let served = Served::new(true);
+    measure("radius-pairs", Purpose::Authentication, &served, access);
+}
+
+/// The same of copies, for which nobody waits.
+#[test]
+fn t1_2_copies_per_second_over_sockets() {
+    let served = Served::new(false);
+    measure("radius-copies", Purpose::Copy, &served, |token| {
+        let mut copy = record(token);
+        copy.attributes.push(kind::CLASS, &FILL).unwrap();
+        copy
+    });
 }
