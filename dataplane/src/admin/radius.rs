@@ -6,11 +6,13 @@ use std::time::SystemTime;
 use axum::Json;
 use axum::extract::State;
 use lns_radius::config::Key;
+use lns_radius::dynamic::Command;
 use lns_radius::view::{ConnectionView, Counts, RttView, ServerView};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Admin, Refusal};
+use crate::radius::dynamic::Row;
 use crate::radius::journal;
 use crate::radius::office::Office;
 use crate::radius::pool::Seen;
@@ -29,6 +31,35 @@ pub(crate) struct Radius {
     pub(super) certificates: Vec<Certificate>,
     /// Orders that found no room on their way to the thread of RADIUS, since the start.
     pub(super) refused: RefusedOrders,
+    /// Requests to change or end sessions (RFC 5176), counted since the start.
+    pub(super) dynamic: Vec<DynamicRequests>,
+}
+
+/// Requests of one client, type and result.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "RadiusDynamicRequests")]
+pub(super) struct DynamicRequests {
+    /// The client's name in the manifest; `none`: a stranger.
+    client: String,
+    /// `coa` or `disconnect`; `unknown`: it was not believed.
+    r#type: &'static str,
+    /// `ack`, or why not.
+    result: &'static str,
+    /// How many.
+    count: u64,
+}
+
+impl DynamicRequests {
+    fn new((row, count): (Row, u64)) -> Self {
+        let (client, command, result) = row;
+        Self {
+            client: client.map_or_else(|| "none".to_owned(), |client| client.to_string()),
+            r#type: command.map_or("unknown", Command::label),
+            result,
+            count,
+        }
+    }
 }
 
 /// The servers of one purpose.
@@ -261,6 +292,8 @@ pub(super) async fn look(admin: &Admin) -> Result<Radius, Refusal> {
         repeats: refused.repeats,
         interims: refused.interims,
     };
+    let counted = admin.dynamic.rows().into_iter();
+    seen.dynamic = counted.map(DynamicRequests::new).collect();
     Ok(seen)
 }
 
@@ -284,6 +317,7 @@ impl Radius {
             servers: views.iter().flat_map(servers).collect(),
             queue: office.queue().map(Queue::from),
             refused: RefusedOrders::default(),
+            dynamic: Vec::new(),
         }
     }
 }
@@ -569,6 +603,10 @@ pub(super) mod tests {
                 requests: 1,
                 ..RefusedOrders::default()
             },
+            dynamic: vec![DynamicRequests::new((
+                (Some("oss".into()), Some(Command::Change), "ack"),
+                8,
+            ))],
         };
         (radius, rtts)
     }

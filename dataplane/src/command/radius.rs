@@ -1,4 +1,5 @@
-//! `radius`: servers, their connections, and the records that wait for them; `--watch` follows.
+//! `radius`: servers, their connections, what clients have asked, and the records that wait for servers;
+//! `--watch` follows.
 
 use jiff::Zoned;
 use serde_json::{Value, json};
@@ -54,6 +55,14 @@ const CONNECTIONS: [Column; 13] = [
     text("ON TRIAL", |connection| at(connection, &["onTrial"])).wide(),
 ];
 
+/// The columns of what clients of dynamic authorization have asked.
+const DYNAMIC: [Column; 4] = [
+    text("CLIENT", |row| at(row, &["client"])),
+    text("ASKED", |row| at(row, &["type"])),
+    text("RESULT", |row| at(row, &["result"])),
+    number("TIMES", |row| number_at(row, "count")),
+];
+
 /// `lnsd radius`
 pub(crate) fn radius(arguments: &RadiusArguments) -> Result<(), Failure> {
     let client = Client::new(&arguments.read.state)?;
@@ -79,8 +88,8 @@ fn frame(client: &Client, output: Output, _screen: Screen) -> Result<String, Fai
 }
 
 fn tables(seen: &Value, wide: bool) -> String {
-    let servers = rows(seen, "servers");
-    if servers.is_empty() {
+    let (servers, dynamic) = (rows(seen, "servers"), rows(seen, "dynamic"));
+    if servers.is_empty() && dynamic.is_empty() {
         return "the manifest names no RADIUS servers: nobody is asked or told\n".to_owned();
     }
     let connections = servers.iter().flat_map(|server| {
@@ -99,6 +108,10 @@ fn tables(seen: &Value, wide: bool) -> String {
     if !connections.is_empty() {
         out.push('\n');
         out.push_str(&render(&CONNECTIONS, &connections, wide));
+    }
+    if !dynamic.is_empty() {
+        out.push('\n');
+        out.push_str(&render(&DYNAMIC, dynamic, wide));
     }
     if let queue @ Value::Object(_) = &seen["queue"] {
         out.push('\n');
@@ -210,6 +223,10 @@ mod tests {
                         { "id": "1.1", "state": "zombie", "checking": true, "lastReplySeconds": 61.0 },
                     ],
             }],
+            "dynamic": [
+                { "client": "oss", "type": "coa", "result": "ack", "count": 1_008 },
+                { "client": "none", "type": "unknown", "result": "stranger", "count": 9 },
+            ],
             "queue": {
                 "records": 1_200, "octets": 345_600, "oldestSeconds": 120, "droppedInterims": 3,
                 "undeliverable": 0, "underWay": 0, "unwritten": 0, "diskFails": false,
@@ -218,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_and_then_their_connections_are_shown() {
+    fn servers_their_connections_and_what_clients_have_asked_are_shown() {
         let expected = "\
 SERVER  FOR             STATE  REASON  IN FLIGHT  WAITING  LAST REPLY  MEDIAN       P99    SENT  REPEATED  DROPPED  CHECKS
 r1      authentication  up     -           1,200        0       0.3 s  1.5 ms  250.0 ms  54,321         2        5     2/3
@@ -226,6 +243,10 @@ r1      authentication  up     -           1,200        0       0.3 s  1.5 ms  2
 CONNECTION  SERVER  FOR             STATE             IN FLIGHT  LAST REPLY  SENT  REPLIES
 0.1         r1      authentication  active                  255           -     9        8
 1.1         r1      authentication  zombie, checking          0    00:01:01     0        0
+
+CLIENT  ASKED    RESULT    TIMES
+oss     coa      ack       1,008
+none    unknown  stranger      9
 
 Accounting queue     1,200 records, 345.6 kB, the oldest 00:02:00 old
   Interims given up  3 records

@@ -7,6 +7,7 @@ use anyhow::Result;
 use lns_crypto::Secret;
 use lns_crypto::radius::{NO_AUTHENTICATOR, sign_message, sign_request};
 use lns_wire::radius::{AttributeList, Code, HEADER, Id, kind};
+use serde_json::json;
 
 use super::login::USERS;
 use super::rig::{self, DYNAMIC_SECRET, Radius};
@@ -163,6 +164,12 @@ fn disconnect() -> Result<String> {
             shared.count(|stage| *stage == crate::lac::Stage::Up) == 2 - ended
         })?;
     }
+    let seen = lnsd.json(&["radius"])?;
+    let row = json!({ "client": "oss", "type": "disconnect", "result": "ack", "count": 3 });
+    expect(
+        seen.get("dynamic") == Some(&json!([row])),
+        format!("it is shown otherwise: {seen}"),
+    )?;
     let records = super::accounting::wait_for(&radius, PATIENCE, |records| {
         super::accounting::count(records, "Stop") == 3
     })?;
