@@ -19,21 +19,30 @@
 //!   duplicates are replaced, 4 refused, 5 idle sessions end, 6 other secrets, 7 other policies.
 //! - 0b: the node drains.
 //! - 0c n: from now on the workers say what they last received: now (odd) or never (even).
+//! - 0d n `( attributes )`: the servers answer the oldest question: 0 an Access-Accept, 1 an Access-Reject, 2
+//!   an Access-Challenge with these; else nobody does, for the n-th reason. `nobody` is no local user, and
+//!   with EAP all are theirs to judge.
+//! - 0e n: new tunnels' sessions prove themselves by 0 PAP, 1 CHAP, 2 MS-CHAPv2, 3 EAP, and are asked again
+//!   each minute.
 
 mod accounts;
 mod check;
+mod servers;
 mod setup;
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use lns_crypto::Secret;
 use lns_crypto::l2tp::challenge_response;
 use lns_l2sess::ChainId;
 use lns_l2sess::policy::Policies;
 use lns_node::Node;
+use lns_node::config::Authentication;
+use lns_node::radius::Reach;
 use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
@@ -46,6 +55,7 @@ use lns_wire::ppp::{Frame, Packet as PppPacket, PapRequest, Protocol};
 use crate::Outcome;
 use crate::node::accounts::Accounts;
 use crate::node::check::Shown;
+use crate::node::servers::Servers;
 use crate::ops::Ops;
 use crate::session::frame;
 
@@ -56,14 +66,14 @@ pub(crate) fn run(input: &[u8]) -> Outcome {
     let mut verdict = Ok(());
     while let Some(step) = ops.step() {
         let before = Shown::of(&world.node, world.now);
-        let input = matches!(step % 13, 0..=6);
+        let input = matches!(step % 15, 0..=6);
         world.take(step, &mut ops);
         world.settle();
         let after = Shown::of(&world.node, world.now);
         after.check(&world.workers);
         if input {
             let result = after.verdict(&before);
-            if result.is_err() && matches!(step % 13, 0 | 1 | 3 | 4) {
+            if result.is_err() && matches!(step % 15, 0 | 1 | 3 | 4) {
                 after.check_untouched(&before);
             }
             verdict = result;
@@ -91,6 +101,12 @@ struct World {
     accepted: u64,
     ended: u64,
     accounts: Accounts,
+    servers: Servers,
+    /// What is routed to subscribers beside the pools.
+    reached: BTreeSet<Ipv4Net>,
+    /// The configuration that is in force: see the steps.
+    bits: u8,
+    method: Option<Authentication>,
 }
 
 /// What the workers know.
@@ -151,11 +167,15 @@ impl World {
             accepted: 0,
             ended: 0,
             accounts: Accounts::default(),
+            servers: Servers::default(),
+            reached: BTreeSet::new(),
+            bits: 0,
+            method: None,
         }
     }
 
     fn take(&mut self, step: u8, ops: &mut Ops<'_>) {
-        match step % 13 {
+        match step % 15 {
             0 => {
                 let peer = setup::peer(ops.u8());
                 self.receive(peer, ops.octets());
@@ -202,13 +222,33 @@ impl World {
             }
             10 => self.reload(ops.u8()),
             11 => self.node.handle_drain(self.now),
+            13 => {
+                let (what, attributes) = (ops.u8(), ops.octets());
+                if let Some(outcome) = self.servers.answer(what, attributes) {
+                    self.node.handle_outcome(&outcome, self.now);
+                }
+            }
+            14 => {
+                self.method = Some(match ops.u8() % 4 {
+                    0 => Authentication::Pap,
+                    1 => Authentication::Chap,
+                    2 => Authentication::MsChapV2,
+                    _ => Authentication::Eap,
+                });
+                self.reload(self.bits);
+            }
             _ => self.active = ops.u8() & 1 == 1,
         }
     }
 
     /// Policies that somebody has by Filter-Id stay: a reload without them would be refused.
     fn reload(&mut self, bits: u8) {
+        self.bits = bits;
         let mut config = setup::config(bits);
+        if let Some(method) = self.method {
+            config.ppp.authentication = vec![method];
+            config.ppp.rechallenge = Duration::from_secs(60);
+        }
         let in_use = self.node.policies_still_in_use(&config.policies);
         let known = self.node.policies().policies().map(|(_, policy)| policy);
         let kept = known.filter(|known| in_use.iter().any(|it| *it.policy == *known.name));
@@ -278,15 +318,27 @@ impl World {
                     let options = [5, 6, 0xab, 0xad, 0xca, user];
                     self.ppp(session, &frame(Protocol::LCP, 1, 1, &options));
                     self.settle();
-                    let name: &[u8] = match user % 3 {
-                        0 => b"user",
-                        1 => b"fixed",
-                        _ => b"nobody",
-                    };
                     let mut request = Vec::new();
+                    let name = name(user);
                     let password = name;
                     PapRequest { name, password }.emit(&mut request);
                     self.ppp(session, &frame(Protocol::PAP, 1, 1, &request));
+                }
+                (Protocol::CHAP, 1) => {
+                    let octets = match self.method {
+                        Some(Authentication::MsChapV2) => 49,
+                        _ => 16,
+                    };
+                    let value = vec![0; usize::from(octets)];
+                    let data = [&[octets], &value[..], name(user)].concat();
+                    self.ppp(session, &frame(Protocol::CHAP, 2, heard.id, &data));
+                }
+                (Protocol::EAP, 1) => {
+                    let data = match heard.data.first() {
+                        Some(1) => [&[1], name(user)].concat(),
+                        _ => [&[4, 16][..], &[0; 16]].concat(),
+                    };
+                    self.ppp(session, &frame(Protocol::EAP, 2, heard.id, &data));
                 }
                 (Protocol::IPCP, 1) => {
                     self.answer(session, 2);
@@ -414,6 +466,13 @@ impl World {
         }
         while let Some(order) = self.node.poll_order() {
             self.accounts.take(&order);
+            self.servers.take(&order);
+        }
+        while let Some(change) = self.node.poll_reach() {
+            match change {
+                Reach::Add(net) => assert!(self.reached.insert(net), "{net} is added twice"),
+                Reach::Remove(net) => assert!(self.reached.remove(&net), "{net} was not there"),
+            }
         }
         if !reports.is_empty() {
             for report in reports {
@@ -425,6 +484,7 @@ impl World {
         let live = u64::try_from(live).expect("few");
         assert_eq!(self.accepted, self.ended + live, "each call ends once");
         self.accounts.check(self.workers.sessions.len());
+        self.servers.check(self.workers.sessions.len());
     }
 
     /// What a worker does with an update.
@@ -562,6 +622,16 @@ impl World {
         shown.check(&self.workers);
         shown.check_empty();
         assert!(self.workers.sessions.is_empty() && self.workers.tunnels.is_empty());
+        assert!(self.reached.is_empty(), "{:?}", self.reached);
+        self.servers.check(0);
+    }
+}
+
+fn name(user: u8) -> &'static [u8] {
+    match user % 3 {
+        0 => b"user",
+        1 => b"fixed",
+        _ => b"nobody",
     }
 }
 

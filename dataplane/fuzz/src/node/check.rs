@@ -1,6 +1,6 @@
 //! What the node shows of itself, and what must hold of it at any time.
 
-use lns_l2sess::policy::Chain;
+use lns_l2sess::policy::{Chain, Rates};
 use lns_node::{Node, Stage, Stats, view};
 use lns_tables::time::Instant;
 
@@ -84,8 +84,15 @@ impl Shown {
             let chain = workers.policies.chain(path.chain);
             let names = chain.into_iter().flat_map(Chain::names);
             assert!(names.map(|name| &**name).eq(session.policies.iter()));
-            let rates = chain.and_then(Chain::rates).unwrap_or_default();
-            assert_eq!(path.rates, rates, "{session:?}");
+            let rates = session.rates.unwrap_or(Rates::default().into());
+            // What is granted is told with its coming up.
+            if session.stage == Stage::Up {
+                assert_eq!(view::Rates::from(path.rates), rates, "{session:?}");
+            }
+            if session.granted.is_none() {
+                let rates = chain.and_then(Chain::rates).unwrap_or_default();
+                assert_eq!(path.rates, rates, "{session:?}");
+            }
         }
         for known in &self.policies {
             let has = |each: &&view::Session| each.policies.contains(&known.policy);

@@ -8,12 +8,18 @@ use lns_l2sess::Timeouts;
 use lns_l2sess::policy::{Action, OnChange, Policy, PolicyTable, Rates};
 use lns_node::config::{
     AccountingConfig, Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey,
-    Duplicates, HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp,
-    Subscribers, TunnelSecret, UnknownFilterId, User,
+    Duplicates, HostName, Lac, LacLimits, LcpRenegotiation, LocalUsers, Pool, PoolConfig,
+    PoolPrefix, Ppp, RadiusConfig, Subscribers, TunnelSecret, UnknownFilterId, User,
 };
 
 /// Of the second LAC.
 pub(super) const SECRET: &[u8] = b"a tunnel secret of sixteen";
+
+/// Who is no local user is the servers'.
+const RADIUS: RadiusConfig = RadiusConfig {
+    local_users: LocalUsers::Before,
+    synchronous: true,
+};
 
 /// The service address.
 pub(super) fn service() -> SocketAddr {
@@ -95,7 +101,7 @@ pub(super) fn config(bits: u8) -> Config {
         } else {
             "100.64.0.0/28"
         })],
-        radius: None,
+        radius: Some(RADIUS),
         accounting: Some(AccountingConfig {
             interim: Duration::from_secs(60),
         }),
