@@ -1,8 +1,8 @@
 //! What a status check of a RADIUS server may say (RFC 2865, 2866, 5997): the names of attributes, and what
 //! a value of each may be.
 //!
-//! A check is the same each time, so that nothing in it is a template. What is signed, dated or hidden is
-//! added where the packet is made, and so is who we are.
+//! A check says the same each time, so that nothing in it is a template. What is signed, hidden or drawn
+//! anew for each is added where the packet is made, and so is who we are.
 
 use core::net::Ipv4Addr;
 
@@ -20,7 +20,7 @@ enum Form {
 }
 
 /// What a check may say. The rest of a request is of a session, and a check has none.
-const KNOWN: [(u8, Form); 13] = [
+const KNOWN: [(u8, Form); 12] = [
     (kind::USER_NAME, Form::Text),
     (kind::NAS_PORT, Form::Number),
     (kind::SERVICE_TYPE, Form::Number),
@@ -28,7 +28,6 @@ const KNOWN: [(u8, Form); 13] = [
     (kind::FRAMED_IP_ADDRESS, Form::Ipv4),
     (kind::CALLED_STATION_ID, Form::Text),
     (kind::CALLING_STATION_ID, Form::Text),
-    (kind::ACCT_SESSION_ID, Form::Text),
     (kind::ACCT_AUTHENTIC, Form::Number),
     (kind::NAS_PORT_TYPE, Form::Number),
     (kind::CONNECT_INFO, Form::Text),
@@ -116,8 +115,14 @@ fn place(name: &str, check: Option<&str>, purpose: Purpose) -> Option<String> {
             "must not lie open in a manifest; name a Secret with the key password in passwordSecretRef"
         }
         kind::PROXY_STATE => "must be absent: it belongs to proxies, and an LNS is none",
-        kind::MESSAGE_AUTHENTICATOR | kind::EVENT_TIMESTAMP | kind::ACCT_STATUS_TYPE => {
+        kind::ACCT_SESSION_ID | kind::ACCT_AUTHENTIC if purpose == Purpose::Authentication => {
+            "must be absent: it belongs to accounting"
+        }
+        kind::MESSAGE_AUTHENTICATOR | kind::ACCT_STATUS_TYPE | kind::ACCT_SESSION_ID => {
             "must be absent: it is added where a check is sent"
+        }
+        kind::EVENT_TIMESTAMP => {
+            "must be absent: it would be a date, and checks are sent on others"
         }
         kind::NAS_IDENTIFIER => "must be absent: spec.radius.nasIdentifier is in every check",
         kind::NAS_IP_ADDRESS | kind::NAS_IPV6_ADDRESS => {
@@ -129,9 +134,6 @@ fn place(name: &str, check: Option<&str>, purpose: Purpose) -> Option<String> {
         }
         kind::USER_NAME if check == Some("StatusServer") => {
             "must be absent: Status-Server is no login of a user (RFC 5997, section 3)"
-        }
-        kind::ACCT_SESSION_ID | kind::ACCT_AUTHENTIC if purpose == Purpose::Authentication => {
-            "must be absent: it belongs to accounting"
         }
         number if KNOWN.iter().any(|(known, _)| *known == number) => return None,
         _ => "must be absent: it tells of a session, and a check has none",

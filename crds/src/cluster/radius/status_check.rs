@@ -27,8 +27,8 @@ pub struct AuthenticationStatusCheck {
     pub kind: AuthenticationCheckType,
 
     /// What a check says beside nasIdentifier and nasAddress: names of RADIUS attributes, and their
-    /// values. A number, an address or a text, by attribute; nothing is filled in. A change takes effect
-    /// at once.
+    /// values. A number, an address or a text, by attribute; nothing is filled in. Status-Server goes
+    /// without the User-Name. A change takes effect at once.
     #[serde(default)]
     #[schemars(extend("maxProperties" = crate::limits::CHECK_ATTRIBUTES), schema_with = "format::attributes")]
     pub attributes: BTreeMap<String, String>,
@@ -57,15 +57,16 @@ pub enum AuthenticationCheckType {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = attributes_with_a_check())]
 pub struct AccountingStatusCheck {
-    /// `StatusServer`: by Status-Server (RFC 5997). `AccountingRequest`: by a record of a user. Auto: by the
-    /// first of them that is answered, the latter only with User-Name. None: not at all; it is connected
-    /// anew. A change takes effect at once.
+    /// `StatusServer`: by Status-Server (RFC 5997). `AccountingRequest`: by a record of a user, which the
+    /// server keeps like any other. Auto: by the first of them that is answered, the latter only with
+    /// User-Name. None: not at all; it is connected anew. A change takes effect at once.
     #[serde(default, rename = "type")]
     pub kind: AccountingCheckType,
 
     /// What a check says beside nasIdentifier and nasAddress: names of RADIUS attributes, and their
-    /// values. A number, an address or a text, by attribute; nothing is filled in. A change takes effect
-    /// at once.
+    /// values. A number, an address or a text, by attribute; nothing is filled in. Status-Server goes
+    /// without the User-Name; an Accounting-Request is a Stop, each with an Acct-Session-Id that is drawn
+    /// at random. A change takes effect at once.
     #[serde(default)]
     #[schemars(extend("maxProperties" = crate::limits::CHECK_ATTRIBUTES), schema_with = "format::attributes")]
     pub attributes: BTreeMap<String, String>,

@@ -263,7 +263,7 @@ const CHECKS: &[(bool, &str, &[&str])] = &[
         true,
         "{ attributes: { Nas-Prt: \"1\", Foo: a } }",
         &[
-            "attributes.Foo: unknown attribute; known in a check: User-Name, NAS-Port, Service-Type, Framed-Protocol, Framed-IP-Address, Called-Station-Id, Calling-Station-Id, Acct-Session-Id, Acct-Authentic, NAS-Port-Type, Connect-Info, NAS-Port-Id, Framed-Pool",
+            "attributes.Foo: unknown attribute; known in a check: User-Name, NAS-Port, Service-Type, Framed-Protocol, Framed-IP-Address, Called-Station-Id, Calling-Station-Id, Acct-Authentic, NAS-Port-Type, Connect-Info, NAS-Port-Id, Framed-Pool",
             "attributes.Nas-Prt: unknown attribute; NAS-Port is known",
         ],
     ),
@@ -301,10 +301,12 @@ const CHECKS: &[(bool, &str, &[&str])] = &[
     ),
     (
         false,
-        "{ type: AccountingRequest, attributes: { User-Name: probe, Acct-Delay-Time: \"0\", Acct-Status-Type: \"3\" } }",
+        "{ type: AccountingRequest, attributes: { User-Name: probe, Acct-Delay-Time: \"0\", Acct-Status-Type: \"3\", Acct-Session-Id: a, Event-Timestamp: \"1\" } }",
         &[
             "attributes.Acct-Delay-Time: must be absent: a check tells of nothing that has happened",
+            "attributes.Acct-Session-Id: must be absent: it is added where a check is sent",
             "attributes.Acct-Status-Type: must be absent: it is added where a check is sent",
+            "attributes.Event-Timestamp: must be absent: it would be a date, and checks are sent on others",
         ],
     ),
     (

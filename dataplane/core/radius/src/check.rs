@@ -1,15 +1,22 @@
 //! Status checks: what a server is asked when it does not answer (RFC 5997).
 //!
 //! A check is never sent twice: each has an authenticator of its own, and all have the identifier that is
-//! kept for them. The answer to any of the last ones counts. No check says when it was sent
-//! (Event-Timestamp): who builds one here does not know the date.
+//! kept for them. The answer to any of the last ones counts.
+//!
+//! Status-Server says who asks and what is configured, and names no user. An Access-Request is a login, an
+//! Accounting-Request the end of a session that never was: its Acct-Session-Id is drawn for each, and with
+//! that its authenticator is one of its own too.
+//!
+//! Left out: Event-Timestamp, which RFC 5997 (4.1) would have in each. Who builds a check here does not know
+//! the date, and what is different in each of them is enough.
 
-use lns_wire::radius::Code;
-use lns_wire::radius::kind;
+use lns_crypto::Rng;
+use lns_wire::radius::{Attribute, AttributeList, Code, kind};
 
 use crate::config::{Check, Purpose, StatusCheck, Timing};
 use crate::ids::Signed;
 use crate::limits::CHECKS_REMEMBERED;
+use crate::record::Status;
 use crate::retry::Retry;
 
 lns_wire::labelled! {
@@ -78,6 +85,27 @@ impl StatusCheck {
             Self::Auto(_) => works.is_some(),
             Self::StatusServer(_) | Self::AccessRequest(_) | Self::AccountingRequest(_) => true,
         }
+    }
+}
+
+impl Check {
+    /// What a check of that kind says, beside the identity.
+    pub(crate) fn said(&self, kind: CheckKind, rng: &mut Rng) -> AttributeList {
+        let mut list = AttributeList::new();
+        let is_login = |attribute: &Attribute<'_>| attribute.kind == kind::USER_NAME;
+        for attribute in &self.attributes {
+            if kind == CheckKind::StatusServer && is_login(&attribute) {
+                continue;
+            }
+            // It fitted into an attribute before.
+            let _: Result<(), _> = list.push(attribute.kind, attribute.value);
+        }
+        if kind == CheckKind::AccountingRequest {
+            let session = format!("check-{:016x}", u64::from_be_bytes(rng.array()));
+            list.push_u32(kind::ACCT_STATUS_TYPE, Status::Stop.number());
+            let _: Result<(), _> = list.push(kind::ACCT_SESSION_ID, session.as_bytes());
+        }
+        list
     }
 }
 

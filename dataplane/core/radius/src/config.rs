@@ -211,7 +211,8 @@ pub enum StatusCheck {
 /// What a status check says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Check {
-    /// Beside the identity; without User-Password and Message-Authenticator.
+    /// Beside the identity; without User-Password, Message-Authenticator, Acct-Status-Type and
+    /// Acct-Session-Id. A User-Name is left out of Status-Server.
     pub attributes: AttributeList,
     /// The User-Password of an Access-Request check.
     pub password: Option<Secret>,

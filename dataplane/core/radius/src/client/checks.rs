@@ -293,10 +293,11 @@ impl Client {
             .filter(|_| other)
             .unwrap_or(server.key);
         let secrets = server.secrets(secret)?;
+        let said = check.said(kind, rng);
         let parts = Parts {
             code: kind.code(),
             id: Id(CHECK_ID),
-            attributes: [&check.attributes, &self.config.identity],
+            attributes: [&said, &self.config.identity],
             password: check
                 .password
                 .as_ref()
