@@ -5,7 +5,11 @@
 //! asks the node and whose answer it gives back with the [`Ticket`]. A request that comes again while its
 //! answer is kept is given that answer, and is not asked a second time (RFC 5176, 2.3; RFC 5080, 2.2.2).
 //!
-//! Left out: Authorize Only (RFC 5176, 3.2) and Dynamic Authorization of IPv6 prefixes.
+//! A request without Event-Timestamp is believed: what is against one that is sent again by somebody else is
+//! its signature, and that what is asked twice is done once.
+//!
+//! Left out: Authorize Only (RFC 5176, 3.2); sessions that are named by IPv6 attributes, NAS-Port, Class or
+//! Acct-Multi-Session-Id, and State (3.3), all of which are refused as not supported; requests over TLS.
 
 mod cache;
 mod order;
@@ -44,8 +48,9 @@ const ABANDONED: Duration = Duration::from_secs(30);
 /// its sender tries again.
 const CACHE: usize = 4_096;
 
-/// Requests of one client per second; more are not even verified. A list of those who have not paid goes
-/// through in a few seconds, and the node has time for its subscribers.
+/// Requests of one client per second that are believed; more are dropped. A list of those who have not paid
+/// goes through in a few seconds, and the node has time for its subscribers. What is not signed does not
+/// count: whoever can send from a client's address would else keep the client from being heard.
 const RATE: u32 = 500;
 
 /// All that the server of dynamic authorization is configured with.
@@ -77,7 +82,7 @@ pub struct Server {
     cache: Cache,
     /// Clients that have sent a Message-Authenticator: for [`Require::Auto`].
     signing: BTreeSet<Arc<str>>,
-    /// The second that each client is in, and what has come of it in that.
+    /// The second that each client is in, and what has come of it in that and was believed.
     paces: BTreeMap<Arc<str>, (Instant, u32)>,
 }
 
@@ -185,14 +190,6 @@ impl Server {
             return dropped(None, Dropped::Stranger);
         };
         let name = Arc::clone(&client.name);
-        let (began, used) = self.paces.entry(Arc::clone(&name)).or_insert((now, 0));
-        if now.since(*began) >= Duration::from_secs(1) {
-            (*began, *used) = (now, 0);
-        }
-        *used = used.saturating_add(1);
-        if *used > RATE {
-            return dropped(Some(name), Dropped::TooFast);
-        }
         let must = match client.message_authenticator {
             Require::Always => true,
             Require::Auto => self.signing.contains(&name),
@@ -202,6 +199,14 @@ impl Server {
             Ok(believed) => believed,
             Err(why) => return dropped(Some(name), why),
         };
+        let (began, used) = self.paces.entry(Arc::clone(&name)).or_insert((now, 0));
+        if now.since(*began) >= Duration::from_secs(1) {
+            (*began, *used) = (now, 0);
+        }
+        *used = used.saturating_add(1);
+        if *used > RATE {
+            return dropped(Some(name), Dropped::TooFast);
+        }
         if packet.first(kind::MESSAGE_AUTHENTICATOR).is_some() {
             self.signing.insert(Arc::clone(&name));
         }

@@ -382,6 +382,22 @@ fn r33_what_is_kept_is_bounded_and_a_full_cache_forgets_nobody() {
     assert!(server.cache.is_tidy());
 }
 
+/// Whoever sends from its address does not keep it from being heard.
+#[test]
+fn what_is_not_signed_uses_up_no_rate_of_the_client_that_it_seems_to_be_from() {
+    let mut server = server();
+    let forged = Ask {
+        secret: b"somebody-elses-secret",
+        ..Ask::disconnect()
+    };
+    for _ in 0..RATE * 2 {
+        assert_eq!(why(&handle(&mut server, &forged)), "bad_authenticator");
+        let old = Ask::disconnect().number(kind::EVENT_TIMESTAMP, 1);
+        assert_eq!(why(&handle(&mut server, &old)), "stale");
+    }
+    assert_eq!(why(&handle(&mut server, &Ask::disconnect())), "order");
+}
+
 #[test]
 fn a_client_that_sends_too_fast_is_not_listened_to_until_its_second_is_over() {
     let mut server = server();
@@ -555,6 +571,29 @@ proptest! {
         let verdict = server.handle_datagram(oss(), &octets, DATE, now(0));
         let is_dropped = matches!(verdict, Verdict::Dropped { .. });
         prop_assert!(is_dropped);
+        prop_assert_eq!(server.kept(), 0);
+    }
+
+    #[test]
+    fn a_whole_request_that_another_secret_signs_is_refused(
+        attributes in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..20)), 0..12),
+        code in 0..2_u8,
+        message_authenticator: bool,
+        require in 0..3_usize,
+    ) {
+        let require = [Require::Always, Require::Auto, Require::Never][require];
+        let mut server = server_with(require);
+        let mut ask = Ask {
+            secret: b"somebody-elses-secret",
+            message_authenticator,
+            ..Ask::new(if code == 0 { Code::COA_REQUEST } else { Code::DISCONNECT_REQUEST })
+        };
+        for (kind, value) in attributes {
+            ask = ask.with(kind, &value);
+        }
+        let verdict = handle(&mut server, &ask);
+        let refused = matches!(verdict, Verdict::Dropped { why: Dropped::Rejected(_), .. });
+        prop_assert!(refused, "{verdict:?}");
         prop_assert_eq!(server.kept(), 0);
     }
 
