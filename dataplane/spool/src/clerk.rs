@@ -213,6 +213,7 @@ impl<W: Fn()> Work<W> {
             Loaded {
                 entries: Vec::new(),
                 through: after,
+                foreign: 0,
             }
         });
         self.tell(News::Loaded(loaded));

@@ -2,9 +2,9 @@
 
 use lns_radius::record::{Record, Status};
 use lns_wire::Reader;
-use lns_wire::radius::{AttributeList, kind};
+use lns_wire::radius::AttributeList;
 
-/// The form of what is written below; another one is read by a later version, or by none.
+/// The form of what is written below. One of another form is another version's: it is not read here.
 const FORM: u8 = 1;
 
 /// A record with its date.
@@ -20,22 +20,24 @@ pub(crate) struct Entry {
     pub(crate) attributes: AttributeList,
 }
 
-/// The octets are no record.
+/// Why octets are not read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Unreadable;
+pub(crate) enum Unread {
+    /// They are no record.
+    Damaged,
+    /// They have a form that this version does not know.
+    Foreign,
+}
 
 impl Entry {
     /// Of a record that happened then: the date is added (RFC 2869, 5.3), and never changed again.
     pub(crate) fn new(record: Record, date: u64) -> Self {
-        let mut attributes = record.attributes;
-        let seconds = u32::try_from(date).unwrap_or(u32::MAX);
-        attributes.push_u32(kind::EVENT_TIMESTAMP, seconds);
         Self {
+            attributes: record.dated(date),
             status: record.status,
             session: record.session,
             date,
             realm: record.realm,
-            attributes,
         }
     }
 
@@ -51,16 +53,18 @@ impl Entry {
     }
 
     /// What [`to_octets`](Self::to_octets) wrote.
-    pub(crate) fn parse(octets: &[u8]) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(octets: &[u8]) -> Result<Self, Unread> {
         let mut reader = Reader::new(octets);
-        read(&mut reader).ok_or(Unreadable)
+        match reader.u8() {
+            Ok(FORM) => read(&mut reader).ok_or(Unread::Damaged),
+            // No form is zero, which a disk gives for what was never written.
+            Ok(1..) => Err(Unread::Foreign),
+            _ => Err(Unread::Damaged),
+        }
     }
 }
 
 fn read(reader: &mut Reader<'_>) -> Option<Entry> {
-    if reader.u8().ok()? != FORM {
-        return None;
-    }
     let status = status(reader.u8().ok()?)?;
     let date = reader.array().ok().map(u64::from_be_bytes)?;
     let session = text(reader)?;
@@ -92,26 +96,20 @@ fn text(reader: &mut Reader<'_>) -> Option<Box<str>> {
     core::str::from_utf8(octets).ok().map(Into::into)
 }
 
-const ALL: [Status; 5] = [
-    Status::Start,
-    Status::Stop,
-    Status::Interim,
-    Status::On,
-    Status::Off,
-];
-
 /// Its Acct-Status-Type, all of which fit into an octet.
 fn number(status: Status) -> u8 {
     u8::try_from(status.number()).unwrap_or_default()
 }
 
 fn status(octet: u8) -> Option<Status> {
-    ALL.into_iter().find(|status| number(*status) == octet)
+    let mut all = Status::ALL.iter().copied();
+    all.find(|status| number(*status) == octet)
 }
 
 #[cfg(test)]
 mod tests {
     use lns_tables::time::Instant;
+    use lns_wire::radius::kind;
 
     use super::*;
 
@@ -130,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_as_it_was_with_its_date_among_its_attributes() {
-        for status in ALL {
+        for status in Status::ALL.iter().copied() {
             for realm in [None, Some(""), Some("isp.example")] {
                 let entry = entry(status, realm);
                 assert_eq!(Entry::parse(&entry.to_octets()), Ok(entry.clone()));
@@ -159,6 +157,8 @@ mod tests {
         }
         let mut other = whole;
         other[0] = FORM + 1;
-        assert_eq!(Entry::parse(&other), Err(Unreadable));
+        assert_eq!(Entry::parse(&other), Err(Unread::Foreign));
+        other[0] = 0;
+        assert_eq!(Entry::parse(&other), Err(Unread::Damaged));
     }
 }

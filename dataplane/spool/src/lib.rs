@@ -6,7 +6,12 @@
 //! servers tell such from two.
 //!
 //! There is room for so many octets. When they are used up the oldest interims go first, but those whose
-//! turn has come; a Start, a Stop, an On or an Off is never given up, whatever it takes.
+//! turn has come; a Start, a Stop, an On or an Off is never given up for want of room. What is given up is a
+//! record that fits into no packet, and one that the disk has damaged; both are logged as errors. One that
+//! another version of this has written is kept for it, and is not delivered by this one.
+//!
+//! "In their order" is that of [`lns_radius::delivery`]: the records of a session wait for each other, and
+//! not for a record of another one that no server takes.
 //!
 //! [`Spool`] is driven by its owner, who has the clock and the client of the accounting servers: it gives
 //! records in, takes requests out, and brings their outcomes back. A thread of its own writes and reads.
@@ -25,7 +30,7 @@ use std::path::Path;
 
 use lns_radius::delivery::{Delivery, Ending, Place};
 use lns_radius::record::{Record, Status};
-use lns_radius::request::{Outcome, Request, Token};
+use lns_radius::request::{Outcome, Request, Token, balance_key};
 use lns_tables::time::Instant;
 use lns_wire::radius::Code;
 use tracing::error;
@@ -63,6 +68,8 @@ pub struct Spool {
     dropped_by_store: u64,
     dropped_before: u64,
     undeliverable: u64,
+    /// Of those in the file, those of another version.
+    foreign: u64,
     is_failing: bool,
 }
 
@@ -83,6 +90,8 @@ pub struct Figures {
     pub dropped_interims: u64,
     /// Records that no server will ever take, since the start.
     pub undeliverable: u64,
+    /// Of the records, those that another version has written: they wait for it.
+    pub foreign: u64,
     /// The disk fails.
     pub is_failing: bool,
 }
@@ -113,6 +122,7 @@ impl Spool {
             dropped_by_store: 0,
             dropped_before: 0,
             undeliverable: 0,
+            foreign: 0,
             is_failing: false,
         };
         spool.load();
@@ -130,8 +140,8 @@ impl Spool {
             self.dropped_before = self.dropped_before.saturating_add(1);
             return;
         }
-        let date = date.saturating_sub(now.since(record.at).as_secs());
         self.unwritten = self.unwritten.saturating_add(1);
+        let date = record.date(now, date);
         let entry = Entry::new(record, date);
         self.clerk.order(Order::Change(Change::Append(entry)));
     }
@@ -149,8 +159,13 @@ impl Spool {
                     self.content = content;
                     self.dropped_by_store = dropped;
                 }
-                News::Loaded(Loaded { entries, through }) => {
+                News::Loaded(Loaded {
+                    entries,
+                    through,
+                    foreign,
+                }) => {
                     self.is_loading = false;
+                    self.foreign = self.foreign.saturating_add(foreign);
                     self.last_loaded = self.last_loaded.max(through);
                     for (place, entry) in entries {
                         self.delivery
@@ -177,7 +192,7 @@ impl Spool {
             attributes: entry.attributes.clone(),
             password: None,
             realm: entry.realm.clone(),
-            key: key(&entry.session),
+            key: balance_key(entry.session.as_bytes()),
             // What happened before the machine was started is as old as that.
             happened: Instant::from_nanos(now.as_nanos().saturating_sub(age)),
             server: None,
@@ -196,7 +211,7 @@ impl Spool {
         if let Some(entry) = entry.filter(|_| ending == Ending::Never) {
             self.undeliverable = self.undeliverable.saturating_add(1);
             let why = outcome.result.as_ref().err().map(|it| it.label());
-            error!(session = %entry.session, status = ?entry.status, why, "no server takes this record of accounting: it is given up");
+            error!(session = %entry.session, status = entry.status.label(), why, "no server takes this record of accounting: it is given up");
         }
         self.load();
     }
@@ -211,9 +226,9 @@ impl Spool {
         self.delivery.poll_timeout()
     }
 
-    /// Whether every record that was ever taken is with a server.
+    /// Whether every record that was ever taken is with a server, but those of another version.
     pub const fn is_empty(&self) -> bool {
-        self.content.records == 0 && self.unwritten == 0
+        self.content.records <= self.foreign && self.unwritten == 0
     }
 
     /// What waits. `date` is now, in seconds since 1970.
@@ -228,6 +243,7 @@ impl Spool {
             unwritten: self.unwritten,
             dropped_interims: self.dropped_by_store.saturating_add(self.dropped_before),
             undeliverable: self.undeliverable,
+            foreign: self.foreign,
             is_failing: self.is_failing,
         }
     }
@@ -245,13 +261,6 @@ impl Spool {
             count: room,
         });
     }
-}
-
-/// What keyed balance holds on to: a number for each session (FNV-1a).
-fn key(session: &str) -> u64 {
-    session.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
-        (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

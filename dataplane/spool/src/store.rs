@@ -20,7 +20,7 @@ use redb::{
 };
 use tracing::{error, info, warn};
 
-use crate::entry::Entry;
+use crate::entry::{Entry, Unread};
 
 const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("records");
 const INTERIMS: TableDefinition<'_, u64, u64> = TableDefinition::new("interims");
@@ -60,6 +60,8 @@ pub(crate) struct Loaded {
     pub(crate) entries: Vec<(Place, Entry)>,
     /// Up to here there is nothing else.
     pub(crate) through: Option<Place>,
+    /// But so many that another version has written.
+    pub(crate) foreign: u64,
 }
 
 /// The file.
@@ -216,8 +218,8 @@ impl Store {
         Ok(())
     }
 
-    /// The next records behind `after`, at most `count`; they are not given up any more. One that cannot be
-    /// read is taken out.
+    /// The next records behind `after`, at most `count`; they are not given up any more. One that is damaged
+    /// is taken out; one of another version stays where it is.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -228,6 +230,12 @@ impl Store {
     ) -> Result<Loaded, redb::Error> {
         let (loaded, unreadable) = guarded(|| self.read(after, count))?;
         self.loaded = self.loaded.max(loaded.through);
+        if loaded.foreign > 0 {
+            error!(
+                records = loaded.foreign,
+                "records of accounting were written by another version of lnsd: they are kept for it, and are not delivered"
+            );
+        }
         if !unreadable.is_empty() {
             error!(
                 records = unreadable.len(),
@@ -248,21 +256,28 @@ impl Store {
         let transaction = database.begin_read()?;
         let records = transaction.open_table(RECORDS)?;
         let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
-        let mut through = after;
+        let (mut through, mut read, mut foreign) = (after, 0_usize, 0_u64);
         for record in records.range(first..)?.take(count) {
             let (place, octets) = record?;
             let place = Place(place.value());
             through = Some(place);
+            read = read.saturating_add(1);
             match Entry::parse(octets.value()) {
                 Ok(entry) => entries.push((place, entry)),
-                Err(_) => unreadable.push(Change::Remove(place)),
+                Err(Unread::Damaged) => unreadable.push(Change::Remove(place)),
+                Err(Unread::Foreign) => foreign = foreign.saturating_add(1),
             }
         }
-        if entries.len().saturating_add(unreadable.len()) < count {
+        if read < count {
             // There are no more, though the last may have been taken out.
             through = through.max(self.content.last);
         }
-        Ok((Loaded { entries, through }, unreadable))
+        let loaded = Loaded {
+            entries,
+            through,
+            foreign,
+        };
+        Ok((loaded, unreadable))
     }
 }
 

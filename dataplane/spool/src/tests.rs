@@ -267,6 +267,22 @@ fn what_no_server_takes_is_given_up_and_counted() {
 }
 
 #[test]
+fn a_record_of_another_version_keeps_nobody_waiting_for_the_end() {
+    let mut bench = fresh();
+    bench.tell(Status::Start, "a");
+    bench.settle();
+    // As the thread says it when it has found one more.
+    bench.spool.foreign = 1;
+    bench.spool.content.records = 2;
+    assert!(!bench.spool.is_empty());
+    let requests = bench.sent();
+    bench.spool.content.records = 1;
+    assert!(bench.spool.is_empty());
+    assert_eq!(bench.spool.figures(DATE).foreign, 1);
+    assert_eq!(requests.len(), 1);
+}
+
+#[test]
 fn interims_that_were_given_up_are_counted_and_what_is_left_is_shown() {
     let mut bench = open(tempfile::tempdir().unwrap(), 10_000);
     let names: Vec<_> = (0..2000).map(|it| it.to_string()).collect();

@@ -1,24 +1,31 @@
-//! A process that is killed while it writes: what it was told is on disk is there for the next one.
+//! A process that is killed while it writes and removes: what it was told is on disk is there for the next
+//! one, what it was told is gone is gone, and between the two nothing is missing.
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
     reason = "a test's own panics are its findings"
 )]
 
+use core::ops::Range;
 use core::time::Duration;
 use std::env;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 
 use lns_radius::record::{Record, Status};
-use lns_spool::Spool;
+use lns_radius::request::{Failure, Outcome, Request};
+use lns_spool::{FILE, Spool};
 use lns_tables::time::Instant;
 use lns_wire::radius::{AttributeList, kind};
 
 /// Where the child writes; in the parent it is not set.
 const FOLDER: &str = "LNS_SPOOL_KILL_FOLDER";
+
+/// The numbers of the records that are there, first and end.
+const THERE: &str = "LNS_SPOOL_KILL_THERE";
 
 const NOW: Instant = Instant::from_millis(1);
 
@@ -38,83 +45,124 @@ fn number(record: u64) -> Record {
     }
 }
 
-/// Writes without end, and says how many records are on disk.
-fn write(folder: &Path) -> ! {
+fn open(folder: &Path) -> (Spool, Receiver<()>) {
     let (wake, woken) = channel();
-    let mut spool = Spool::open(folder, u64::MAX, move || {
+    let spool = Spool::open(folder, u64::MAX, move || {
         let _unwanted = wake.send(());
-    })
-    .unwrap();
-    let mut next = spool.figures(1).records;
+    });
+    (spool.unwrap(), woken)
+}
+
+/// Takes news until it is so.
+fn until(spool: &mut Spool, woken: &Receiver<()>, so: impl Fn(&Spool) -> bool) {
+    spool.handle_news();
+    while !so(spool) {
+        woken.recv_timeout(Duration::from_secs(60)).unwrap();
+        spool.handle_news();
+    }
+}
+
+/// A record is done with: here because no packet has room for it, which takes no signature.
+fn remove(spool: &mut Spool, request: &Request) {
+    let outcome = Outcome {
+        token: request.token,
+        server: None,
+        rtt: None,
+        sends: 0,
+        result: Err(Failure::TooLarge),
+    };
+    spool.handle_outcome(&outcome, NOW);
+}
+
+/// Writes twenty and removes ten, without end, and says which are on disk.
+fn work(folder: &Path, mut there: Range<u64>) -> ! {
+    let (mut spool, woken) = open(folder);
     let mut out = std::io::stdout();
     loop {
         for _ in 0..20 {
-            spool.handle_record(number(next), NOW, 1);
-            next += 1;
+            spool.handle_record(number(there.end), NOW, 1);
+            there.end += 1;
         }
-        woken.recv_timeout(Duration::from_secs(60)).unwrap();
-        spool.handle_news();
-        let figures = spool.figures(1);
-        let stored = figures.records - u64::try_from(figures.unwritten).unwrap();
-        writeln!(out, "stored {stored}").unwrap();
+        for _ in 0..10 {
+            if let Some(request) = spool.poll_request(NOW, 1) {
+                remove(&mut spool, &request);
+                there.start += 1;
+            }
+        }
+        let left = there.end - there.start;
+        until(&mut spool, &woken, |spool| {
+            let figures = spool.figures(1);
+            figures.unwritten == 0 && figures.records == left
+        });
+        writeln!(out, "there {} {}", there.start, there.end).unwrap();
         out.flush().unwrap();
     }
 }
 
-/// How many records there are, each of which is in its place.
-fn found(folder: &Path) -> u64 {
-    let (wake, woken) = channel();
-    let mut spool = Spool::open(folder, u64::MAX, move || {
-        let _unwanted = wake.send(());
-    })
-    .unwrap();
+/// Which records there are: from one number to another, each of them, in their order.
+fn found(folder: &Path) -> Range<u64> {
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(folder.join(FILE), copy.path().join(FILE)).unwrap();
+    let (mut spool, woken) = open(copy.path());
     let all = spool.figures(1).records;
-    let mut read = 0;
-    // What fits into the window is in order; the others are behind it.
-    while read < all.min(100) {
-        spool.handle_news();
+    let mut numbers = Vec::new();
+    while !spool.is_empty() {
         while let Some(request) = spool.poll_request(NOW, 1) {
             let id = request.attributes.iter().next().unwrap();
-            assert_eq!(id.value, read.to_string().as_bytes());
-            read += 1;
+            let text = String::from_utf8(id.value.to_vec()).unwrap();
+            numbers.push(text.parse().unwrap());
+            remove(&mut spool, &request);
         }
-        if read < all.min(100) {
-            woken.recv_timeout(Duration::from_secs(60)).unwrap();
-        }
+        let read = u64::try_from(numbers.len()).unwrap();
+        until(&mut spool, &woken, |spool| {
+            spool.figures(1).records == all - read
+        });
     }
-    all
+    let first = numbers.first().copied().unwrap_or_default();
+    let there = first..first + all;
+    assert_eq!(numbers, there.clone().collect::<Vec<u64>>());
+    there
+}
+
+fn said(line: &str) -> Option<Range<u64>> {
+    let (_, numbers) = line.split_once("there ")?;
+    let (start, end) = numbers.split_once(' ')?;
+    Some(start.parse().ok()?..end.parse().ok()?)
 }
 
 #[test]
 fn what_was_said_to_be_on_disk_is_there_after_a_kill() {
     if let Some(folder) = env::var_os(FOLDER) {
-        write(Path::new(&folder));
+        let there = env::var(THERE).unwrap();
+        work(Path::new(&folder), said(&there).unwrap());
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut last = 0;
-    for (kills, lines) in [1, 2, 3, 5, 8, 13].into_iter().enumerate() {
+    let mut there = 0..0;
+    for lines in [1, 2, 3, 5, 8, 13, 21] {
         let mut child = Command::new(env::current_exe().unwrap())
             .args(["--exact", "--nocapture"])
             .arg("what_was_said_to_be_on_disk_is_there_after_a_kill")
             .env(FOLDER, folder.path())
+            .env(THERE, format!("there {} {}", there.start, there.end))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let mut stored = output.lines().map_while(Result::ok).filter_map(|line| {
-            let (_, number) = line.split_once("stored ")?;
-            number.parse::<u64>().ok()
-        });
-        let said = stored.nth(lines).unwrap();
-        // It goes on writing while it is killed.
+        let mut told = output.lines().map_while(Result::ok);
+        let said = told.by_ref().filter_map(|line| said(&line)).nth(lines);
+        // It goes on while it is killed.
         child.kill().unwrap();
         child.wait().unwrap();
+        let said = said.unwrap();
         let found = found(folder.path());
-        assert!(found >= said, "{found} of {said} after {kills} kills");
-        assert!(found > last);
-        last = found;
+        assert!(
+            found.start >= said.start && found.end >= said.end,
+            "{found:?}, {said:?}"
+        );
+        assert!(found.start >= there.start && found.end > there.end);
+        there = found;
     }
-    let damaged = std::fs::read_dir(folder.path()).unwrap().any(|entry| {
+    let damaged = fs::read_dir(folder.path()).unwrap().any(|entry| {
         entry
             .unwrap()
             .file_name()

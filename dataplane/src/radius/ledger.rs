@@ -14,7 +14,7 @@ use lns_datapath::clock;
 use lns_radius::record::Record;
 use lns_radius::request::{Failure, Outcome, Request, Token};
 use lns_spool::{Figures, Spool};
-use lns_wire::radius::{Code, kind};
+use lns_wire::radius::Code;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
@@ -105,10 +105,7 @@ impl Ledger {
     pub(super) fn take(&self, records: Vec<Record>) {
         let (now, date) = (clock::now(), unix_seconds());
         for copies in &self.copies {
-            let of = |record: &Record| {
-                let date = date.saturating_sub(now.since(record.at).as_secs());
-                self.copy_of(record, date)
-            };
+            let of = |record: &Record| self.copy_of(record, record.date(now, date));
             copies.ask(records.iter().map(of));
         }
         let mut spool = self.books.spool.borrow_mut();
@@ -120,13 +117,10 @@ impl Ledger {
     fn copy_of(&self, record: &Record, date: u64) -> Request {
         let token = self.copy.get();
         self.copy.set(token.wrapping_add(1));
-        let mut attributes = record.attributes.clone();
-        let date = u32::try_from(date).unwrap_or(u32::MAX);
-        attributes.push_u32(kind::EVENT_TIMESTAMP, date);
         Request {
             token: Token(token),
             code: Code::ACCOUNTING_REQUEST,
-            attributes,
+            attributes: record.dated(date),
             password: None,
             realm: record.realm.clone(),
             key: 0,

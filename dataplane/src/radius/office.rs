@@ -210,9 +210,10 @@ impl Office {
         self.ledger.as_ref().map(Ledger::figures)
     }
 
-    /// Records that are not with a server.
+    /// Records that are not with a server, and may be soon.
     pub(super) fn unsettled(&self) -> u64 {
-        self.queue().map_or(0, |queue| queue.records)
+        let queue = self.queue().unwrap_or_default();
+        queue.records.saturating_sub(queue.foreign)
     }
 
     /// Ends the thread, and then tells so.

@@ -59,8 +59,10 @@ impl Ending {
         match &outcome.result {
             Ok(_) => Self::Delivered,
             Err(Failure::TooLarge) => Self::Never,
-            // Another manifest may name one for its realm.
-            Err(Failure::NoServer | Failure::ProtocolError) => Self::Refused,
+            // Another manifest may name one for its realm, another way take it.
+            Err(Failure::NoServer | Failure::DatagramTooLarge | Failure::ProtocolError) => {
+                Self::Refused
+            }
             Err(
                 Failure::TimedOut
                 | Failure::AllDown

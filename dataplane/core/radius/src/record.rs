@@ -1,21 +1,22 @@
 //! What accounting is told (RFC 2866): records on their way to the spool.
 
 use lns_tables::time::Instant;
-use lns_wire::radius::AttributeList;
+use lns_wire::radius::{AttributeList, kind};
 
-/// What a record says (RFC 2866, 5.1).
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Status {
-    /// A session began.
-    Start,
-    /// A session ended.
-    Stop,
-    /// A session goes on.
-    Interim,
-    /// The NAS began with no session.
-    On,
-    /// The NAS ends, and with it all sessions.
-    Off,
+lns_wire::labelled! {
+    /// What a record says (RFC 2866, 5.1).
+    pub enum Status {
+        /// A session began.
+        Start = "start",
+        /// A session ended.
+        Stop = "stop",
+        /// A session goes on.
+        Interim = "interim",
+        /// The NAS began with no session.
+        On = "on",
+        /// The NAS ends, and with it all sessions.
+        Off = "off",
+    }
 }
 
 impl Status {
@@ -45,4 +46,19 @@ pub struct Record {
     pub attributes: AttributeList,
     /// The realm of the user, by which servers may be chosen.
     pub realm: Option<Box<str>>,
+}
+
+impl Record {
+    /// When it happened, in seconds since 1970, if now is `now` and `date`.
+    pub fn date(&self, now: Instant, date: u64) -> u64 {
+        date.saturating_sub(now.since(self.at).as_secs())
+    }
+
+    /// Its attributes with that date among them (RFC 2869, 5.3).
+    pub fn dated(&self, date: u64) -> AttributeList {
+        let mut attributes = self.attributes.clone();
+        let seconds = u32::try_from(date).unwrap_or(u32::MAX);
+        attributes.push_u32(kind::EVENT_TIMESTAMP, seconds);
+        attributes
+    }
 }

@@ -39,6 +39,18 @@ pub struct Request {
     pub server: Option<Arc<str>>,
 }
 
+/// What keyed balance holds on to, of whatever names it: a number (FNV-1a).
+pub fn balance_key(name: &[u8]) -> u64 {
+    hash(name.iter().copied())
+}
+
+/// FNV-1a.
+pub(crate) fn hash(octets: impl Iterator<Item = u8>) -> u64 {
+    octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 /// What became of a request. Each that was taken has exactly one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Outcome {
@@ -102,8 +114,10 @@ lns_wire::labelled! {
         AllDown = "all_down",
         /// As many requests are in flight as may be.
         NoCapacity = "no_capacity",
-        /// It does not fit into a packet, or the packet not onto the wire.
+        /// It does not fit into a packet.
         TooLarge = "too_large",
+        /// The way to no server that is for it takes a datagram of its length.
+        DatagramTooLarge = "datagram_too_large",
         /// No server is for this realm.
         NoServer = "no_server",
         /// The server answers, but without the Message-Authenticator that is required.

@@ -185,13 +185,40 @@ fn a_record_that_cannot_be_read_is_taken_out_and_the_others_stay() {
     transaction
         .open_table(RECORDS)
         .unwrap()
-        .insert(1, &b"no record"[..])
+        .insert(1, &b"\x01no record"[..])
         .unwrap();
     transaction.commit().unwrap();
     drop(database);
     let mut store = Store::open(&path, u64::MAX).unwrap();
     assert_eq!(numbers(&mut store), ["0000", "0002"]);
     assert_eq!(store.content.records, 2);
+}
+
+#[test]
+fn a_record_of_another_version_is_kept_for_it_and_counted() {
+    let (_folder, path, store) = with(u64::MAX, &interims(0..3));
+    let whole = store.content;
+    drop(store);
+    let database = Database::create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    {
+        let mut records = transaction.open_table(RECORDS).unwrap();
+        let mut octets = records.get(1).unwrap().unwrap().value().to_vec();
+        octets[0] = 2;
+        records.insert(1, &*octets).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(database);
+    for _ in 0..2 {
+        let mut store = Store::open(&path, u64::MAX).unwrap();
+        let loaded = store.load(None, 9).unwrap();
+        assert_eq!((loaded.entries.len(), loaded.foreign), (2, 1));
+        assert_eq!(loaded.through, Some(Place(2)));
+        assert_eq!(store.load(loaded.through, 9).unwrap().foreign, 0);
+        // It is not given up for want of room either.
+        store.apply(&[Change::Limit(1)]).unwrap();
+        assert_eq!(store.content, whole);
+    }
 }
 
 #[test]

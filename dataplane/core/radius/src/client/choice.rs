@@ -5,9 +5,8 @@ use core::cmp::Reverse;
 use crate::client::Client;
 use crate::config::LoadBalance;
 use crate::ids::Owner;
-use crate::request::Failure;
+use crate::request::{Failure, hash};
 use crate::server::{Server, ServerKey, Standing};
-use crate::trunk::TrunkState;
 use crate::trunk::ask::Ask;
 
 /// What choices are compared by; the least is taken.
@@ -68,7 +67,7 @@ impl Client {
             return Some(other);
         }
         // A sibling that is answered and merely full has room sooner than a zombie has an answer.
-        let zombie = self.links.get(at.link)?.state == TrunkState::Inactive;
+        let zombie = self.links.get(at.link)?.state.is_zombie();
         let full = server.has_full() && server.last_reply > ask.first_sent;
         (zombie && full && !server.gone && !self.is_crowded(server)).then_some(here)
     }
@@ -129,6 +128,7 @@ const fn refused(before: Failure, now: Failure) -> Failure {
         Failure::TimedOut
         | Failure::NoCapacity
         | Failure::TooLarge
+        | Failure::DatagramTooLarge
         | Failure::NoMessageAuthenticator
         | Failure::WrongSecret
         | Failure::ProtocolError
@@ -154,10 +154,7 @@ fn names(server: &Server, realm: &str) -> bool {
 /// How much a key is drawn to a server (rendezvous hashing, over FNV-1a and the finish of `SplitMix64`): of
 /// all servers the one that draws most, so that one that goes moves no key of another.
 fn weight(key: u64, server: &str) -> u64 {
-    let octets = server.bytes().chain(key.to_be_bytes());
-    let hash = octets.fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
-        (hash ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = hash(server.bytes().chain(key.to_be_bytes()));
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)

@@ -271,7 +271,9 @@ fn every_failure_but_one_is_tried_again() {
         };
         let expected = match failure {
             Failure::TooLarge => Ending::Never,
-            Failure::NoServer | Failure::ProtocolError => Ending::Refused,
+            Failure::NoServer | Failure::DatagramTooLarge | Failure::ProtocolError => {
+                Ending::Refused
+            }
             _ => Ending::Again,
         };
         assert_eq!(Ending::of(&outcome), expected, "{failure:?}");
