@@ -161,12 +161,6 @@ impl Client {
         self.not_sent(transmit, error, now);
     }
 
-    /// A packet was written in part, the rest is the process's to write. Until
-    /// [`handle_writable`](Self::handle_writable) nothing more comes for that socket.
-    pub fn handle_partial(&mut self, transmit: Transmit) {
-        self.sent_in_part(transmit);
-    }
-
     /// The socket takes packets again.
     pub fn handle_writable(&mut self, connection: ConnectionId) {
         if let Some(link) = self.find(connection) {

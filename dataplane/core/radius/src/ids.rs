@@ -2,6 +2,10 @@
 //!
 //! The one that was free longest is taken first. One that a request has given up for another, because
 //! its content changed, rests: an answer to it is still one to the request, and nothing else gets it.
+//!
+//! Each connection begins with 1. An identifier need not be hard to guess: who forges an answer must know
+//! the secret, and who only wants to be heard at all our port, which the kernel draws for each connection. A
+//! server does not take a new connection's requests for old ones either, since they come from another port.
 
 use core::fmt;
 use std::collections::VecDeque;

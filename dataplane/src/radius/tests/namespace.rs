@@ -52,7 +52,7 @@ fn t3_3_a_request_that_is_too_long_for_the_way_fails_alone_and_its_connection_st
             bed.desk.ask([access(1), long(2, 2_000), access(3)]);
             let ended = bed.ended(3).await;
             assert!(ended[0].result.is_ok());
-            assert_eq!(ended[1].result, Err(Failure::TooLarge));
+            assert_eq!(ended[1].result, Err(Failure::DatagramTooLarge));
             assert!(ended[2].result.is_ok());
             let server = bed.server("r1");
             assert_eq!((server.counts.opened, server.counts.failed), (1, 0));

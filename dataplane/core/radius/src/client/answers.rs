@@ -182,7 +182,7 @@ impl Client {
         {
             ask.complaint = Some(complaint);
         }
-        if stream && breaks_a_stream(rejected) {
+        if stream && breaks_a_stream(rejected, self.is_copy()) {
             self.fail_link(key, Cause::BadStream, Closer::Client, now);
         }
     }
@@ -275,16 +275,16 @@ fn complaint(rejected: Rejected) -> Option<Failure> {
     }
 }
 
-/// Whether nothing that comes after it in a stream can be believed (RFC 6614, 3.4; RFC 6613, 2.6.4).
-fn breaks_a_stream(rejected: Rejected) -> bool {
+/// Whether nothing that comes after it in a stream can be believed (RFC 6614, 3.4; RFC 6613, 2.6.4). The
+/// identifier of a copy is free once it is sent, and an answer to the last one with it is no harm.
+fn breaks_a_stream(rejected: Rejected, copy: bool) -> bool {
     match rejected {
         Rejected::Truncated
         | Rejected::Length
         | Rejected::AttributeLength
         | Rejected::TooManyAttributes
-        | Rejected::MessageAuthenticatorLength
-        | Rejected::BadAuthenticator
-        | Rejected::BadMessageAuthenticator => true,
+        | Rejected::MessageAuthenticatorLength => true,
+        Rejected::BadAuthenticator | Rejected::BadMessageAuthenticator => !copy,
         Rejected::DuplicateMessageAuthenticator
         | Rejected::Identifier
         | Rejected::Code

@@ -46,7 +46,9 @@ impl Client {
         if early || link.last_reply.is_some_and(|reply| reply >= sent) {
             return;
         }
-        if !core::mem::replace(&mut link.suspect, true) {
+        // One that is a zombie, or goes, has another wait on that timer.
+        let serves = matches!(link.state, TrunkState::Active | TrunkState::Full);
+        if serves && !core::mem::replace(&mut link.suspect, true) {
             let timer = of_link(at.link, Wait::State);
             self.timers.arm(timer, now + self.rules.response_window);
         }
@@ -69,10 +71,12 @@ impl Client {
         let Some(link) = self.links.get(key) else {
             return;
         };
+        let server = link.server;
         let owners: Vec<Owner> = link.ids.live().collect();
-        if let Some(server) = self.servers.get_mut(link.server) {
+        if let Some(server) = self.servers.get_mut(server) {
             server.troubled = true;
         }
+        self.stand_in(server, now);
         self.displace_unsent(key, now);
         let timer = of_link(key, Wait::State);
         if self.config.check.check().is_some() {

@@ -6,6 +6,7 @@ use lns_tables::time::Instant;
 
 use crate::client::Client;
 use crate::client::requests::Identifier;
+use crate::config::Transport;
 use crate::ids::Owner;
 use crate::limits;
 use crate::request::{Failure, Outcome, Reply, Token};
@@ -42,7 +43,8 @@ impl Client {
             server.stats.timeouts = server.stats.timeouts.saturating_add(1);
         }
         let failure = self.blame(owner).unwrap_or(Failure::TimedOut);
-        self.end(owner, Err(failure), None, Identifier::Free, now);
+        let identifier = self.given_up(owner);
+        self.end(owner, Err(failure), None, identifier, now);
     }
 
     pub(super) fn cancel(&mut self, token: Token, now: Instant) {
@@ -53,6 +55,9 @@ impl Client {
         let links = if left_behind { self.links.span() } else { 0 };
         for link in 0..links {
             let key = LinkKey(u16::try_from(link).unwrap_or(u16::MAX));
+            if self.transport(key) == Some(Transport::Tls) {
+                continue;
+            }
             let Some(link) = self.links.get_mut(key) else {
                 continue;
             };
@@ -62,7 +67,8 @@ impl Client {
                 self.rank(key);
             }
         }
-        self.end(owner, Err(Failure::Cancelled), None, Identifier::Free, now);
+        let identifier = self.given_up(owner);
+        self.end(owner, Err(Failure::Cancelled), None, identifier, now);
     }
 
     /// Copies that were sent, and of which nobody said that they were not.

@@ -9,7 +9,7 @@ use crate::client::requests::Identifier;
 use crate::client::time::of_server;
 use crate::config::Transport;
 use crate::ids::Owner;
-use crate::server::{ServerKey, Standing};
+use crate::server::{Server, ServerKey, Standing};
 use crate::trunk::ask::Ask;
 use crate::trunk::link::LinkKey;
 use crate::trunk::{RequestEvent, RequestState, TrunkEvent, TrunkState};
@@ -144,6 +144,18 @@ impl Client {
         });
         if may {
             self.open(server, now);
+        }
+    }
+
+    /// A server has lost a connection, or got a zombie: what was on it does not go elsewhere while one is
+    /// there that merely drains.
+    pub(super) fn stand_in(&mut self, server: ServerKey, now: Instant) {
+        let wanted = |server: &Server| {
+            let usable = [TrunkState::Active, TrunkState::Full];
+            !server.gone && usable.into_iter().all(|state| server.count(state) == 0)
+        };
+        if self.servers.get(server).is_some_and(wanted) {
+            self.undrain(server, now);
         }
     }
 

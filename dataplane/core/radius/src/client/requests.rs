@@ -11,7 +11,7 @@ use crate::request::{Failure, Request, Token};
 use crate::server::ServerKey;
 use crate::trunk::ask::{Ask, At};
 use crate::trunk::link::LinkKey;
-use crate::trunk::{RequestEvent, RequestState, TrunkState};
+use crate::trunk::{RequestEvent, RequestState};
 
 /// What becomes of the identifier of a request that leaves its connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -106,6 +106,7 @@ impl Client {
         ask.stale = true;
         // Only its end stays: on each connection it is repeated as if it were new.
         ask.retry = None;
+        ask.sends_here = 0;
         ask.first_sent = None;
         ask.queued = false;
         if let Some(server) = self.servers.get_mut(server) {
@@ -144,6 +145,17 @@ impl Client {
         self.config.timing.end(now).min(now + limits::REST)
     }
 
+    /// What becomes of the identifier of a request for which nobody waits any more. Over UDP it is free: a
+    /// late answer does not fit who has it next, and is dropped. In a stream such an answer would be taken
+    /// for the end of all sense, so that there it rests.
+    pub(super) fn given_up(&self, owner: Owner) -> Identifier {
+        let at = self.ask(owner).and_then(|ask| ask.at);
+        match at.and_then(|at| self.transport(at.link)) {
+            Some(Transport::Tls) => Identifier::Rests,
+            Some(Transport::Udp) | None => Identifier::Free,
+        }
+    }
+
     /// Takes a request off its connection, if it is on one.
     pub(super) fn leave(
         &mut self,
@@ -151,10 +163,16 @@ impl Client {
         identifier: Identifier,
         now: Instant,
     ) -> Option<At> {
-        let until = self.rest_until(now);
+        let rest = self.rest_until(now);
         let ask = self.ask_mut(owner)?;
         ask.queued = false;
         let at = ask.at.take()?;
+        let until = match self.transport(at.link) {
+            // Nothing is lost there, and what is slow comes in the end.
+            Some(Transport::Tls) => now + limits::REST,
+            Some(Transport::Udp) | None => rest,
+        };
+        let ask = self.ask_mut(owner)?;
         ask.left_behind |= identifier == Identifier::Rests;
         let link = self.links.get_mut(at.link)?;
         match identifier {
@@ -212,18 +230,30 @@ impl Client {
         let Some(server) = self.better(owner) else {
             return false;
         };
-        self.count_moved(owner);
-        let left = self.leave(owner, Identifier::Rests, now);
-        self.step(owner, RequestEvent::Requeue);
         if let Some(ask) = self.ask_mut(owner) {
             let here = ask.server.filter(|here| *here != server);
             ask.tried |= here.map_or(0, ServerKey::bit);
         }
+        self.go_to(owner, server, Identifier::Rests, now);
+        true
+    }
+
+    /// Gives a request that is on a connection to that server.
+    pub(super) fn go_to(
+        &mut self,
+        owner: Owner,
+        server: ServerKey,
+        identifier: Identifier,
+        now: Instant,
+    ) {
+        self.count_moved(owner);
+        let left = self.leave(owner, identifier, now);
+        self.step(owner, RequestEvent::Requeue);
         self.give(owner, server, now);
         if let Some(at) = left {
             self.close_if_empty(at.link, now);
+            self.serve(at.link, now);
         }
-        true
     }
 
     pub(super) fn repeat(&mut self, token: Token, now: Instant) {
@@ -241,7 +271,7 @@ impl Client {
         let silent = ask
             .at
             .and_then(|at| self.links.get(at.link))
-            .is_some_and(|link| link.state == TrunkState::Inactive);
+            .is_some_and(|link| link.state.is_zombie());
         if silent && self.move_on(owner, now) {
             return;
         }

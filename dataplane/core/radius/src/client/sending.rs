@@ -15,6 +15,7 @@ use crate::limits;
 use crate::packet::{self, Parts, TooLarge};
 use crate::request::Failure;
 use crate::retry::Retry;
+use crate::server::ServerKey;
 use crate::trunk::ask::{Ask, At};
 use crate::trunk::link::LinkKey;
 use crate::trunk::{RequestEvent, RequestState};
@@ -105,6 +106,7 @@ impl Client {
             return;
         };
         ask.sends = ask.sends.saturating_add(1);
+        ask.sends_here = ask.sends_here.saturating_add(1);
         ask.last_sent = Some(now);
         ask.first_sent.get_or_insert(now);
         if copy {
@@ -211,8 +213,7 @@ impl Client {
         match (error, transmit.packet) {
             (SendError::Broken, _) => self.fail_link(key, Cause::Broken, Closer::Client, now),
             (SendError::TooLarge, Sent::Request(place, number)) => {
-                let owner = Owner { place, number };
-                self.end(owner, Err(Failure::TooLarge), None, Identifier::Free, now);
+                self.too_large_here(Owner { place, number }, now);
             }
             (SendError::TooLarge, Sent::Check) => {}
             (SendError::Temporary, Sent::Request(place, number)) => {
@@ -226,6 +227,28 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// The way to a server does not take a datagram of a request: that to another one may.
+    fn too_large_here(&mut self, owner: Owner, now: Instant) {
+        let Some(ask) = self.ask_mut(owner) else {
+            return;
+        };
+        ask.sends = ask.sends.saturating_sub(1);
+        ask.tried |= ask.server.map_or(0, ServerKey::bit);
+        // It may have gone out before the way had become so.
+        let identifier = if ask.sends == 0 {
+            Identifier::Free
+        } else {
+            Identifier::Rests
+        };
+        let other = self.choose(owner).ok();
+        let fresh = |key: &ServerKey| self.ask(owner).is_some_and(|ask| !ask.has_tried(*key));
+        let Some(other) = other.filter(fresh).filter(|_| !self.is_copy()) else {
+            let failure = Failure::DatagramTooLarge;
+            return self.end(owner, Err(failure), None, identifier, now);
+        };
+        self.go_to(owner, other, identifier, now);
     }
 
     fn count_send_error(&mut self, key: LinkKey) {
@@ -254,7 +277,8 @@ impl Client {
         }
         ask.queued = true;
         ask.sends = ask.sends.saturating_sub(1);
-        if ask.sends == 0 || ask.state == RequestState::Reapable {
+        ask.sends_here = ask.sends_here.saturating_sub(1);
+        if ask.sends_here == 0 {
             ask.retry = None;
             ask.first_sent = None;
             self.step(owner, RequestEvent::Unwrite);
@@ -265,51 +289,12 @@ impl Client {
         }
     }
 
-    pub(super) fn sent_in_part(&mut self, transmit: Transmit) {
-        let Some(key) = self.find(transmit.connection) else {
-            return;
-        };
-        let owner = match transmit.packet {
-            Sent::Request(place, number) => Some(Owner { place, number }),
-            Sent::Check => None,
-        };
-        let there = owner.filter(|owner| {
-            self.ask(*owner).is_some_and(|ask| {
-                let sent = matches!(ask.state, RequestState::Sent | RequestState::Reapable);
-                sent && ask.at.is_some_and(|at| at.link == key)
-            })
-        });
-        let Some(link) = self.links.get_mut(key) else {
-            return;
-        };
-        link.blocked = true;
-        if let Some(owner) = there {
-            link.partial = Some(owner);
-            self.step(owner, RequestEvent::WritePart);
-        }
-    }
-
     /// A connection takes packets again.
     pub(super) fn writable(&mut self, key: LinkKey) {
-        let copy = self.is_copy();
         let Some(link) = self.links.get_mut(key) else {
             return;
         };
         link.blocked = false;
-        if let Some(owner) = link.partial.take() {
-            let written = |ask: &Ask| ask.state == RequestState::Partial;
-            if self.ask(owner).is_some_and(written) {
-                let on = if copy {
-                    RequestEvent::WriteCopy
-                } else {
-                    RequestEvent::Write
-                };
-                self.step(owner, on);
-            }
-            if copy {
-                self.reapable.push_back(owner);
-            }
-        }
         self.timers.disarm(of_link(key, Wait::Pause));
         self.ready(key);
     }

@@ -193,6 +193,7 @@ impl Client {
             }
         }
         self.end_or_wait(key, now);
+        self.stand_in(server, now);
         self.tell_server(server);
         for owner in owners {
             self.displace(owner, now);

@@ -13,9 +13,9 @@ use crate::ids::Owner;
 use crate::limits;
 use crate::retry::Due;
 use crate::server::ServerKey;
+use crate::trunk::RequestState;
 use crate::trunk::ask::At;
 use crate::trunk::link::LinkKey;
-use crate::trunk::{RequestState, TrunkState};
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -97,10 +97,7 @@ impl Client {
         let Some(link) = self.links.get_mut(key) else {
             return;
         };
-        if matches!(
-            link.state,
-            TrunkState::Inactive | TrunkState::InactiveDraining
-        ) {
+        if link.state.is_zombie() {
             return self.fail_link(key, Cause::NoAnswer, Closer::Client, now);
         }
         link.suspect = false;
@@ -137,7 +134,7 @@ impl Client {
         };
         let owner = ask.owner;
         let due = match (&mut ask.retry, ask.state) {
-            (Some(retry), RequestState::Sent | RequestState::Partial) => retry.due(now, rng),
+            (Some(retry), RequestState::Sent) => retry.due(now, rng),
             _ if now >= ask.end => Due::Over,
             _ => Due::Wait,
         };
@@ -168,7 +165,7 @@ impl Client {
         let silent = self
             .links
             .get(at.link)
-            .is_some_and(|link| link.state == TrunkState::Inactive);
+            .is_some_and(|link| link.state.is_zombie());
         if silent && self.move_on(owner, now) {
             return;
         }

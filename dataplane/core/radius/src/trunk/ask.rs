@@ -35,6 +35,8 @@ pub(crate) struct Ask {
     /// The secret that it is, or will be, signed with.
     pub(crate) key: Key,
     pub(crate) sends: u16,
+    /// Of them, those on this connection.
+    pub(crate) sends_here: u16,
     /// When it was sent first on this connection.
     pub(crate) first_sent: Option<Instant>,
     pub(crate) last_sent: Option<Instant>,
@@ -70,6 +72,7 @@ impl Ask {
             delay: None,
             key: Key::Current,
             sends: 0,
+            sends_here: 0,
             first_sent: None,
             last_sent: None,
             queued: false,
@@ -80,7 +83,7 @@ impl Ask {
 
     /// Whether it has been sent and waits for its answer.
     pub(crate) const fn waits_for_answer(&self) -> bool {
-        matches!(self.state, RequestState::Sent | RequestState::Partial)
+        matches!(self.state, RequestState::Sent)
     }
 
     /// Whether that server has failed it.

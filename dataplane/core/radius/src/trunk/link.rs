@@ -42,8 +42,6 @@ pub(crate) struct Link {
     pub(crate) unsent: VecDeque<Owner>,
     /// It is among those that have something to send.
     pub(crate) ready: bool,
-    /// The request of which a part is written.
-    pub(crate) partial: Option<Owner>,
     /// The socket takes nothing at the moment.
     pub(crate) blocked: bool,
     /// Requests on it.
@@ -72,7 +70,6 @@ impl Link {
             ids: Ids::new(),
             unsent: VecDeque::new(),
             ready: false,
-            partial: None,
             blocked: false,
             in_flight: 0,
             open: false,
@@ -91,7 +88,6 @@ impl Link {
         self.id = id;
         self.ids = Ids::new();
         self.unsent.clear();
-        self.partial = None;
         self.blocked = false;
         self.in_flight = 0;
         self.open = false;

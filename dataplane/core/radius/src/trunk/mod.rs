@@ -3,7 +3,7 @@
 //! The names and rules are those of FreeRADIUS's trunks. What differs, and why:
 //!
 //! - CANCEL-SENT and CANCEL-PARTIAL are left out: RADIUS has no packet that takes a request back, so who
-//!   cancels one is rid of it at once.
+//!   cancels one is rid of it at once. PARTIAL is left out: who has the sockets writes a packet to its end.
 //! - The connection that was answered last comes first, not the one with the shortest queue.
 //! - An answer is verified before it says anything of its connection: a forged one holds no dead server
 //!   alive.
@@ -93,6 +93,11 @@ machine! {
 }
 
 impl TrunkState {
+    /// Whether it does not answer.
+    pub(crate) const fn is_zombie(self) -> bool {
+        matches!(self, Self::Inactive | Self::InactiveDraining)
+    }
+
     /// The word of the state for people: opening, active, full, zombie, draining or closed.
     pub const fn word(self) -> &'static str {
         match self {
@@ -117,8 +122,6 @@ machine! {
         Backlog = "BACKLOG",
         /// It is on a connection, and the next packet of it waits to be sent for the first time.
         Pending = "PENDING",
-        /// A part of it is written to a stream.
-        Partial = "PARTIAL",
         /// It is sent.
         Sent = "SENT",
         /// It is sent, and no answer is waited for.
@@ -140,8 +143,6 @@ machine! {
         Wait = "wait",
         /// It got a connection.
         Assign = "assign",
-        /// A part of it was written.
-        WritePart = "write part",
         /// It was written.
         Write = "write",
         /// It was written, and that is all.
@@ -163,14 +164,13 @@ machine! {
         Init + Take => Unassigned,
         Unassigned + Wait => Backlog,
         Unassigned | Backlog + Assign => Pending,
-        Pending | Sent | Reapable + WritePart => Partial,
-        Pending | Partial + Write => Sent,
-        Pending | Partial + WriteCopy => Reapable,
-        Partial | Sent | Reapable + Unwrite => Pending,
-        Backlog | Pending | Partial | Sent | Reapable + Requeue => Unassigned,
-        Backlog | Pending | Partial | Sent | Reapable + Finish => Complete,
-        Init | Unassigned | Backlog | Pending | Partial | Sent | Reapable + Fail => Failed,
-        Unassigned | Backlog | Pending | Partial | Sent | Reapable + Cancel => Cancel,
+        Pending + Write => Sent,
+        Pending + WriteCopy => Reapable,
+        Sent | Reapable + Unwrite => Pending,
+        Backlog | Pending | Sent | Reapable + Requeue => Unassigned,
+        Backlog | Pending | Sent | Reapable + Finish => Complete,
+        Init | Unassigned | Backlog | Pending | Sent | Reapable + Fail => Failed,
+        Unassigned | Backlog | Pending | Sent | Reapable + Cancel => Cancel,
         Cancel + Release => CancelComplete,
     }
 }

@@ -236,7 +236,7 @@ fn r24_a_check_has_its_identifier_even_if_all_others_are_in_use() {
             .iter()
             .all(|seen| seen.packet().id != Id(0))
     );
-    let authenticators: std::collections::BTreeSet<_> = checks
+    let authenticators: BTreeSet<_> = checks
         .iter()
         .map(|check| check.packet().authenticator)
         .collect();

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use lns_radius::config::{Mode, Purpose, Transport};
 use lns_radius::connection::ConnectionState;
-use lns_radius::event::{Cause, ConnectionId, Event};
+use lns_radius::event::{Cause, ConnectionId, Event, SendError};
 use lns_radius::request::Failure;
 use lns_radius::trunk::TrunkState;
 use lns_radius::trunk::rules::Rules;
@@ -319,4 +320,107 @@ fn r09_the_255th_request_makes_a_connection_full_and_the_next_goes_elsewhere_or_
             .all(|outcome| outcome.result.is_ok())
     );
     world.nothing_is_held();
+}
+
+/// In a stream an answer that fits nothing ends the connection, so that nobody gets the identifier of a
+/// request whose answer may still come.
+#[test]
+fn late_answers_to_cancelled_and_timed_out_requests_do_not_end_a_stream() {
+    for cancelled in [true, false] {
+        let mut config = config(&["r1"]);
+        config.servers[0].transport = Transport::Tls;
+        config.limits.max_connections = 2;
+        config.timing.duration = secs(if cancelled { 30 } else { 4 });
+        let mut world = World::with_rules(config, patient());
+        world.ask();
+        world.run(secs(1));
+        world.peer("r1").delay = secs(5);
+        let given_up = world.asks(100);
+        if cancelled {
+            given_up.iter().for_each(|token| world.cancel(*token));
+        }
+        world.run(millis(4500));
+        // They come back for what is asked now, and get others' identifiers.
+        world.peer("r1").delay = millis(3000);
+        let tokens = world.asks(400);
+        world.run(secs(4));
+        assert!(tokens.iter().all(|token| world.is_ok(*token)));
+        let expected = if cancelled {
+            Failure::Cancelled
+        } else {
+            Failure::TimedOut
+        };
+        assert!(
+            given_up
+                .iter()
+                .all(|token| world.failure(*token) == Some(expected))
+        );
+        assert_eq!(world.server("r1").counts.failed, 0);
+        assert_eq!(world.dropped("r1", "late"), 100);
+        world.run(secs(60));
+        world.nothing_is_held();
+    }
+}
+
+#[test]
+fn answers_to_earlier_copies_do_not_end_a_stream() {
+    let mut config = config(&["r1"]);
+    config.purpose = Purpose::Copy;
+    config.servers[0].transport = Transport::Tls;
+    config.limits.max_connections = 1;
+    let mut world = World::new(config);
+    world.peer("r1").delay = secs(1);
+    world.asks(255);
+    world.run(millis(990));
+    // It has the first one's identifier, and waits for the socket when that one's answer comes.
+    world.send_errors = vec![SendError::Temporary];
+    let last = world.ask();
+    world.run(secs(2));
+    assert!(world.is_ok(last));
+    assert_eq!(world.dropped("r1", "bad_authenticator"), 1);
+    assert_eq!(world.server("r1").counts.failed, 0);
+}
+
+#[test]
+fn a_sibling_that_drains_takes_over_when_the_last_one_that_serves_fails() {
+    let rules = Rules {
+        per_connection_max: 3,
+        per_connection_target: 10,
+        close_delay: millis(500),
+        start: 2,
+        connecting: 2,
+        ..Rules::DEFAULT
+    };
+    for silent in [false, true] {
+        let mut config = config(&["r1"]);
+        // So that nothing is sent again unless the test does it.
+        config.mode = Mode::Synchronous;
+        let mut world = World::with_rules(config, rules);
+        world.peer("r1").delay = secs(20);
+        let tokens = world.asks(4);
+        world.run(secs(1));
+        let states = world.connections("r1");
+        let of = |state| states.iter().find(|one| one.state == state);
+        let draining = of(TrunkState::Draining).unwrap().id;
+        let serving = of(TrunkState::Active).unwrap().id;
+        world.peer("r1").delay = millis(10);
+        if silent {
+            world.peer("r1").lost.insert(serving);
+            let seen = world.requests("r1");
+            let stuck = (0..4).filter(|at| seen[*at].over == serving);
+            let stuck: Vec<_> = stuck.map(|at| tokens[at]).collect();
+            for _ in 0..3 {
+                world.run(secs(2));
+                stuck.iter().for_each(|token| world.repeat(*token));
+            }
+            tokens.iter().for_each(|token| world.repeat(*token));
+        } else {
+            world.close(serving, Cause::Broken);
+            tokens.iter().for_each(|token| world.repeat(*token));
+        }
+        world.run(secs(1));
+        assert!(tokens.iter().all(|token| world.is_ok(*token)), "{silent}");
+        assert_eq!(world.requests("r1").last().unwrap().over, draining);
+        assert_eq!(world.server("r1").counts.opened, 2);
+    }
 }

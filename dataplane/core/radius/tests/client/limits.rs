@@ -138,8 +138,25 @@ fn t3_3_what_the_socket_says_is_too_large_fails_and_its_connection_lives() {
     world.send_errors = vec![SendError::TooLarge];
     let (one, two) = (world.ask(), world.ask());
     world.run(secs(1));
-    assert_eq!(world.failure(one), Some(Failure::TooLarge));
+    assert_eq!(world.failure(one), Some(Failure::DatagramTooLarge));
+    assert_eq!(world.outcomes[&one].sends, 0);
     assert!(world.is_ok(two));
+    assert_eq!(world.states("r1"), [TrunkState::Active]);
+    world.nothing_is_held();
+}
+
+#[test]
+fn t3_3_what_is_too_large_for_the_way_to_one_server_goes_to_the_next() {
+    let mut world = World::new(config(&["r1", "r2"]));
+    world.send_errors = vec![SendError::TooLarge];
+    let one = world.ask();
+    world.run(secs(1));
+    assert!(world.is_ok(one));
+    assert_eq!(world.outcomes[&one].server.as_deref(), Some("r2"));
+    world.send_errors = vec![SendError::TooLarge; 2];
+    let both = world.ask();
+    world.run(secs(1));
+    assert_eq!(world.failure(both), Some(Failure::DatagramTooLarge));
     assert_eq!(world.states("r1"), [TrunkState::Active]);
     world.nothing_is_held();
 }
@@ -180,19 +197,4 @@ fn t3_5_to_t3_7_an_error_that_stays_fails_the_connection_and_requests_go_on() {
     assert_eq!(world.requests("r2").len(), 1);
     world.run(secs(1));
     assert_eq!(world.states("r1"), [TrunkState::Active]);
-}
-
-#[test]
-fn a_stream_that_takes_a_part_takes_nothing_else_until_it_has_taken_the_rest() {
-    let mut world = World::new(config(&["r1"]));
-    world.peer("r1").delay = secs(1);
-    world.ask();
-    world.client.handle_partial(world.last.unwrap());
-    let waits = world.ask();
-    assert_eq!(world.requests("r1").len(), 1);
-    world.client.handle_writable(world.connection("r1").id);
-    world.run(millis(1200));
-    assert_eq!(world.requests("r1").len(), 2);
-    assert!(world.is_ok(waits));
-    world.nothing_is_held();
 }

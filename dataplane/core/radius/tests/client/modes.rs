@@ -170,7 +170,7 @@ fn a_copy_that_could_not_be_sent_is_sent_later_or_fails() {
     assert!(world.is_ok(token));
     world.send_errors = vec![SendError::TooLarge];
     let token = world.ask();
-    assert_eq!(world.failure(token), Some(Failure::TooLarge));
+    assert_eq!(world.failure(token), Some(Failure::DatagramTooLarge));
     world.close(world.connection("r1").id, Cause::Refused);
     let token = world.ask();
     assert_eq!(world.failure(token), Some(Failure::AllDown));

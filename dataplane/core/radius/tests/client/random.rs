@@ -20,7 +20,6 @@ enum Step {
     Lose(u8),
     Find,
     Error(u8),
-    Partial,
     Writable,
     Opens(bool, bool),
     Forge(u8, u8),
@@ -44,7 +43,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u8>().prop_map(Step::Lose),
         1 => Just(Step::Find),
         1 => (0_u8..3).prop_map(Step::Error),
-        1 => Just(Step::Partial),
         1 => Just(Step::Writable),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(one, opens)| Step::Opens(one, opens)),
         1 => (any::<u8>(), any::<u8>()).prop_map(|(which, id)| Step::Forge(which, id)),
@@ -94,12 +92,6 @@ fn apply(world: &mut World, step: Step) {
         Step::Error(error) => world.send_errors.push(
             [SendError::Temporary, SendError::TooLarge, SendError::Broken][usize::from(error)],
         ),
-        Step::Partial => {
-            if let Some(last) = world.last {
-                world.client.handle_partial(last);
-                world.settle();
-            }
-        }
         Step::Writable => {
             for over in world.sockets.keys().copied().collect::<Vec<_>>() {
                 world.client.handle_writable(over);

@@ -188,24 +188,6 @@ fn cancelled_while_pending() {
 }
 
 #[test]
-fn cancelled_when_a_part_is_written() {
-    let mut world = World::new(config(&["r1"]));
-    let token = world.ask();
-    world.client.handle_partial(world.last.unwrap());
-    world.settle();
-    assert_eq!(life(&world, token).last(), Some(&RequestState::Partial));
-    world.cancel(token);
-    assert_eq!(world.failure(token), Some(Failure::Cancelled));
-    // The rest is still to be written: until then nothing else is.
-    let other = world.ask();
-    assert_eq!(world.requests("r1").len(), 1);
-    world.client.handle_writable(world.connection("r1").id);
-    world.run(secs(1));
-    assert!(world.is_ok(other));
-    world.nothing_is_held();
-}
-
-#[test]
 fn cancelled_when_it_is_sent() {
     let mut world = World::new(config(&["r1"]));
     let token = world.ask();
@@ -225,33 +207,14 @@ fn cancelled_when_it_is_sent() {
 }
 
 #[test]
-fn partial_then_sent() {
-    let mut world = World::new(config(&["r1"]));
-    let token = world.ask();
-    world.client.handle_partial(world.last.unwrap());
-    world.client.handle_writable(world.connection("r1").id);
-    world.run(secs(1));
-    let expected = [
-        RequestState::Sent,
-        RequestState::Partial,
-        RequestState::Sent,
-        RequestState::Complete,
-    ];
-    assert_eq!(life(&world, token)[3..], expected);
-}
-
-#[test]
-fn requeued_when_its_connection_fails_whether_it_was_pending_partial_or_sent() {
-    for kind in 0..3 {
+fn requeued_when_its_connection_fails_whether_it_was_pending_or_sent() {
+    for kind in 0..2 {
         let mut world = World::with_rules(config(&["r1"]), many(2));
         if kind == 0 {
             world.send_errors = vec![SendError::Temporary];
         }
         let token = world.ask();
         let over = world.last.unwrap().connection;
-        if kind == 1 {
-            world.client.handle_partial(world.last.unwrap());
-        }
         world.close(over, Cause::Broken);
         world.run(secs(1));
         assert!(world.is_ok(token), "{kind}");
@@ -584,4 +547,24 @@ fn actions_say_where_to_and_how() {
     );
     assert_eq!(client.poll_action(), None, "it was never open");
     assert!(client.poll_timeout().is_some());
+}
+
+/// A socket that takes nothing when a request has just come to it: it was not sent there.
+#[test]
+fn one_that_moved_and_could_not_be_sent_waits_as_if_it_were_new() {
+    let mut world = World::with_rules(config(&["r1"]), many(2));
+    world.ask();
+    world.run(millis(100));
+    world.peer("r1").life = Life::Silent;
+    let token = world.ask();
+    let first = world.last.unwrap().connection;
+    world.run(millis(100));
+    world.peer("r1").life = Life::Answers;
+    world.send_errors = vec![SendError::Temporary];
+    world.close(first, Cause::Broken);
+    assert_eq!(life(&world, token).last(), Some(&RequestState::Pending));
+    world.run(secs(1));
+    let outcome = &world.outcomes[&token];
+    assert!(outcome.result.is_ok());
+    assert_eq!((outcome.sends, outcome.rtt), (2, Some(millis(5))));
 }

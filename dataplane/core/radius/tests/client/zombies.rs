@@ -309,3 +309,38 @@ fn a_request_that_lasts_less_than_one_wait_makes_a_zombie_too() {
     assert_eq!(world.failure(token), Some(Failure::TimedOut));
     assert_eq!(world.states("r1"), [TrunkState::Inactive]);
 }
+
+/// A request on a zombie that is not answered does not end the checks.
+#[test]
+fn a_zombie_that_is_being_checked_is_not_given_up_for_another_request() {
+    let mut config = config(&["r1"]);
+    config.check = with_status_server();
+    config.timing = Timing {
+        longest: secs(2),
+        count: 0,
+        duration: secs(60),
+        ..Timing::ACCESS
+    };
+    let mut world = World::new(config);
+    world.peer("r1").life = Life::Silent;
+    world.ask();
+    while world.states("r1") != [TrunkState::Inactive] {
+        world.run(millis(10));
+    }
+    world
+        .peer("r1")
+        .deaf_to
+        .insert(lns_wire::radius::Code::ACCESS_REQUEST.0);
+    world.peer("r1").life = Life::Answers;
+    while world.server("r1").counts.checks_answered == 0 {
+        world.run(millis(10));
+    }
+    world.peer("r1").life = Life::Silent;
+    world.run(secs(12));
+    assert_eq!(world.states("r1"), [TrunkState::Inactive]);
+    world.peer("r1").deaf_to.clear();
+    world.peer("r1").life = Life::Answers;
+    world.run(secs(12));
+    assert_eq!(world.states("r1"), [TrunkState::Active]);
+    assert_eq!(world.server("r1").counts.opened, 1);
+}
