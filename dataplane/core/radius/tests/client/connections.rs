@@ -337,7 +337,9 @@ fn late_answers_to_cancelled_and_timed_out_requests_do_not_end_a_stream() {
         world.peer("r1").delay = secs(5);
         let given_up = world.asks(100);
         if cancelled {
-            given_up.iter().for_each(|token| world.cancel(*token));
+            for token in &given_up {
+                world.cancel(*token);
+            }
         }
         world.run(millis(4500));
         // They come back for what is asked now, and get others' identifiers.
@@ -411,12 +413,18 @@ fn a_sibling_that_drains_takes_over_when_the_last_one_that_serves_fails() {
             let stuck: Vec<_> = stuck.map(|at| tokens[at]).collect();
             for _ in 0..3 {
                 world.run(secs(2));
-                stuck.iter().for_each(|token| world.repeat(*token));
+                for token in &stuck {
+                    world.repeat(*token);
+                }
             }
-            tokens.iter().for_each(|token| world.repeat(*token));
+            for token in &tokens {
+                world.repeat(*token);
+            }
         } else {
             world.close(serving, Cause::Broken);
-            tokens.iter().for_each(|token| world.repeat(*token));
+            for token in &tokens {
+                world.repeat(*token);
+            }
         }
         world.run(secs(1));
         assert!(tokens.iter().all(|token| world.is_ok(*token)), "{silent}");
