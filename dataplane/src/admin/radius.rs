@@ -244,6 +244,8 @@ pub(super) struct Queue {
     pub(super) dropped_interims: u64,
     /// Records that no server will ever take, since the start.
     pub(super) undeliverable: u64,
+    /// Of the records, those that another version of `lnsd` has written and that wait for it.
+    pub(super) foreign: u64,
     /// Whether the disk fails.
     pub(super) disk_fails: bool,
 }
@@ -259,6 +261,7 @@ impl From<lns_spool::Figures> for Queue {
             unwritten: count(figures.unwritten),
             dropped_interims: figures.dropped_interims,
             undeliverable: figures.undeliverable,
+            foreign: figures.foreign,
             disk_fails: figures.is_failing,
         }
     }

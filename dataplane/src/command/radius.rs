@@ -144,6 +144,7 @@ fn queue_facts(queue: &Value) -> Vec<(&'static str, String)> {
         ("  Not on disk yet", some("unwritten")),
         ("  Interims given up", some("droppedInterims")),
         ("  No server takes", some("undeliverable")),
+        ("  Another version's", some("foreign")),
         (
             "  DISK FAILS",
             if queue["diskFails"] == json!(true) {
@@ -229,7 +230,7 @@ mod tests {
             ],
             "queue": {
                 "records": 1_200, "octets": 345_600, "oldestSeconds": 120, "droppedInterims": 3,
-                "undeliverable": 0, "underWay": 0, "unwritten": 0, "diskFails": false,
+                "undeliverable": 0, "foreign": 0, "underWay": 0, "unwritten": 0, "diskFails": false,
             },
         })
     }

@@ -179,6 +179,11 @@ impl Measured {
             queue.oldest_seconds.unwrap_or(0),
         );
         page.gauge(
+            "accounting_queue_foreign_records",
+            "Those that another version of lnsd has written and that wait for it",
+            queue.foreign,
+        );
+        page.gauge(
             "accounting_disk_fails",
             "1: records cannot be written to disk and wait in memory",
             queue.disk_fails.into(),

@@ -5,7 +5,7 @@
 
 use lns_crypto::Secret;
 use lns_ppp::{AuthRequest, Credentials};
-use lns_radius::request::{Request, Token};
+use lns_radius::request::{Request, Token, balance_key};
 use lns_tables::path::SlotIndex;
 use lns_tables::time::Instant;
 use lns_wire::radius::kind::{self, vendor};
@@ -47,7 +47,7 @@ pub(super) fn request(
         attributes,
         password,
         realm: line::realm(&claim.name),
-        key: key(&claim.name),
+        key: balance_key(&claim.name),
         happened: now,
         server: dialogue.and_then(|dialogue| dialogue.server.clone()),
     })
@@ -100,11 +100,4 @@ fn push_proof(
         }
     }
     Ok(None)
-}
-
-/// What keeps one user with one server: FNV-1a of the name.
-fn key(name: &[u8]) -> u64 {
-    name.iter().fold(0xcbf2_9ce4_8422_2325, |key: u64, octet| {
-        (key ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
-    })
 }

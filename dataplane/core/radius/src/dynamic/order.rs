@@ -32,7 +32,8 @@ pub struct Order {
 /// Which session is meant: one that has all that is said here.
 ///
 /// One of `session`, `user` and `address` is there at least: by these, sessions are found. The others only
-/// tell apart what has been found. NAS-Port is not among them: a session has no such number.
+/// tell apart what has been found. NAS-Port is not among them: it is the number of a place, which another session
+/// has later.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Target {
     /// Acct-Session-Id.
