@@ -9,7 +9,7 @@ use lns_tables::time::Instant;
 
 use super::{Elector, Flight};
 use crate::authority::Tenure;
-use crate::record::{Record, Stored};
+use crate::record::{Epoch, Record, Stored};
 use crate::request::{Answer, Operation, RequestId};
 use crate::state::{Event, State};
 
@@ -58,12 +58,10 @@ impl Elector {
         self.see(stored, sent, now);
         match self.state {
             State::Waiting | State::Closing | State::Stopped => {}
+            // Even if it says what was written: a record that is found is never adopted (E5).
             State::Acquiring => {
-                let ours = self.attempt.is_some_and(|attempt| self.is_named(attempt.epoch));
-                if !ours {
-                    self.go(Event::Lost);
-                }
                 self.due = now;
+                self.go(Event::Lost);
             }
             State::Holding | State::Extending | State::Releasing => self.found_as_master(now),
         }
@@ -129,7 +127,7 @@ impl Elector {
         self.hear(self.view.epoch());
     }
 
-    fn is_named(&self, epoch: crate::record::Epoch) -> bool {
+    fn is_named(&self, epoch: Epoch) -> bool {
         self.view.record().is_some_and(|record| record.names(&self.me, epoch))
     }
 }

@@ -12,7 +12,6 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
-use core::ops::Add as _;
 use std::collections::VecDeque;
 
 use lns_tables::time::Instant;
@@ -63,7 +62,10 @@ pub struct Elector {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 struct Attempt {
     epoch: Epoch,
-    sent: Instant,
+    /// Until when an answer makes it a mastership: as long as the authority that it would give, and as
+    /// long as what it was based on is not too old, for it may have landed on a store that was put back
+    /// in between (E10).
+    until: Instant,
 }
 
 /// The request that is out.
@@ -183,10 +185,8 @@ impl Elector {
         }
     }
 
-    /// Until when an acquiring write can become a mastership: its own authority ends then, and who is
-    /// found in the record later may have been deposed in between.
     fn attempt_until(&self) -> Option<Instant> {
-        Some(Instant::add(self.attempt?.sent, self.profile.hold()))
+        Some(self.attempt?.until)
     }
 
     /// Follows the table. What it does not know is counted and ends whatever there is: no authority

@@ -93,7 +93,6 @@ impl Elector {
             return Some(Operation::Read);
         }
         match self.state {
-            State::Acquiring => self.renewal(self.attempt?.epoch, self.view.record()?.roster.clone()),
             State::Holding => {
                 let epoch = self.tenure.as_ref()?.epoch();
                 let roster = self.roster_to_write()?;
@@ -106,7 +105,7 @@ impl Elector {
                 self.renewal(epoch, roster)
             }
             State::Releasing => self.release(),
-            State::Waiting | State::Closing | State::Stopped => None,
+            State::Waiting | State::Acquiring | State::Closing | State::Stopped => None,
         }
     }
 
@@ -150,7 +149,9 @@ impl Elector {
         let epoch = self.highest.next()?;
         self.highest = epoch;
         self.go(Event::Due);
-        self.attempt = Some(Attempt { epoch, sent: now });
+        let by_hold = Instant::add(now, self.profile.hold());
+        let until = by_hold.min(self.view.fresh_until(&self.profile)?);
+        self.attempt = Some(Attempt { epoch, until });
         Some(self.write(Some(self.me.clone()), epoch, None, roster))
     }
 

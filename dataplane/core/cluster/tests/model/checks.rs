@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use lns_cluster::{Profile, Timing};
-use stateright::{Checker as _, HasDiscoveries, Model as _};
+use stateright::{Checker as _, DiscoveryClassification, HasDiscoveries, Model as _};
 
 use crate::world::{Check, Faults, Reached};
 
@@ -31,6 +31,7 @@ fn base() -> Check {
 
 /// Runs a check to its end, and says how large it was.
 fn holds(name: &str, check: Check) {
+    let check_tick = check.tick;
     let checker = check
         .checker()
         .threads(2)
@@ -42,10 +43,149 @@ fn holds(name: &str, check: Check) {
         checker.unique_state_count(),
         checker.state_count()
     );
+    for (property, path) in checker.discoveries() {
+        if matches!(checker.discovery_classification(property), DiscoveryClassification::Counterexample) {
+            println!("{property}:");
+            for (world, action) in path.into_vec() {
+                println!("  {}\n    {action:?}", world.line(check_tick));
+            }
+        }
+    }
     checker.assert_properties();
 }
 
 #[test]
 fn late_and_lost_answers_never_make_two_masters() {
     holds("late and lost", base());
+}
+
+/// Times as short as can be, in ticks of a second: all of a takeover in few of them.
+fn short(hold: u64, wait: u64, drift: u16) -> Profile {
+    Profile::new(Timing {
+        hold: SECOND * u32::try_from(hold).unwrap(),
+        wait: SECOND * u32::try_from(wait).unwrap(),
+        renew: SECOND,
+        patience: SECOND * 2,
+        gap: SECOND * 3,
+        drift,
+        grain: Duration::ZERO,
+    })
+    .unwrap()
+}
+
+#[test]
+fn a_write_that_is_done_when_nobody_waits_for_it_makes_no_second_master() {
+    holds("ghosts", Check { ghosts: 1, ..base() });
+}
+
+#[test]
+fn answers_to_reads_that_are_late_make_no_second_master() {
+    holds("slow reads", Check { slow_reads: true, profile: short(3, 4, 0), horizon: 7, ..base() });
+}
+
+#[test]
+fn clocks_that_differ_in_rate_make_no_second_master() {
+    let check = Check {
+        profile: short(4, 6, 500),
+        misses_one_in: 5,
+        peers: true,
+        horizon: 7,
+        reaches: &[Reached::Takeover, Reached::Extension],
+        ..base()
+    };
+    holds("clocks", check);
+}
+
+#[test]
+fn a_lease_that_is_deleted_or_edited_by_hand_makes_no_second_master() {
+    let faults = Faults { deletions: 1, edits: 1, ..Faults::default() };
+    holds("hands", Check { faults, profile: short(3, 4, 0), ghosts: 1, horizon: 7, ..base() });
+}
+
+#[test]
+fn a_store_that_is_put_back_makes_no_second_master_and_no_epoch_comes_twice() {
+    let check = Check {
+        profile: short(5, 6, 0),
+        restore: 4,
+        horizon: 9,
+        faults: Faults { rewinds: 1, ..Faults::default() },
+        ..base()
+    };
+    holds("rewind", check);
+}
+
+#[test]
+fn promises_prolong_a_master_and_make_no_second_one() {
+    let check = Check {
+        profile: short(3, 4, 0),
+        peers: true,
+        ghosts: 1,
+        horizon: 7,
+        reaches: &[Reached::Takeover, Reached::Extension, Reached::Return],
+        ..base()
+    };
+    holds("promises", check);
+}
+
+#[test]
+fn a_member_that_may_be_on_the_roster_has_to_promise() {
+    let check = Check {
+        profile: short(3, 4, 0),
+        rostered: 1,
+        peers: true,
+        ghosts: 1,
+        horizon: 8,
+        reaches: &[Reached::Takeover, Reached::Extension],
+        ..base()
+    };
+    holds("roster", check);
+}
+
+#[test]
+fn a_restart_takes_no_promise_back_and_adopts_nothing() {
+    let check = Check {
+        profile: short(3, 4, 0),
+        peers: true,
+        horizon: 7,
+        faults: Faults { restarts: 1, ..Faults::default() },
+        reaches: &[Reached::Takeover, Reached::Extension],
+        ..base()
+    };
+    holds("restarts", check);
+}
+
+#[test]
+fn a_release_hands_over_at_once_and_to_one() {
+    let check = Check {
+        profile: short(3, 4, 0),
+        ghosts: 1,
+        horizon: 6,
+        faults: Faults { stops: 1, deletions: 1, ..Faults::default() },
+        reaches: &[Reached::Takeover, Reached::Handover],
+        ..base()
+    };
+    holds("release", check);
+}
+
+#[test]
+fn a_cluster_is_founded_once() {
+    let check = Check {
+        profile: short(3, 4, 0),
+        cold: true,
+        horizon: 9,
+        ..base()
+    };
+    holds("cold", check);
+}
+
+#[test]
+fn three_nodes_have_one_master() {
+    let check = Check {
+        nodes: 3,
+        rostered: 3,
+        profile: short(3, 4, 0),
+        horizon: 5,
+        ..base()
+    };
+    holds("three", check);
 }

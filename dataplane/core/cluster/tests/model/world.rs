@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use lns_cluster::{
-    Answer, Ask, Epoch, Identity, Operation, Profile, Promise, RequestId, Revision, State, Stored,
+    Answer, Ask, Epoch, Identity, Operation, Profile, RequestId, Revision, State, Stored,
 };
 use stateright::{Model, Property};
 
@@ -72,13 +72,12 @@ pub struct World {
     away: u8,
     requests: Vec<Sent>,
     asks: Vec<(usize, usize, Ask)>,
-    promises: Vec<(usize, usize, Promise)>,
     faults: Faults,
     /// The highest epoch with which anybody had authority, as the store knows it, and who that was.
     fence: (Epoch, Option<Identity>),
     /// An epoch came twice, or a lower one after a higher.
     broken: bool,
-    /// When the master of the beginning last renewed, or anybody changed the record.
+    /// A master has lived by promises.
     extended: bool,
 }
 
@@ -105,13 +104,10 @@ pub enum Action {
     Answer(usize),
     /// Both at once.
     ServeAndAnswer(usize),
-    /// A question arrives.
+    /// A question arrives, and the promise too.
     Ask(usize),
-    /// A promise arrives.
-    Promise(usize),
-    /// A question or its promise is lost.
+    /// A question is lost.
     LoseAsk(usize),
-    LosePromise(usize),
     /// The Lease is deleted by hand.
     Delete,
     /// Its holder is emptied by hand.
@@ -196,7 +192,6 @@ impl Check {
             away: 0,
             requests: Vec::new(),
             asks: Vec::new(),
-            promises: Vec::new(),
             faults: self.faults,
             fence: (Epoch::NONE, None),
             broken: false,
@@ -336,15 +331,12 @@ impl World {
         let (from, to, ask) = self.asks.remove(at);
         let now = self.nodes[to].now(check.tick);
         let promise = self.nodes[to].elector.handle_ask(&ask, now);
-        self.promises.extend(promise.ok().map(|promise| (to, from, promise)));
         check.settle(self, to);
-    }
-
-    fn promise(&mut self, check: &Check, at: usize) {
-        let (_, to, promise) = self.promises.remove(at);
-        let now = self.nodes[to].now(check.tick);
-        self.nodes[to].elector.handle_promise(&promise, now);
-        check.settle(self, to);
+        if let Ok(promise) = promise {
+            let now = self.nodes[from].now(check.tick);
+            self.nodes[from].elector.handle_promise(&promise, now);
+            check.settle(self, from);
+        }
     }
 
     fn edit(&mut self, change: impl FnOnce(&mut lns_cluster::Record)) {
@@ -353,6 +345,18 @@ impl World {
             change(&mut record);
             self.put(record);
         }
+    }
+
+    /// One line about each node, for a path that breaks a promise.
+    pub fn line(&self, tick: Duration) -> String {
+        let nodes = self.nodes.iter().map(|node| {
+            let until = node.authority(tick).map(|authority| (authority.epoch.number(), authority.until));
+            format!("{:?}@{} {} {until:?}; ", node.elector.me(), node.clock, node.elector.state().label())
+        });
+        let lease = self.lease.as_ref().map(|Stored { record, revision }| {
+            (&record.holder, record.epoch.number(), record.serial.number(), revision.0.to_string())
+        });
+        format!("{}: {}{lease:?}", self.tick, nodes.collect::<String>())
     }
 
     fn masters(&self, tick: Duration) -> usize {
@@ -407,8 +411,6 @@ impl Model for Check {
             }
         }
         actions.extend((0..world.asks.len()).flat_map(|at| [Action::Ask(at), Action::LoseAsk(at)]));
-        let promises = 0..world.promises.len();
-        actions.extend(promises.flat_map(|at| [Action::Promise(at), Action::LosePromise(at)]));
         self.faults(world, actions);
     }
 
@@ -423,9 +425,7 @@ impl Model for Check {
                 world.answer(self, at);
             }
             Action::Ask(at) => world.ask(self, at),
-            Action::Promise(at) => world.promise(self, at),
             Action::LoseAsk(at) => drop(world.asks.remove(at)),
-            Action::LosePromise(at) => drop(world.promises.remove(at)),
             Action::Delete => {
                 world.faults.deletions -= 1;
                 world.lease = None;
