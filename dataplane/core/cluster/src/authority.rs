@@ -79,7 +79,10 @@ impl Tenure {
     /// another one cannot land any more.
     pub(crate) fn read(&mut self, roster: &Roster, revision: Option<&Revision>) {
         self.roster = roster.clone();
-        self.maybe = self.maybe.take().filter(|(_, base)| base.as_ref() == revision);
+        self.maybe = self
+            .maybe
+            .take()
+            .filter(|(_, base)| base.as_ref() == revision);
     }
 
     pub(crate) const fn promises(&mut self) -> &mut Promises {
@@ -102,7 +105,12 @@ impl Tenure {
 
     /// Until when promises do. One that is alone on its roster needs nobody's: no other node may
     /// acquire.
-    pub(crate) fn by_promises(&self, me: &NodeName, now: Instant, profile: &Profile) -> Option<Instant> {
+    pub(crate) fn by_promises(
+        &self,
+        me: &NodeName,
+        now: Instant,
+        profile: &Profile,
+    ) -> Option<Instant> {
         let others = self.others(me);
         if others.is_empty() {
             return Some(Instant::add(now, profile.hold()));

@@ -150,7 +150,10 @@ impl Profile {
 
 /// `span` x (1 + rho), rounded up.
 fn stretched(span: Duration, drift: u16) -> Duration {
-    let more = span.as_nanos().saturating_mul(u128::from(drift)).div_ceil(1000);
+    let more = span
+        .as_nanos()
+        .saturating_mul(u128::from(drift))
+        .div_ceil(1000);
     span.saturating_add(nanos(more))
 }
 

@@ -8,6 +8,7 @@ use core::fmt;
 use core::str::FromStr;
 use std::sync::Arc;
 
+use lns_tables::time::Instant;
 use thiserror::Error;
 
 use crate::roster::Roster;
@@ -41,8 +42,9 @@ pub enum IdentityError {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Epoch(u64);
 
-/// The number of a write among those of its writer. Together with the holder it tells any two writes
-/// apart, which `renewTime` does not: a wall clock that is set back may show the same time twice.
+/// Which of its writer's writes this is: when it was given out on the writer's clock, or one more than
+/// the one before. Together with the holder it tells any two writes apart, which `renewTime` does not: a
+/// wall clock that is set back may show the same time twice.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Serial(u64);
 
@@ -175,10 +177,10 @@ impl Serial {
         Self(number)
     }
 
-    /// The one after it.
+    /// That of a write at `now` which comes after this one.
     #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+    pub fn next(self, now: Instant) -> Self {
+        Self(now.as_nanos().max(self.0.saturating_add(1)))
     }
 
     /// As a number.

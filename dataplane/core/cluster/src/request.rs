@@ -2,11 +2,21 @@
 //!
 //! Covers rule E3: there is no write without a condition, and no answer is taken for more than it says.
 
+use lns_tables::time::Instant;
+
 use crate::record::{Record, Revision, Stored};
 
-/// Which request an answer is for. One is out at a time; an answer to another is too late.
+/// Which request an answer is for: when it was given out, or one more than the one before. One is out
+/// at a time; an answer to another is too late.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct RequestId(pub u64);
+
+impl RequestId {
+    /// That of a request at `now` which comes after this one.
+    pub(crate) fn next(self, now: Instant) -> Self {
+        Self(now.as_nanos().max(self.0.saturating_add(1)))
+    }
+}
 
 /// A request. It is sent at once: what follows from it is counted from when it was given out.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]

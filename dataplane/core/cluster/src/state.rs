@@ -101,7 +101,12 @@ mod tests {
         let lines = State::ALL.iter().flat_map(|from| {
             Event::ALL.iter().filter_map(|on| {
                 let to = step(*from, *on)?;
-                Some(format!("{:10} {:9} {}", from.label(), on.label(), to.label()))
+                Some(format!(
+                    "{:10} {:9} {}",
+                    from.label(),
+                    on.label(),
+                    to.label()
+                ))
             })
         });
         insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"));
@@ -111,7 +116,10 @@ mod tests {
     #[test]
     fn nobody_becomes_master_but_by_winning() {
         let master = [State::Holding, State::Extending];
-        for (from, on) in State::ALL.iter().flat_map(|s| Event::ALL.iter().map(move |e| (*s, *e))) {
+        for (from, on) in State::ALL
+            .iter()
+            .flat_map(|s| Event::ALL.iter().map(move |e| (*s, *e)))
+        {
             let becomes = step(from, on).is_some_and(|to| master.contains(&to));
             if becomes && !master.contains(&from) {
                 assert_eq!((from, on), (State::Acquiring, Event::Won));

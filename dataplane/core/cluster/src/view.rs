@@ -42,7 +42,13 @@ struct Look {
 
 impl View {
     /// Takes in what a request showed that was sent at `asked`.
-    pub(crate) fn see(&mut self, stored: Option<Stored>, asked: Instant, now: Instant, profile: &Profile) {
+    pub(crate) fn see(
+        &mut self,
+        stored: Option<Stored>,
+        asked: Instant,
+        now: Instant,
+        profile: &Profile,
+    ) {
         if let Some(Stored { record, .. }) = &stored {
             self.epoch = self.epoch.max(record.epoch);
             if !record.roster.is_empty() {
@@ -53,7 +59,9 @@ impl View {
             .look
             .take()
             .filter(|before| now.since(before.asked) <= profile.gap());
-        let same = before.as_ref().is_some_and(|before| !before.differs(stored.as_ref()));
+        let same = before
+            .as_ref()
+            .is_some_and(|before| !before.differs(stored.as_ref()));
         let (changed, released) = match &before {
             Some(before) if same => (before.changed, before.released),
             Some(before) => (now, before.is_released_by(stored.as_ref())),
@@ -105,7 +113,9 @@ impl View {
 
     /// Whether the Lease is known to say anything else than that this one holds with this epoch.
     pub(crate) fn contradicts(&self, holder: &Identity, epoch: Epoch) -> bool {
-        let named = self.record().is_some_and(|record| record.names(holder, epoch));
+        let named = self
+            .record()
+            .is_some_and(|record| record.names(holder, epoch));
         self.epoch > epoch || (self.epoch == epoch && !named)
     }
 }

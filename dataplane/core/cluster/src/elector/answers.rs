@@ -69,10 +69,17 @@ impl Elector {
 
     /// The record says the master's own identity and epoch, or the master is none any more (E7).
     fn found_as_master(&mut self, now: Instant) {
-        let ours = self.tenure.as_ref().is_some_and(|tenure| self.is_named(tenure.epoch()));
+        let ours = self
+            .tenure
+            .as_ref()
+            .is_some_and(|tenure| self.is_named(tenure.epoch()));
         if !ours {
             let releasing = self.state == State::Releasing;
-            self.go(if releasing { Event::Released } else { Event::Gone });
+            self.go(if releasing {
+                Event::Released
+            } else {
+                Event::Gone
+            });
             return;
         }
         self.due = now;
@@ -116,7 +123,10 @@ impl Elector {
     }
 
     fn renewed(&mut self, now: Instant) {
-        let by_lease = self.tenure.as_ref().map(|tenure| tenure.by_lease(&self.profile));
+        let by_lease = self
+            .tenure
+            .as_ref()
+            .map(|tenure| tenure.by_lease(&self.profile));
         if self.state == State::Extending && by_lease.is_some_and(|until| now < until) {
             self.go(Event::Renewed);
         }
@@ -128,6 +138,8 @@ impl Elector {
     }
 
     fn is_named(&self, epoch: Epoch) -> bool {
-        self.view.record().is_some_and(|record| record.names(&self.me, epoch))
+        self.view
+            .record()
+            .is_some_and(|record| record.names(&self.me, epoch))
     }
 }

@@ -43,7 +43,8 @@ impl Elector {
         let Some(tenure) = &mut self.tenure else {
             return;
         };
-        if is_mine && promise.epoch == tenure.epoch() && tenure.others(&me).contains(&promise.from) {
+        if is_mine && promise.epoch == tenure.epoch() && tenure.others(&me).contains(&promise.from)
+        {
             tenure.promises().take(&promise.from, promise.sent);
         }
     }
@@ -121,7 +122,10 @@ impl Elector {
 
     /// When the Lease's time is over, for who is master by it.
     pub(super) fn lease_ends(&self) -> Option<Instant> {
-        let tenure = self.tenure.as_ref().filter(|_| self.state == State::Holding)?;
+        let tenure = self
+            .tenure
+            .as_ref()
+            .filter(|_| self.state == State::Holding)?;
         Some(tenure.by_lease(&self.profile))
     }
 }

@@ -171,7 +171,10 @@ impl Elector {
                 self.go(Event::Lapsed);
             }
             State::Holding => {
-                let by_lease = self.tenure.as_ref().map(|tenure| tenure.by_lease(&self.profile));
+                let by_lease = self
+                    .tenure
+                    .as_ref()
+                    .map(|tenure| tenure.by_lease(&self.profile));
                 if by_lease.is_none_or(|until| until <= now) {
                     self.go(Event::Extended);
                 }
@@ -195,7 +198,11 @@ impl Elector {
         let from = self.state;
         let to = step(from, on).unwrap_or_else(|| {
             self.refused = self.refused.saturating_add(1);
-            if from == State::Stopped { from } else { State::Waiting }
+            if from == State::Stopped {
+                from
+            } else {
+                State::Waiting
+            }
         });
         let epoch = self.tenure.as_ref().map(Tenure::epoch);
         let epoch = epoch.or(self.attempt.map(|attempt| attempt.epoch));

@@ -6,7 +6,7 @@ use lns_tables::time::Instant;
 
 use super::{Attempt, Elector, Flight};
 use crate::record::{Epoch, Identity, Record};
-use crate::request::{Operation, Request, RequestId};
+use crate::request::{Operation, Request};
 use crate::roster::Roster;
 use crate::state::{Event, State};
 
@@ -19,7 +19,7 @@ impl Elector {
             return None;
         }
         let operation = self.next_operation(now)?;
-        self.last_id = RequestId(self.last_id.0.saturating_add(1));
+        self.last_id = self.last_id.next(now);
         self.flight = Some(Flight {
             id: self.last_id,
             sent: now,
@@ -96,15 +96,15 @@ impl Elector {
             State::Holding => {
                 let epoch = self.tenure.as_ref()?.epoch();
                 let roster = self.roster_to_write()?;
-                self.renewal(epoch, roster)
+                self.renewal(epoch, roster, now)
             }
             // While members' promises carry it, the roster that they were asked by stays.
             State::Extending => {
                 let tenure = self.tenure.as_ref()?;
                 let (epoch, roster) = (tenure.epoch(), tenure.roster().clone());
-                self.renewal(epoch, roster)
+                self.renewal(epoch, roster, now)
             }
-            State::Releasing => self.release(),
+            State::Releasing => self.release(now),
             State::Waiting | State::Acquiring | State::Closing | State::Stopped => None,
         }
     }
@@ -112,8 +112,13 @@ impl Elector {
     /// When the next request goes out, if none is out.
     fn next_request_at(&self, now: Instant) -> Option<Instant> {
         match self.state {
-            State::Waiting => Some(self.acquires_at(now).map_or(self.due, |at| at.min(self.due))),
-            State::Acquiring | State::Holding | State::Extending | State::Releasing => Some(self.due),
+            State::Waiting => Some(
+                self.acquires_at(now)
+                    .map_or(self.due, |at| at.min(self.due)),
+            ),
+            State::Acquiring | State::Holding | State::Extending | State::Releasing => {
+                Some(self.due)
+            }
             State::Closing | State::Stopped => None,
         }
     }
@@ -152,22 +157,22 @@ impl Elector {
         let by_hold = Instant::add(now, self.profile.hold());
         let until = by_hold.min(self.view.fresh_until(&self.profile)?);
         self.attempt = Some(Attempt { epoch, until });
-        Some(self.write(Some(self.me.clone()), epoch, None, roster))
+        Some(self.write(Some(self.me.clone()), epoch, None, roster, now))
     }
 
-    fn renewal(&mut self, epoch: Epoch, roster: Roster) -> Option<Operation> {
+    fn renewal(&mut self, epoch: Epoch, roster: Roster, now: Instant) -> Option<Operation> {
         let base = self.view.base();
         if let Some(tenure) = &mut self.tenure {
             tenure.propose(&roster, base);
         }
-        Some(self.write(Some(self.me.clone()), epoch, None, roster))
+        Some(self.write(Some(self.me.clone()), epoch, None, roster, now))
     }
 
     /// Nobody holds any more, and the last one says so itself (E9).
-    fn release(&mut self) -> Option<Operation> {
+    fn release(&mut self, now: Instant) -> Option<Operation> {
         let tenure = self.tenure.as_ref()?;
         let (epoch, roster) = (tenure.epoch(), tenure.roster().clone());
-        Some(self.write(None, epoch, Some(self.me.clone()), roster))
+        Some(self.write(None, epoch, Some(self.me.clone()), roster, now))
     }
 
     fn write(
@@ -176,8 +181,9 @@ impl Elector {
         epoch: Epoch,
         released: Option<Identity>,
         roster: Roster,
+        now: Instant,
     ) -> Operation {
-        self.serial = self.serial.next();
+        self.serial = self.serial.next(now);
         let record = Record {
             holder,
             epoch,

@@ -23,7 +23,10 @@ pub struct Check {
     pub cold: bool,
     /// Members hear each other.
     pub peers: bool,
-    /// A clock may miss one of this many ticks; 0: none ever does.
+    /// Questions between them may be lost, and not only late.
+    pub lossy: bool,
+    /// Whose clocks may miss a tick, and of how many at most one.
+    pub slow: &'static [usize],
     pub misses_one_in: u8,
     /// Writes that may be done after nobody waits for them any more.
     pub ghosts: usize,
@@ -32,6 +35,8 @@ pub struct Check {
     /// How long nothing is served when the store is put back.
     pub restore: u8,
     pub faults: Faults,
+    /// Who may be killed and started again.
+    pub mortal: &'static [usize],
     /// What must come about for the check to mean anything.
     pub reaches: &'static [Reached],
 }
@@ -144,19 +149,29 @@ impl Check {
         }
         for (to, ask) in asks {
             let to = (0..self.nodes).find(|other| name(*other) == to).unwrap();
-            let under_way = world.asks.iter().any(|(from, at, _)| (*from, *at) == (index, to));
+            let under_way = world
+                .asks
+                .iter()
+                .any(|(from, at, _)| (*from, *at) == (index, to));
             if self.peers && to != index && !under_way {
                 world.asks.push((index, to, ask));
             }
         }
         world.judge(index, self.tick);
+        let returns = self.reaches.contains(&Reached::Return);
+        world.extended |= returns && world.nodes[index].elector.state() == State::Extending;
     }
 
     /// The first node has founded the cluster and is master; all have just seen it.
     fn founded(&self) -> World {
         let mut world = self.nothing();
         world.nodes[0].elector.handle_nobody_knows();
-        let wait = self.profile.timing().wait.as_millis().div_ceil(self.tick.as_millis());
+        let wait = self
+            .profile
+            .timing()
+            .wait
+            .as_millis()
+            .div_ceil(self.tick.as_millis());
         let wait = u8::try_from(wait).unwrap();
         world.at_once(self, 0, 1);
         for _ in 0..wait {
@@ -164,7 +179,13 @@ impl Check {
             world.at_once(self, 0, 1);
         }
         world.nodes[0].elector.handle_roster(roster(self.rostered));
-        for _ in 0..self.profile.timing().renew.as_millis().div_ceil(self.tick.as_millis()) {
+        for _ in 0..self
+            .profile
+            .timing()
+            .renew
+            .as_millis()
+            .div_ceil(self.tick.as_millis())
+        {
             world.nodes[0].clock += 1;
         }
         world.at_once(self, 0, 1);
@@ -227,11 +248,16 @@ impl Check {
         if left.rewinds > 0 && world.saved.is_none() {
             actions.push(Action::Save);
         }
-        if left.rewinds > 0 && world.saved.as_ref().is_some_and(|saved| *saved != world.lease) {
+        if left.rewinds > 0
+            && world
+                .saved
+                .as_ref()
+                .is_some_and(|saved| *saved != world.lease)
+        {
             actions.push(Action::Rewind);
         }
         if left.restarts > 0 {
-            actions.extend((0..self.nodes).map(Action::Restart));
+            actions.extend(self.mortal.iter().copied().map(Action::Restart));
         }
         if left.stops > 0 {
             let running = (0..self.nodes).filter(|index| !world.nodes[*index].stopping);
@@ -262,7 +288,6 @@ impl World {
     fn judge(&mut self, index: usize, tick: Duration) {
         let node = &self.nodes[index];
         let me = node.elector.me().clone();
-        self.extended |= node.elector.state() == State::Extending;
         let Some(authority) = node.authority(tick) else {
             return;
         };
@@ -323,7 +348,8 @@ impl World {
         let now = node.now(check.tick);
         // The store is asked before anything is concluded.
         node.elector.handle_epoch(fence);
-        node.elector.handle_answer(sent.id, sent.answer.unwrap(), now);
+        node.elector
+            .handle_answer(sent.id, sent.answer.unwrap(), now);
         check.settle(self, sent.node);
     }
 
@@ -350,11 +376,23 @@ impl World {
     /// One line about each node, for a path that breaks a promise.
     pub fn line(&self, tick: Duration) -> String {
         let nodes = self.nodes.iter().map(|node| {
-            let until = node.authority(tick).map(|authority| (authority.epoch.number(), authority.until));
-            format!("{:?}@{} {} {until:?}; ", node.elector.me(), node.clock, node.elector.state().label())
+            let until = node
+                .authority(tick)
+                .map(|authority| (authority.epoch.number(), authority.until));
+            format!(
+                "{:?}@{} {} {until:?}; ",
+                node.elector.me(),
+                node.clock,
+                node.elector.state().label()
+            )
         });
         let lease = self.lease.as_ref().map(|Stored { record, revision }| {
-            (&record.holder, record.epoch.number(), record.serial.number(), revision.0.to_string())
+            (
+                &record.holder,
+                record.epoch.number(),
+                record.serial.number(),
+                revision.0.to_string(),
+            )
         });
         format!("{}: {}{lease:?}", self.tick, nodes.collect::<String>())
     }
@@ -367,7 +405,9 @@ impl World {
     fn has(&self, reached: Reached, tick: Duration) -> bool {
         let other = || {
             let others = self.nodes.iter().enumerate();
-            others.skip(1).any(|(_, node)| node.authority(tick).is_some())
+            others
+                .skip(1)
+                .any(|(_, node)| node.authority(tick).is_some())
         };
         let now = |state| self.nodes.iter().any(|node| node.elector.state() == state);
         match reached {
@@ -397,10 +437,9 @@ impl Model for Check {
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
         actions.push(Action::Tick(None));
-        if self.misses_one_in > 0 {
-            let ready = (0..self.nodes).filter(|at| world.nodes[*at].steady >= self.misses_one_in);
-            actions.extend(ready.map(|index| Action::Tick(Some(index))));
-        }
+        let may_miss = |index: &&usize| world.nodes[**index].steady >= self.misses_one_in;
+        let slow = self.slow.iter().filter(may_miss);
+        actions.extend(slow.map(|index| Action::Tick(Some(*index))));
         for (at, sent) in world.requests.iter().enumerate() {
             let whole = sent.operation == Operation::Read && !self.slow_reads;
             match &sent.answer {
@@ -410,7 +449,10 @@ impl Model for Check {
                 None => actions.push(Action::Serve(at)),
             }
         }
-        actions.extend((0..world.asks.len()).flat_map(|at| [Action::Ask(at), Action::LoseAsk(at)]));
+        actions.extend((0..world.asks.len()).map(Action::Ask));
+        if self.lossy {
+            actions.extend((0..world.asks.len()).map(Action::LoseAsk));
+        }
         self.faults(world, actions);
     }
 
@@ -460,6 +502,11 @@ impl Model for Check {
                 self.settle(&mut world, index);
             }
         }
+        // In which order they were sent does not matter, only in which they are served.
+        world
+            .requests
+            .sort_by_key(|sent| (sent.node, sent.incarnation, sent.id));
+        world.asks.sort_by_key(|(from, to, _)| (*from, *to));
         (world != *before).then_some(world)
     }
 
@@ -480,14 +527,16 @@ impl Model for Check {
             }));
         }
         if has(Reached::Extension) {
-            all.push(Property::<Self>::sometimes("a master by promises", |check, world| {
-                world.has(Reached::Extension, check.tick)
-            }));
+            all.push(Property::<Self>::sometimes(
+                "a master by promises",
+                |check, world| world.has(Reached::Extension, check.tick),
+            ));
         }
         if has(Reached::Return) {
-            all.push(Property::<Self>::sometimes("back to the Lease", |check, world| {
-                world.has(Reached::Return, check.tick)
-            }));
+            all.push(Property::<Self>::sometimes(
+                "back to the Lease",
+                |check, world| world.has(Reached::Return, check.tick),
+            ));
         }
         if has(Reached::Handover) {
             all.push(Property::<Self>::sometimes("a handover", |check, world| {
