@@ -96,13 +96,13 @@ impl Elector {
             State::Holding => {
                 let epoch = self.tenure.as_ref()?.epoch();
                 let roster = self.roster_to_write()?;
-                self.renewal(epoch, roster, now)
+                Some(self.renewal(epoch, roster, now))
             }
             // While members' promises carry it, the roster that they were asked by stays.
             State::Extending => {
                 let tenure = self.tenure.as_ref()?;
                 let (epoch, roster) = (tenure.epoch(), tenure.roster().clone());
-                self.renewal(epoch, roster, now)
+                Some(self.renewal(epoch, roster, now))
             }
             State::Releasing => self.release(now),
             State::Waiting | State::Acquiring | State::Closing | State::Stopped => None,
@@ -153,19 +153,19 @@ impl Elector {
         let roster = self.eligible()?;
         let epoch = self.highest.next()?;
         self.highest = epoch;
-        self.go(Event::Due);
         let by_hold = Instant::add(now, self.profile.hold());
         let until = by_hold.min(self.view.fresh_until(&self.profile)?);
         self.attempt = Some(Attempt { epoch, until });
+        self.go(Event::Due);
         Some(self.write(Some(self.me.clone()), epoch, None, roster, now))
     }
 
-    fn renewal(&mut self, epoch: Epoch, roster: Roster, now: Instant) -> Option<Operation> {
+    fn renewal(&mut self, epoch: Epoch, roster: Roster, now: Instant) -> Operation {
         let base = self.view.base();
         if let Some(tenure) = &mut self.tenure {
             tenure.propose(&roster, base);
         }
-        Some(self.write(Some(self.me.clone()), epoch, None, roster, now))
+        self.write(Some(self.me.clone()), epoch, None, roster, now)
     }
 
     /// Nobody holds any more, and the last one says so itself (E9).
