@@ -216,8 +216,8 @@ mod tests {
             let timing = Timing {
                 hold,
                 wait: stretched(hold, drift).saturating_add(Duration::from_millis(more)),
-                renew: hold / 3,
-                patience: hold / 2,
+                renew: hold.mul_f64(0.3),
+                patience: hold.mul_f64(0.5),
                 gap: hold,
                 drift,
                 grain: Duration::ZERO,

@@ -63,7 +63,7 @@ impl Bed {
         if self.lease.as_ref().map(|stored| &stored.revision) != base.as_ref() {
             return Answer::Conflict;
         }
-        self.revision += 1;
+        self.revision = self.revision.saturating_add(1);
         let revision = Revision(self.revision.to_string().into());
         self.lease = Some(Stored {
             record: record.clone(),
@@ -83,7 +83,7 @@ impl Bed {
     /// So in all seconds up to this one.
     fn run_to(&mut self, from: u64, to: u64) {
         for second in from..=to {
-            self.run(at(second * 1000));
+            self.run(at(second.saturating_mul(1000)));
         }
     }
 

@@ -10,7 +10,9 @@
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
+    clippy::option_option,
     clippy::panic,
+    clippy::struct_excessive_bools,
     clippy::unwrap_used,
     clippy::too_many_lines,
     missing_docs,
