@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lns-l2tp", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-ppp", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-radius", &["lns-wire", "lns-crypto", "lns-tables"]),
+    ("lns-cluster", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-spool", &["lns-wire", "lns-tables", "lns-radius"]),
     (
         "lns-node",
@@ -95,6 +96,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("tun", &["lns-e2e"]),
     ("tracing-subscriber", &["lnsd"]),
     ("anyhow", &["lns-e2e"]),
+    ("stateright", &[]),
 ];
 
 /// What may lie at the top.

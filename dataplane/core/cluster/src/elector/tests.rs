@@ -294,6 +294,25 @@ fn whoever_promised_acquires_nothing_until_it_is_over() {
 }
 
 #[test]
+fn a_promise_voids_what_was_tried_even_if_it_lands() {
+    let mut bed = Bed::new(Some(by("b/1", 7, 1)));
+    bed.run_to(0, 4);
+    let request = bed.elector.poll_request(at(5000)).unwrap();
+    assert_eq!(bed.elector.state(), State::Acquiring);
+    let ask = Ask {
+        holder: identity("b/1"),
+        epoch: epoch(7),
+        sent: at(1),
+    };
+    assert!(bed.elector.handle_ask(&ask, at(5100)).is_ok());
+    let answer = bed.served(&request);
+    assert!(matches!(answer, Answer::Written(_)));
+    bed.elector.handle_answer(request.id, answer, at(5200));
+    bed.run_to(6, 10);
+    assert_eq!(bed.elector.authority(at(10_000)), None);
+}
+
+#[test]
 fn a_promise_is_refused_by_name() {
     let ask = |holder: &str, number| Ask {
         holder: identity(holder),

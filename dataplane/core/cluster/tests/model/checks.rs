@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use lns_cluster::{Profile, Timing};
-use stateright::{Checker as _, DiscoveryClassification, HasDiscoveries, Model as _};
+use stateright::{Checker as _, HasDiscoveries, Model as _};
 
 use crate::world::{Check, Faults, Reached};
 
@@ -21,6 +21,7 @@ fn base() -> Check {
         cold: false,
         peers: false,
         lossy: true,
+        slow_promises: false,
         slow: &[],
         misses_one_in: 0,
         ghosts: 0,
@@ -34,7 +35,6 @@ fn base() -> Check {
 
 /// Runs a check to its end, and says how large it was.
 fn holds(name: &str, check: Check) {
-    let check_tick = check.tick;
     let checker = check
         .checker()
         .threads(2)
@@ -46,17 +46,6 @@ fn holds(name: &str, check: Check) {
         checker.unique_state_count(),
         checker.state_count()
     );
-    for (property, path) in checker.discoveries() {
-        if matches!(
-            checker.discovery_classification(property),
-            DiscoveryClassification::Counterexample
-        ) {
-            println!("{property}:");
-            for (world, action) in path.into_vec() {
-                println!("  {}\n    {action:?}", world.line(check_tick));
-            }
-        }
-    }
     checker.assert_properties();
 }
 
@@ -184,6 +173,20 @@ fn promises_prolong_a_master_and_make_no_second_one() {
 }
 
 #[test]
+fn a_promise_that_comes_late_counts_from_its_question() {
+    let check = Check {
+        profile: short(3, 4, 0),
+        peers: true,
+        lossy: false,
+        slow_promises: true,
+        horizon: 7,
+        reaches: &[Reached::Takeover, Reached::Extension],
+        ..base()
+    };
+    holds("late promises", check);
+}
+
+#[test]
 fn a_member_that_may_be_on_the_roster_has_to_promise() {
     let check = Check {
         profile: short(3, 4, 0),
@@ -241,6 +244,16 @@ fn a_cluster_is_founded_once() {
         ..base()
     };
     holds("cold", check);
+}
+
+#[test]
+fn ticks_of_half_a_second_show_nothing_else() {
+    let check = Check {
+        tick: SECOND / 2,
+        horizon: 14,
+        ..base()
+    };
+    holds("half seconds", check);
 }
 
 #[test]

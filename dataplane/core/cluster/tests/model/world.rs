@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use lns_cluster::{
-    Answer, Ask, Epoch, Identity, Operation, Profile, RequestId, Revision, State, Stored,
+    Answer, Ask, Epoch, Identity, Operation, Profile, Promise, RequestId, Revision, State, Stored,
 };
 use stateright::{Model, Property};
 
@@ -25,6 +25,8 @@ pub struct Check {
     pub peers: bool,
     /// Questions between them may be lost, and not only late.
     pub lossy: bool,
+    /// Promises may come later than they are given.
+    pub slow_promises: bool,
     /// Whose clocks may miss a tick, and of how many at most one.
     pub slow: &'static [usize],
     pub misses_one_in: u8,
@@ -77,6 +79,7 @@ pub struct World {
     away: u8,
     requests: Vec<Sent>,
     asks: Vec<(usize, usize, Ask)>,
+    promises: Vec<(usize, Promise)>,
     faults: Faults,
     /// The highest epoch with which anybody had authority, as the store knows it, and who that was.
     fence: (Epoch, Option<Identity>),
@@ -109,8 +112,10 @@ pub enum Action {
     Answer(usize),
     /// Both at once.
     ServeAndAnswer(usize),
-    /// A question arrives, and the promise too.
+    /// A question arrives, and the promise too if it is not late.
     Ask(usize),
+    /// A promise arrives.
+    Promise(usize),
     /// A question is lost.
     LoseAsk(usize),
     /// The Lease is deleted by hand.
@@ -213,6 +218,7 @@ impl Check {
             away: 0,
             requests: Vec::new(),
             asks: Vec::new(),
+            promises: Vec::new(),
             faults: self.faults,
             fence: (Epoch::NONE, None),
             broken: false,
@@ -359,10 +365,18 @@ impl World {
         let promise = self.nodes[to].elector.handle_ask(&ask, now);
         check.settle(self, to);
         if let Ok(promise) = promise {
-            let now = self.nodes[from].now(check.tick);
-            self.nodes[from].elector.handle_promise(&promise, now);
-            check.settle(self, from);
+            self.promises.push((from, promise));
+            if !check.slow_promises {
+                self.promise(check, self.promises.len() - 1);
+            }
         }
+    }
+
+    fn promise(&mut self, check: &Check, at: usize) {
+        let (to, promise) = self.promises.remove(at);
+        let now = self.nodes[to].now(check.tick);
+        self.nodes[to].elector.handle_promise(&promise, now);
+        check.settle(self, to);
     }
 
     fn edit(&mut self, change: impl FnOnce(&mut lns_cluster::Record)) {
@@ -371,30 +385,6 @@ impl World {
             change(&mut record);
             self.put(record);
         }
-    }
-
-    /// One line about each node, for a path that breaks a promise.
-    pub fn line(&self, tick: Duration) -> String {
-        let nodes = self.nodes.iter().map(|node| {
-            let until = node
-                .authority(tick)
-                .map(|authority| (authority.epoch.number(), authority.until));
-            format!(
-                "{:?}@{} {} {until:?}; ",
-                node.elector.me(),
-                node.clock,
-                node.elector.state().label()
-            )
-        });
-        let lease = self.lease.as_ref().map(|Stored { record, revision }| {
-            (
-                &record.holder,
-                record.epoch.number(),
-                record.serial.number(),
-                revision.0.to_string(),
-            )
-        });
-        format!("{}: {}{lease:?}", self.tick, nodes.collect::<String>())
     }
 
     fn masters(&self, tick: Duration) -> usize {
@@ -450,6 +440,7 @@ impl Model for Check {
             }
         }
         actions.extend((0..world.asks.len()).map(Action::Ask));
+        actions.extend((0..world.promises.len()).map(Action::Promise));
         if self.lossy {
             actions.extend((0..world.asks.len()).map(Action::LoseAsk));
         }
@@ -467,6 +458,7 @@ impl Model for Check {
                 world.answer(self, at);
             }
             Action::Ask(at) => world.ask(self, at),
+            Action::Promise(at) => world.promise(self, at),
             Action::LoseAsk(at) => drop(world.asks.remove(at)),
             Action::Delete => {
                 world.faults.deletions -= 1;
