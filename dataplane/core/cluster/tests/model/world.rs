@@ -364,7 +364,11 @@ impl World {
         let now = self.nodes[to].now(check.tick);
         let promise = self.nodes[to].elector.handle_ask(&ask, now);
         check.settle(self, to);
-        if let Ok(promise) = promise {
+        // One promise is under way at a time: another one is lost.
+        let under_way = self.promises.iter().any(|(at, _)| *at == from);
+        if let Ok(promise) = promise
+            && !under_way
+        {
             self.promises.push((from, promise));
             if !check.slow_promises {
                 self.promise(check, self.promises.len() - 1);
