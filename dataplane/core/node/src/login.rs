@@ -306,21 +306,13 @@ impl Node {
     }
 
     fn forget_port(&mut self, slot: SlotIndex) {
-        let user = self
-            .sessions
-            .get_mut(slot)
-            .and_then(|session| session.let_in_as.take());
-        if let Some(user) = user {
+        if let Some(user) = self.take(slot, |session| &mut session.let_in_as) {
             self.ports.remove(&user, slot);
         }
     }
 
     fn forget_called(&mut self, slot: SlotIndex) {
-        let called = self
-            .sessions
-            .get_mut(slot)
-            .and_then(|session| session.called.take());
-        if let Some(called) = called {
+        if let Some(called) = self.take(slot, |session| &mut session.called) {
             self.accounted.remove(&called, slot);
         }
     }
@@ -354,13 +346,18 @@ impl Node {
     }
 
     fn forget_key(&mut self, slot: SlotIndex) {
-        let key = self
-            .sessions
-            .get_mut(slot)
-            .and_then(|session| session.key.take());
-        if let Some(key) = key {
+        if let Some(key) = self.take(slot, |session| &mut session.key) {
             self.present.remove(&key, slot);
         }
+    }
+
+    /// One of the names under which a session is entered somewhere: it has it no more.
+    fn take(
+        &mut self,
+        slot: SlotIndex,
+        name: fn(&mut Session) -> &mut Option<Arc<[u8]>>,
+    ) -> Option<Arc<[u8]>> {
+        name(self.sessions.get_mut(slot)?).take()
     }
 
     /// The rule has another key: who is there is entered under it.

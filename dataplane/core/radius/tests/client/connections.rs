@@ -21,6 +21,18 @@ pub fn many(start: u16) -> Rules {
     }
 }
 
+/// Two connections of few requests each, the second of which soon drains when there is little to do.
+pub fn draining() -> Rules {
+    Rules {
+        per_connection_max: 3,
+        per_connection_target: 10,
+        close_delay: millis(500),
+        start: 2,
+        connecting: 2,
+        ..Rules::DEFAULT
+    }
+}
+
 fn sockets(world: &World, name: &str) -> Vec<ConnectionId> {
     let connections = world.connections(name);
     connections.iter().map(|connection| connection.id).collect()
@@ -385,14 +397,7 @@ fn answers_to_earlier_copies_do_not_end_a_stream() {
 
 #[test]
 fn a_sibling_that_drains_takes_over_when_the_last_one_that_serves_fails() {
-    let rules = Rules {
-        per_connection_max: 3,
-        per_connection_target: 10,
-        close_delay: millis(500),
-        start: 2,
-        connecting: 2,
-        ..Rules::DEFAULT
-    };
+    let rules = draining();
     for silent in [false, true] {
         let mut config = config(&["r1"]);
         // So that nothing is sent again unless the test does it.

@@ -7,7 +7,7 @@ use lns_radius::request::{Failure, Token};
 use lns_radius::trunk::rules::Rules;
 use lns_radius::trunk::{AggregateState, RequestState, TrunkState};
 
-use crate::connections::many;
+use crate::connections::{draining, many};
 use crate::world::*;
 
 /// The states that a request has been in, in their order.
@@ -387,14 +387,7 @@ fn alternating_edges() {
 
 #[test]
 fn one_that_drains_is_taken_back_before_another_is_opened() {
-    let rules = Rules {
-        per_connection_max: 3,
-        per_connection_target: 10,
-        close_delay: millis(500),
-        start: 2,
-        connecting: 2,
-        ..Rules::DEFAULT
-    };
+    let rules = draining();
     let mut world = World::with_rules(config(&["r1"]), rules);
     world.peer("r1").delay = millis(1500);
     world.asks(4);
