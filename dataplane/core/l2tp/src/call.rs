@@ -127,6 +127,11 @@ impl Call {
         }
     }
 
+    /// LNS: a call that another node has answered, and that was so far then.
+    pub const fn restore(local: SessionId, peer: PeerSessionId, state: CallState) -> Self {
+        Self { local, peer, state }
+    }
+
     /// LAC: a call whose ICRQ, with `local` as its Assigned Session ID, is to be sent.
     pub const fn offer(local: SessionId) -> Self {
         Self {

@@ -27,8 +27,13 @@ mod tunnel;
 mod pair;
 
 pub use call::{Call, CallAction, CallState, CallStep, call_step};
-pub use channel::{Arrival, Channel, ChannelStatus, Dropped, Full, NoAnswer};
+pub use channel::{
+    Arrival, Channel, ChannelImage, ChannelStatus, Dropped, Full, Keeper, KeptMessage,
+    MessageNumber, NoAnswer,
+};
 pub use config::{HostName, RetransmitConfig, SecretChoice, Secrets, TunnelConfig};
 pub use error::{Error, SendError};
 pub use reason::{CdnReason, CloseReason, StopReason, emit_refusal};
-pub use tunnel::{Action, CallMessage, Role, Tie, Tunnel, TunnelEvent, TunnelState, action};
+pub use tunnel::{
+    Action, CallMessage, Role, Tie, Tunnel, TunnelEvent, TunnelImage, TunnelState, action,
+};

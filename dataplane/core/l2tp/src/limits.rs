@@ -27,6 +27,10 @@ pub const KEPT_OCTETS_UNVERIFIED: usize = 4_096;
 /// nothing and is about to be given up.
 pub const SEND_QUEUE: usize = 65_535;
 
+/// Messages of a tunnel's own that stand in its record: its record stays small though a LAC that takes
+/// nothing is refused call after call. Those beyond are refused by the LAC's own patience after a takeover.
+pub const KEPT_MESSAGES: usize = 64;
+
 /// How long the side that asked for a tunnel waits for the answer after its request was acknowledged,
 /// or for a while longer than retransmission goes on.
 pub const TUNNEL_SETUP: Duration = Duration::from_mins(1);

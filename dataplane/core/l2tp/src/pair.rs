@@ -11,8 +11,9 @@ use lns_wire::id::{PeerTunnelId, SessionId, TunnelId};
 use lns_wire::l2tp::{Iccn, Icrq, Message, Packet, Proxy};
 
 use crate::{
-    Call, CallAction, CloseReason, HostName, RetransmitConfig, SecretChoice, Secrets, StopReason,
-    Tunnel, TunnelConfig, TunnelEvent, TunnelState, emit_refusal, hiding,
+    Call, CallAction, CdnReason, CloseReason, HostName, KeptMessage, MessageNumber,
+    RetransmitConfig, SecretChoice, Secrets, StopReason, Tunnel, TunnelConfig, TunnelEvent,
+    TunnelImage, TunnelState, emit_refusal, hiding, limits,
 };
 
 const LAC: TunnelId = TunnelId(0x1111);
@@ -42,6 +43,11 @@ struct End {
     events: VecDeque<TunnelEvent>,
     connected: Vec<u16>,
     sent: usize,
+    /// What its calls have said.
+    said: Vec<MessageNumber>,
+    /// How often, in percent, its node dies between what it stores and what it sends.
+    mortality: u16,
+    takeovers: usize,
 }
 
 struct Pair {
@@ -79,6 +85,9 @@ impl Pair {
             events: VecDeque::new(),
             connected: vec![],
             sent: 0,
+            said: vec![],
+            mortality: 0,
+            takeovers: 0,
         };
         let (lac, lns) = (end(lac), end(lns));
         let rng = Rng::from_seed([seed; 32]);
@@ -197,8 +206,7 @@ impl Pair {
                     let at = usize::from(message.session().0);
                     on_call(
                         tunnel,
-                        &mut end.calls,
-                        &mut end.connected,
+                        (&mut end.calls, &mut end.connected, &mut end.said),
                         at,
                         &message_in,
                         rng,
@@ -206,8 +214,18 @@ impl Pair {
                 }
                 end.events.push_back(event);
             }
+            let stored = stored(tunnel, &end.said, self.now);
             let mut out = Vec::new();
             while tunnel.poll_transmit(self.now, &mut out) {
+                if let Some((image, of_calls)) = &stored
+                    && rng.u16() % 100 < end.mortality
+                {
+                    let config = Arc::clone(&end.config);
+                    let (image, of_calls) = (image.clone(), of_calls.clone());
+                    *tunnel = Tunnel::restore(config, tunnel.local(), image, of_calls, self.now);
+                    end.takeovers += 1;
+                    continue;
+                }
                 end.sent += 1;
                 let copies = usize::from(rng.u16() % 100 >= line.loss)
                     + usize::from(rng.u16() % 100 < line.repeat);
@@ -254,11 +272,21 @@ impl Pair {
     }
 }
 
+/// What a node would have stored of a tunnel and its calls.
+fn stored(
+    tunnel: &Tunnel,
+    said: &[MessageNumber],
+    now: Instant,
+) -> Option<(TunnelImage, Vec<KeptMessage>)> {
+    let image = tunnel.image(now)?;
+    let of_calls = said.iter().filter_map(|number| tunnel.kept(*number));
+    Some((image, of_calls.collect()))
+}
+
 /// Does with a call's message what a node would. Session ids are places in `calls`, from 1.
 fn on_call(
     tunnel: &mut Tunnel,
-    calls: &mut Vec<Call>,
-    connected: &mut Vec<u16>,
+    (calls, connected, said): (&mut Vec<Call>, &mut Vec<u16>, &mut Vec<MessageNumber>),
     at: usize,
     message: &Message<'_>,
     rng: &mut Rng,
@@ -267,7 +295,7 @@ fn on_call(
         assert_eq!(icrq.calling_number, Some(&b"0301234567"[..]));
         let id = u16::try_from(calls.len()).unwrap() + 1;
         let call = Call::answer(SessionId(id), icrq);
-        tunnel.send_call(call.peer(), &call.icrp(), rng).unwrap();
+        said.push(tunnel.send_call(call.peer(), &call.icrp(), rng).unwrap());
         calls.push(call);
         return;
     }
@@ -497,4 +525,157 @@ fn silent_tunnels_stay_up_by_hello() {
         (59..=122).contains(&hellos),
         "HELLOs of one side are heard by the other: {hellos}"
     );
+}
+
+/// A line on which a takeover may come at any moment, and a LAC that must not notice.
+fn mortal(seed: u8, mortality: u16) -> Pair {
+    let secret = secrets("s3cret", None);
+    let line = Line {
+        loss: 10,
+        repeat: 10,
+        delay: 40,
+    };
+    let mut lns = config("lns", secret.clone());
+    lns.hello = Some(Duration::from_secs(20));
+    let mut pair = Pair::new(config("lac", secret), lns, line, seed);
+    pair.lns.mortality = mortality;
+    pair
+}
+
+#[test]
+fn a_takeover_at_any_moment_is_noticed_by_no_lac() {
+    let mut takeovers = 0;
+    for seed in 0..100 {
+        let mut pair = mortal(seed, 10);
+        pair.dial();
+        pair.run(40);
+        assert!(pair.is_up(), "seed {seed}: {:?}", pair.states());
+        pair.call(100);
+        pair.run(200);
+        assert!(pair.is_up(), "seed {seed}: {:?}", pair.states());
+        for end in [&pair.lac, &pair.lns] {
+            assert!(end.connected.iter().copied().eq(1..=100), "seed {seed}");
+        }
+        takeovers += pair.lns.takeovers;
+    }
+    assert!(takeovers > 1000, "{takeovers}");
+}
+
+#[test]
+fn a_tunnel_that_ends_goes_on_ending_after_a_takeover() {
+    for seed in 0..50 {
+        let mut pair = mortal(seed, 20);
+        pair.lns.mortality = 0;
+        pair.dial();
+        pair.run(40);
+        pair.lns.mortality = 20;
+        let tunnel = pair.lns.tunnel.as_mut().unwrap();
+        tunnel.close(StopReason::Requested, pair.now);
+        pair.run(70);
+        assert_eq!(pair.states(), [None, None], "seed {seed}");
+        let reason = closed(&mut pair.lac);
+        assert!(
+            matches!(reason, Some(CloseReason::Peer { .. })),
+            "{reason:?}"
+        );
+    }
+}
+
+#[test]
+fn takeovers_around_the_wrap_of_ns_lose_nothing() {
+    for first in [32_766_u64, 65_534, (1 << 16) + 65_534] {
+        let lns = Arc::new(config("lns", None));
+        let image = TunnelImage {
+            peer: PeerTunnelId(LAC.0),
+            state: TunnelState::Established,
+            choice: SecretChoice::Current,
+            challenge: None,
+            was_challenged: false,
+            peer_name: Box::default(),
+            peer_vendor: Box::default(),
+            silent: Duration::ZERO,
+            remaining: None,
+            channel: crate::ChannelImage {
+                acknowledged: first,
+                queued: first,
+                received: 7,
+                peer_window: 4,
+                messages: vec![],
+            },
+        };
+        let now = Instant::from_millis(1_000);
+        let mut rng = Rng::from_seed([0; 32]);
+        let mut tunnel = Tunnel::restore(Arc::clone(&lns), LNS, image, [], now);
+        let mut said = vec![];
+        for id in 1..=4 {
+            let peer = lns_wire::id::PeerSessionId(id);
+            let icrq = Icrq {
+                assigned_session: peer,
+                ..Icrq::default()
+            };
+            let call = Call::answer(SessionId(id), &icrq);
+            said.push(tunnel.send_call(peer, &call.icrp(), &mut rng).unwrap());
+        }
+        let numbers: Vec<u64> = said.iter().map(|number| number.0).collect();
+        assert_eq!(numbers, [first, first + 1, first + 2, first + 3]);
+        let (image, of_calls) = stored(&tunnel, &said, now).unwrap();
+        let mut tunnel = Tunnel::restore(lns, LNS, image, of_calls, now);
+        let mut seen = vec![];
+        let mut out = Vec::new();
+        while tunnel.poll_transmit(now, &mut out) {
+            let Ok(Packet::Control(header, body)) = Packet::parse(&out) else {
+                panic!("{out:?}")
+            };
+            assert!(matches!(Message::parse(body), Ok(Message::Icrp(_))));
+            assert_eq!(
+                (header.session.0, header.nr.0),
+                (1 + u16::try_from(seen.len()).unwrap(), 7)
+            );
+            seen.push(header.ns.0);
+            let zlb = lns_wire::l2tp::ControlHeader {
+                tunnel: LNS,
+                session: SessionId::NONE,
+                ns: lns_wire::l2tp::Seq16(7),
+                nr: header.ns.plus(1),
+            };
+            tunnel.handle_control(zlb, &[], now, &mut rng).unwrap();
+        }
+        let expected: Vec<u16> = (first..first + 4)
+            .map(|ns| u16::try_from(ns & 0xffff).unwrap())
+            .collect();
+        assert_eq!(seen, expected);
+        assert_eq!(tunnel.channel().unacknowledged, 0);
+    }
+}
+
+#[test]
+fn a_message_that_is_in_nobodys_record_leaves_no_gap() {
+    let lns = Arc::new(config("lns", None));
+    let now = Instant::from_millis(1_000);
+    let mut rng = Rng::from_seed([0; 32]);
+    let mut pair = Pair::new(config("lac", None), config("lns", None), CLEAN, 1);
+    pair.dial();
+    pair.run(1);
+    let tunnel = pair.lns.tunnel.as_mut().unwrap();
+    let before = tunnel.image(now).unwrap().channel;
+    let refused = limits::KEPT_MESSAGES + 2;
+    for id in 1..=u16::try_from(refused).unwrap() {
+        let peer = lns_wire::id::PeerSessionId(id);
+        tunnel
+            .refuse_call(peer, CdnReason::NoFacilitiesNow, &mut rng)
+            .unwrap();
+    }
+    let image = tunnel.image(now).unwrap();
+    assert_eq!(image.channel.messages.len(), limits::KEPT_MESSAGES);
+    assert_eq!(
+        image.channel.queued - before.queued,
+        u64::try_from(refused).unwrap()
+    );
+    let restored = Tunnel::restore(lns, LNS, image, [], now);
+    for at in 0..refused {
+        let number = MessageNumber(before.queued + u64::try_from(at).unwrap());
+        let kept = restored.kept(number).unwrap();
+        let is_hello = matches!(Message::parse(&kept.body), Ok(Message::Hello));
+        assert_eq!(is_hello, at >= limits::KEPT_MESSAGES, "{at}");
+    }
 }

@@ -172,20 +172,19 @@ impl Node {
         }
         self.publish(slot);
         self.rearm(slot);
-        if let Some(link) = self.tunnels.get_mut(tunnel)
-            && link
-                .machine
-                .send_call(peer, &answer, &mut self.rng)
-                .is_err()
-        {
-            // The tunnel may have ended by a message that was handled in one go with this one.
-            let reason = if link.machine.state().is_open() {
-                "send_queue_full"
-            } else {
-                TUNNEL_CLOSED
-            };
-            self.remove_session(slot, reason, now);
+        let Some(link) = self.tunnels.get_mut(tunnel) else {
+            return;
+        };
+        if let Ok(number) = link.machine.send_call(peer, &answer, &mut self.rng) {
+            return self.change(slot, |session| session.said = Some(number));
         }
+        // The tunnel may have ended by a message that was handled in one go with this one.
+        let reason = if link.machine.state().is_open() {
+            "send_queue_full"
+        } else {
+            TUNNEL_CLOSED
+        };
+        self.remove_session(slot, reason, now);
     }
 
     fn admit_call(
@@ -295,9 +294,7 @@ impl Node {
         let Some(link) = self.tunnels.get_mut(tunnel) else {
             return;
         };
-        let sent = link
-            .machine
-            .send_cdn(peer, SessionId::NONE, reason, None, &mut self.rng);
+        let sent = link.machine.refuse_call(peer, reason, &mut self.rng);
         if sent.is_err() && link.machine.state().is_open() {
             self.stats.drop("send_queue_full");
         }
@@ -312,10 +309,13 @@ impl Node {
         let sent = link
             .machine
             .send_cdn(peer, local, reason, None, &mut self.rng);
-        if sent.is_err() && link.machine.state().is_open() {
-            self.stats.drop("send_queue_full");
+        match sent {
+            Ok(number) => self.note_cdn(session.tunnel, local, number),
+            Err(_) if link.machine.state().is_open() => self.stats.drop("send_queue_full"),
+            Err(_) => {}
         }
         self.ready.mark(u32::from(session.tunnel.0));
+        self.touch_tunnel(session.tunnel);
     }
 }
 

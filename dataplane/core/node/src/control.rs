@@ -24,11 +24,15 @@ use crate::lacs::{Denial, Profile};
 use crate::limits;
 use crate::node::{Node, SecretKey};
 use crate::observe::TurnedAway;
+use crate::record::Role;
 use crate::transmit::Transmit;
 use crate::tunnels::Link;
 
 /// How long the workers may take to say when they last heard from a LAC, before a HELLO asks it.
 const REPORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a node that only follows drops what it is given: the active one should have it.
+pub(crate) const STANDBY: &str = "standby";
 
 /// Name of the counter's label for a message whose type is not known.
 const NO_TYPE: &str = "none";
@@ -52,6 +56,9 @@ impl Node {
         datagram: &[u8],
         now: Instant,
     ) {
+        if self.role() == Role::Standby {
+            return self.stats.drop(STANDBY);
+        }
         let (header, body) = match Packet::parse(datagram) {
             Ok(Packet::Control(header, body)) => (header, body),
             Ok(Packet::Data(..)) => return self.stats.drop("data_on_control"),
@@ -335,6 +342,8 @@ impl Node {
             report_asked: false,
             replaces,
             last: None,
+            written: None,
+            stored: None,
         };
         if let Some(entry) = self.lacs.entry(&link.profile.lac.name) {
             entry.tunnels = entry.tunnels.saturating_add(1);
@@ -373,6 +382,7 @@ impl Node {
             local,
             remote,
             sequence: None,
+            waits: false,
         };
         let mut written = Ok(());
         let queued = self
@@ -403,6 +413,7 @@ impl Node {
             }
         }
         self.ready.mark(u32::from(tunnel.0));
+        self.touch_tunnel(tunnel);
         self.rearm_tunnel(tunnel);
         self.drop_if_drained(tunnel, now);
     }
@@ -445,7 +456,7 @@ impl Node {
             .is_some_and(|link| link.machine.state() == TunnelState::Established)
     }
 
-    fn publish_tunnel(&mut self, tunnel: TunnelId) {
+    pub(crate) fn publish_tunnel(&mut self, tunnel: TunnelId) {
         let Some(link) = self.tunnels.get(tunnel) else {
             return;
         };
@@ -564,6 +575,7 @@ impl Node {
             return;
         }
         self.tunnels.remove(tunnel);
+        self.bury_tunnel(tunnel, now);
         self.wheel
             .disarm(self.max_sessions.saturating_add(u32::from(tunnel.0)));
         self.index.close_tunnel(tunnel, now);

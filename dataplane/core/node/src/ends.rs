@@ -17,6 +17,15 @@ use crate::session::Session;
 /// Why a call ends whose tunnel ends.
 pub(crate) const TUNNEL_CLOSED: &str = "tunnel_closed";
 
+/// Whether a session that is taken out of the tables is over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Departure {
+    /// It is: what it held is given back, and the workers are told.
+    Over,
+    /// It comes in again at once, as another record has it: what it held is its still.
+    Renewed,
+}
+
 impl Node {
     /// Ends one session as an administrator would: the subscriber is told, then the LAC. `false`:
     /// there is no such session.
@@ -86,37 +95,16 @@ impl Node {
         now: Instant,
     ) -> Option<Session> {
         self.account_stop(slot, reason, now);
-        self.forget_subscriber(slot);
-        let mut session = self.sessions.remove(slot)?;
+        let mut session = self.strip_session(slot, Departure::Over, now)?;
         self.index
             .close_session(session.tunnel, session.call.local(), now);
-        self.wheel.disarm(slot.0);
-        let named = (session.tunnel, session.call.peer());
-        if self.unconnected.get(&named) == Some(&slot) {
-            self.unconnected.remove(&named);
-        }
-        if let Some(granted) = session.granted.take() {
-            self.clear_routes(slot, &granted.routes);
-        }
-        self.path.push_back(PathUpdate::ClearSession {
-            slot,
-            tunnel: session.tunnel,
-            session: session.call.local(),
-        });
-        let held = session.address.take();
-        if let Some(held) = &held {
-            self.give_back(held, now);
-        }
+        self.bury_session(slot, &session, now);
         self.cancel(session.question.take());
-        let address = held.map(|held| held.address);
+        let address = session.address.take().map(|held| held.address);
         self.note_session_end(&mut session, reason, address, now);
-        self.lacs.release_session(&session.profile.lac.name);
-        self.bindings.release(&session.binding);
         if session.up_at.is_some() {
-            self.up = self.up.saturating_sub(1);
             self.stats.ending(reason);
         } else {
-            self.opening = self.opening.saturating_sub(1);
             self.stats.failure(session.stage, reason);
         }
         let end = SessionEnd {
@@ -134,6 +122,44 @@ impl Node {
             up: session.up_at.map(|at| now.since(at)),
         };
         self.event(Event::SessionDown(Box::new(end)));
+        Some(session)
+    }
+
+    /// Takes a session out of every table but the index of ids.
+    pub(crate) fn strip_session(
+        &mut self,
+        slot: SlotIndex,
+        departure: Departure,
+        now: Instant,
+    ) -> Option<Session> {
+        self.forget_subscriber(slot);
+        let session = self.sessions.remove(slot)?;
+        self.accounts.forget(session.account);
+        self.wheel.disarm(slot.0);
+        let named = (session.tunnel, session.call.peer());
+        if self.unconnected.get(&named) == Some(&slot) {
+            self.unconnected.remove(&named);
+        }
+        if departure == Departure::Over {
+            if let Some(granted) = &session.granted {
+                self.clear_routes(slot, &granted.routes);
+            }
+            self.path.push_back(PathUpdate::ClearSession {
+                slot,
+                tunnel: session.tunnel,
+                session: session.call.local(),
+            });
+            if let Some(held) = &session.address {
+                self.give_back(held, now);
+            }
+            self.bindings.release(&session.binding);
+        }
+        self.lacs.release_session(&session.profile.lac.name);
+        let count = match session.up_at {
+            Some(_) => &mut self.up,
+            None => &mut self.opening,
+        };
+        *count = count.saturating_sub(1);
         Some(session)
     }
 

@@ -126,6 +126,16 @@ impl Lacs {
         })
     }
 
+    /// The entry of this name; else the first that has this address.
+    pub(crate) fn profile_of(&self, name: &str, remote: IpAddr) -> Option<Arc<Profile>> {
+        let named = self.profiles().find(|profile| *profile.lac.name == *name);
+        let found = named.or_else(|| {
+            self.profiles()
+                .find(|profile| covers(&profile.lac.from, remote))
+        });
+        found.cloned()
+    }
+
     /// Whether any entry has this address: what comes from elsewhere is not even parsed further.
     pub(crate) fn knows(&self, remote: IpAddr) -> bool {
         self.profiles()

@@ -28,6 +28,7 @@ mod ppp;
 mod profile;
 pub mod radius;
 mod rate;
+mod record;
 mod rejection;
 mod session;
 mod show;
@@ -40,5 +41,6 @@ pub mod view;
 
 pub use event::{Event, SessionEnd, Stage};
 pub use node::Node;
+pub use record::{NotAKey, RecordChange, RecordKey, Role, StoreTime, Unreadable};
 pub use stats::Stats;
 pub use transmit::Transmit;

@@ -292,7 +292,7 @@ impl Node {
     }
 
     /// A request of a server's finds the session by the name that the server gave it, too.
-    fn enter_called(&mut self, slot: SlotIndex) {
+    pub(crate) fn enter_called(&mut self, slot: SlotIndex) {
         self.forget_called(slot);
         let Some(session) = self.sessions.get_mut(slot) else {
             return;

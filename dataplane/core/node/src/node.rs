@@ -29,6 +29,7 @@ use crate::pools::Pools;
 use crate::profile::profiles;
 use crate::radius::accounting::Accounts;
 use crate::radius::{Order, Routes};
+use crate::record::{Records, Role};
 use crate::session::Session;
 use crate::stats::Stats;
 use crate::subscribers::{Ports, Present, Slots};
@@ -91,11 +92,24 @@ pub struct Node {
     pub(crate) rng: Rng,
     pub(crate) stats: Stats,
     pub(crate) draining: bool,
+    pub(crate) records: Records,
 }
 
 impl Node {
-    /// A node that serves nobody yet. Every random choice of its life follows from `seed`.
+    /// A node that serves nobody yet, and whose records nobody wants. Every random choice of its life
+    /// follows from `seed`.
     pub fn new(config: Config, seed: [u8; 32], now: Instant) -> Self {
+        let mut node = Self::with(config, seed, Role::Active, now);
+        node.account_on(now);
+        node
+    }
+
+    /// A node that follows another, or the one that it was before: it takes records in until it takes over.
+    pub fn standby(config: Config, seed: [u8; 32], now: Instant) -> Self {
+        Self::with(config, seed, Role::Standby, now)
+    }
+
+    fn with(config: Config, seed: [u8; 32], role: Role, now: Instant) -> Self {
         let max_sessions = config.max_sessions.min(limits::MAX_SESSIONS);
         let limits = IndexLimits {
             sessions: max_sessions,
@@ -112,7 +126,7 @@ impl Node {
             config.workers,
         );
         let path = bindings.news().into_iter().collect();
-        let mut node = Self {
+        Self {
             host_name: config.host_name,
             users: config.subscribers.users,
             duplicates: config.subscribers.duplicates,
@@ -153,9 +167,8 @@ impl Node {
             rng: Rng::from_seed(seed),
             stats: Stats::default(),
             draining: false,
-        };
-        node.account_on(now);
-        node
+            records: Records::new(role, role == Role::Standby, max_sessions),
+        }
     }
 
     /// Where workers look sessions up.
@@ -267,6 +280,7 @@ impl Node {
                     local: link.local,
                     remote: link.remote,
                     sequence: None,
+                    waits: true,
                 };
                 // To the end of the line: tunnels take turns.
                 self.ready.mark(u32::from(key));

@@ -64,10 +64,10 @@ struct Uses {
 
 /// What a session is to have.
 #[derive(Debug)]
-struct Wanted {
-    names: Vec<Arc<str>>,
-    by: By,
-    unknown: Option<Arc<str>>,
+pub(crate) struct Wanted {
+    pub(crate) names: Vec<Arc<str>>,
+    pub(crate) by: By,
+    pub(crate) unknown: Option<Arc<str>>,
 }
 
 /// Whom a reload of the policies concerns.
@@ -303,6 +303,24 @@ impl Node {
         }
         self.bindings.release(&before);
         Ok(())
+    }
+
+    /// Gives a restored session the policies that it had. If one of them is gone, or there is no room for
+    /// their chain, it has the default ones.
+    pub(crate) fn bind_restored(&mut self, slot: SlotIndex, wanted: Wanted) {
+        let unknown = wanted.unknown.clone();
+        let bound = self
+            .bindings
+            .take(wanted)
+            .or_else(|_| self.bindings.take(self.bindings.default(unknown)));
+        self.tell_policies();
+        let Ok(binding) = bound else {
+            return;
+        };
+        match self.sessions.get_mut(slot) {
+            Some(session) => session.binding = binding,
+            None => self.bindings.release(&binding),
+        }
     }
 
     fn tell_policies(&mut self) {

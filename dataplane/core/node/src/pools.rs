@@ -156,6 +156,17 @@ impl Pools {
         })
     }
 
+    /// An address of this pool is held, whatever the pool says of it: a session was restored that has it.
+    pub(crate) fn hold(&mut self, pool: &str, address: Ipv4Addr) {
+        if let Some(named) = self
+            .pools
+            .iter_mut()
+            .find(|named| *named.config.name == *pool)
+        {
+            named.addresses.claim(address);
+        }
+    }
+
     /// Gives an address back to its pool.
     pub(crate) fn release(&mut self, pool: &str, address: Ipv4Addr, now: Instant) {
         if let Some(named) = self

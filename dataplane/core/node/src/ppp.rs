@@ -12,9 +12,11 @@ use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::l2tp;
 
+use crate::control::STANDBY;
 use crate::event::Stage;
 use crate::explain::transcript::Step;
 use crate::node::Node;
+use crate::record::Role;
 use crate::session::{Held, Session};
 use crate::transmit::Transmit;
 
@@ -31,6 +33,9 @@ impl Node {
         frame: &[u8],
         now: Instant,
     ) {
+        if self.role() == Role::Standby {
+            return self.stats.drop(STANDBY);
+        }
         if self
             .tunnels
             .get(tunnel)
@@ -405,6 +410,7 @@ impl Node {
             .is_some_and(|link| link.remote.is_ipv6());
         let path = session.path(outer_ipv6, &self.bindings);
         self.path.push_back(PathUpdate::SetSession { slot, path });
+        self.touch(slot);
     }
 
     fn ask_for_echo(&mut self, slot: SlotIndex) {
@@ -435,10 +441,13 @@ impl Node {
         let Some(link) = self.tunnels.get(session.tunnel) else {
             return out.frames.clear();
         };
+        // What opens the network tells of an address, and of a subscriber whom servers will be told of.
+        let waits = out.events.iter().any(|it| matches!(it, Event::Opened(_)));
         let transmit = Transmit {
             local: link.local,
             remote: link.remote,
             sequence: session.sequencing.then_some(slot),
+            waits,
         };
         let (peer_tunnel, peer_session) = (link.machine.peer(), session.call.peer());
         let ns = session.sequencing.then_some(l2tp::Seq16(0));

@@ -1,16 +1,21 @@
 //! What a LAC entry of the configuration means for its tunnels and for the PPP of its calls.
 
 use core::net::Ipv4Addr;
+use core::time::Duration;
 use std::sync::Arc;
 
 use lns_l2tp::{HostName, Secrets, TunnelConfig};
 use lns_ppp::{AuthMethod, Echo, LcpRenegotiation, ProxiedAuthentication};
 
-use crate::config::{self, Authentication, Lac, Ppp};
+use crate::config::{self, Admission, Authentication, Lac, LacLimits, Ppp};
 use crate::lacs::Profile;
 
 /// Our end of a link whose pool does not name one: an address that no network has (RFC 7600, 8).
 const NO_ONES_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 0, 8);
+
+/// The manifest's defaults of `helloSeconds` and `pathMtu`.
+const HELLO: Duration = Duration::from_secs(60);
+const PATH_MTU: u16 = 1500;
 
 /// The profiles of all entries, in their order.
 pub(crate) fn profiles(lacs: Vec<Lac>, host_name: &HostName, ppp: &Ppp) -> Vec<Profile> {
@@ -21,6 +26,37 @@ pub(crate) fn profiles(lacs: Vec<Lac>, host_name: &HostName, ppp: &Ppp) -> Vec<P
             lac,
         })
         .collect()
+}
+
+/// The profile of a tunnel that is restored and whose entry is gone from the manifest: it lives on as it
+/// would have without the restart, but for what only its entry has said.
+pub(crate) fn orphan(name: &str, host_name: &HostName) -> Profile {
+    let lac = Lac {
+        name: Arc::from(name),
+        from: Vec::new(),
+        host_name: "*".to_owned(),
+        secret: None,
+        hide_avps: false,
+        admission: Admission::Refuse,
+        limits: LacLimits {
+            max_tunnels: 0,
+            max_sessions: 0,
+            max_setups_per_second: 0,
+        },
+        hello: HELLO,
+        lcp_renegotiation: config::LcpRenegotiation::OnMismatch,
+        path_mtu: PATH_MTU,
+        authentication: None,
+    };
+    Profile {
+        tunnel: Arc::new(tunnel_config(&lac, host_name)),
+        ppp: Arc::new(lns_ppp::Config {
+            name: host_name.octets().into(),
+            local_address: NO_ONES_ADDRESS,
+            ..lns_ppp::Config::default()
+        }),
+        lac,
+    }
 }
 
 fn tunnel_config(lac: &Lac, host_name: &HostName) -> TunnelConfig {

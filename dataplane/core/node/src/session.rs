@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use lns_l2sess::policy::Rates;
-use lns_l2tp::Call;
+use lns_l2tp::{Call, MessageNumber};
 use lns_ppp::{LcpParameters, Parameters};
 use lns_tables::path::{SessionPath, SlotIndex};
 use lns_tables::time::Instant;
@@ -37,6 +37,8 @@ const TCP_HEADER: u16 = 20;
 pub(crate) struct Session {
     pub(crate) tunnel: TunnelId,
     pub(crate) call: Call,
+    /// Our ICRP.
+    pub(crate) said: Option<MessageNumber>,
     /// From the Incoming-Call-Connected on.
     pub(crate) ppp: Option<Box<lns_ppp::Session>>,
     pub(crate) profile: Arc<Profile>,
@@ -93,7 +95,7 @@ pub(crate) struct About {
 }
 
 /// An address that a session holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Held {
     pub(crate) address: Ipv4Addr,
     /// The pool that it goes back to; `None`: the user's own address.
@@ -123,6 +125,7 @@ impl Session {
         Self {
             tunnel,
             call,
+            said: None,
             ppp: None,
             profile,
             account,

@@ -9,6 +9,7 @@ use lns_wire::id::TunnelId;
 
 use crate::limits;
 use crate::node::Node;
+use crate::record::Role;
 
 /// How late a timer may be before the back-stop sweep calls it overdue: far beyond a tick of the wheel
 /// and any batch of work, so that it finds bugs and not load.
@@ -17,7 +18,11 @@ const OVERDUE: Duration = Duration::from_secs(2);
 impl Node {
     /// Does what is due. Call it when [`Node::poll_timeout`] has come; earlier does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.role() == Role::Standby {
+            return self.bindings.settle();
+        }
         self.sweep_back_stop(now);
+        self.exhume(now);
         while let Some(key) = self.wheel.pop_due(now) {
             match key.checked_sub(self.max_sessions) {
                 None => self.session_due(SlotIndex(key), now),
@@ -37,7 +42,14 @@ impl Node {
         if !self.teardown.is_empty() {
             return Some(Instant::ZERO);
         }
-        let others = [self.wheel.next_deadline(), self.accounts.deadline()];
+        if self.role() == Role::Standby {
+            return None;
+        }
+        let others = [
+            self.wheel.next_deadline(),
+            self.accounts.deadline(),
+            self.next_exhumation(),
+        ];
         others.into_iter().flatten().chain([self.sweep_at]).min()
     }
 
@@ -68,6 +80,9 @@ impl Node {
 
     /// Sets the session's timer to what it waits for now.
     pub(crate) fn rearm(&mut self, slot: SlotIndex) {
+        if self.role() == Role::Standby {
+            return;
+        }
         match self
             .sessions
             .get(slot)

@@ -21,6 +21,9 @@ pub struct Transmit {
     /// A data message of a session with sequencing: the worker's Ns of this slot goes into it before
     /// it leaves (RFC 2661, 5.4).
     pub sequence: Option<SlotIndex>,
+    /// It tells of what must not be forgotten: it leaves when all records that were given out before it
+    /// are stored, and not before. Order among those that wait is kept.
+    pub waits: bool,
 }
 
 /// The queue of PPP frames.
@@ -65,6 +68,7 @@ mod tests {
             local: address,
             remote: address,
             sequence: None,
+            waits: false,
         };
         let mut queue = FrameQueue::default();
         for n in 0..limits::TRANSMIT_QUEUE {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lns_l2tp::TunnelState;
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerTunnelId, TunnelId};
+use lns_wire::l2tp::Seq16;
 
 use crate::explain::transcript::Position;
 use crate::lacs::Profile;
@@ -37,6 +38,19 @@ pub(crate) struct Link {
     pub(crate) last: Option<Position>,
     /// The state that was noted there last.
     pub(crate) shown: TunnelState,
+    /// What it was like when it was last to be stored.
+    pub(crate) written: Option<Shape>,
+    /// The state that was stored last.
+    pub(crate) stored: Option<TunnelState>,
+}
+
+/// What tells whether a tunnel's record must be written anew: what the peer may learn from what we send.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Shape {
+    state: TunnelState,
+    remote: SocketAddr,
+    received: Seq16,
+    queued: Seq16,
 }
 
 /// All tunnels.
@@ -145,6 +159,18 @@ impl Tunnels {
 }
 
 impl Link {
+    /// What of it a record must have.
+    pub(crate) fn shape(&self) -> Shape {
+        let channel = self.machine.channel();
+        let waiting = u16::try_from(channel.waiting).unwrap_or(u16::MAX);
+        Shape {
+            state: self.machine.state(),
+            remote: self.remote,
+            received: channel.nr,
+            queued: channel.ns.plus(waiting),
+        }
+    }
+
     /// Whether an SCCRQ with the id of this tunnel may still be a copy of the one that began it. A LAC
     /// whose tunnel has been up for a full cycle of retransmissions sends none (RFC 2661, 5.8).
     pub(crate) fn is_of_its_sccrq(&self, now: Instant) -> bool {

@@ -106,6 +106,18 @@ impl Authentication {
         }
     }
 
+    /// The peer was let in by an earlier node, and is to be asked again then.
+    pub(crate) fn accepted(method: AuthMethod, name: Box<[u8]>, again: Instant, id: u8) -> Self {
+        Self {
+            stage: Stage::Answered,
+            method,
+            accepted: true,
+            deadline: again,
+            name,
+            ..Self::new(id)
+        }
+    }
+
     /// LCP is open: the peer is asked as agreed, or what the LAC overheard is used.
     pub(crate) fn start(
         &mut self,

@@ -144,10 +144,12 @@ impl<N: Negotiation> Layer<N> {
         }
     }
 
-    /// A layer that somebody else has negotiated for us.
+    /// A layer that somebody else has negotiated for us. It has all its tries, as one has that has just
+    /// received an Ack: the peer may begin anew, and our first request be lost.
     pub(crate) const fn opened(options: N, id: u8) -> Self {
         let mut layer = Self::new(options, id);
         layer.state = State::Opened;
+        layer.restarts = limits::MAX_CONFIGURE;
         layer
     }
 

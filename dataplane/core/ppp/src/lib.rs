@@ -32,4 +32,4 @@ pub use event::{
 pub use output::{Frames, Output};
 pub use proxy::{Proxy, ProxyAuth, ProxyAuthKind, ProxyLcp};
 pub use request::{Acceptance, AuthRequest, Credentials};
-pub use session::{Phase, Session};
+pub use session::{Phase, Session, SessionImage};

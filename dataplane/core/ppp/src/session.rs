@@ -1,6 +1,7 @@
 //! One subscriber's PPP: the phases of RFC 1661, 3 around LCP, authentication and IPCP, and the echo
 //! that notices a peer which is gone (RFC 1661, 5.8).
 
+mod image;
 mod network;
 
 use core::ops::Add as _;
@@ -23,6 +24,8 @@ use crate::limits;
 use crate::link::{Link, NEVER};
 use crate::output::{Frames, Output};
 use crate::proxy::{Proxy, ProxyAuth, ProxyLcp};
+
+pub use image::SessionImage;
 
 /// Where a session is (RFC 1661, 3.2).
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]

@@ -11,10 +11,13 @@ pub struct FreeList {
     capacity: u32,
     /// Indices from here on have never been out.
     untouched: u32,
-    /// Given back, most recent last.
+    /// Given back, most recent last. One that was [taken by name](Self::take_at) since then is still
+    /// here, and is passed over.
     returned: Vec<u32>,
     /// One bit for each index below `untouched`: it is out.
     taken: Vec<u64>,
+    /// How many are out.
+    out: u32,
 }
 
 impl FreeList {
@@ -25,27 +28,37 @@ impl FreeList {
             untouched: 0,
             returned: Vec::new(),
             taken: Vec::new(),
+            out: 0,
         }
     }
 
     /// Takes a free index; `None` if all are out.
     pub fn take(&mut self) -> Option<u32> {
-        let index = match self.returned.pop() {
-            Some(index) => index,
-            None if self.untouched < self.capacity => {
-                let index = self.untouched;
-                self.untouched = index.saturating_add(1);
-                if index.is_multiple_of(64) {
-                    self.taken.push(0);
-                }
-                index
+        while let Some(index) = self.returned.pop() {
+            if self.set(index) {
+                return Some(index);
             }
-            None => return None,
-        };
-        if let Some(word) = self.taken.get_mut(word_of(index)) {
-            *word |= bit(index);
         }
-        Some(index)
+        let index = self.untouched;
+        self.touch(index).then_some(index)
+    }
+
+    /// Takes this very index, when a table is restored. `false` if it is out, or there is none.
+    ///
+    /// # Cost
+    /// One step for each index below it that was never out; each of them once.
+    pub fn take_at(&mut self, index: u32) -> bool {
+        if index >= self.capacity {
+            return false;
+        }
+        while self.untouched < index {
+            self.returned.push(self.untouched);
+            self.grow();
+        }
+        if self.untouched == index {
+            return self.touch(index);
+        }
+        self.set(index)
     }
 
     /// Gives an index back. `false`, and nothing happens, if it was not out.
@@ -57,7 +70,15 @@ impl FreeList {
             return false;
         }
         *word &= !bit(index);
-        self.returned.push(index);
+        self.out = self.out.saturating_sub(1);
+        if self.returned.len() >= usize::try_from(self.untouched).unwrap_or(usize::MAX) {
+            // As many are passed over as are here, so each of them pays one step of this.
+            self.returned = (0..self.untouched)
+                .filter(|it| !self.is_taken(*it))
+                .collect();
+        } else {
+            self.returned.push(index);
+        }
         true
     }
 
@@ -69,9 +90,8 @@ impl FreeList {
     }
 
     /// How many are out.
-    pub fn taken(&self) -> u32 {
-        let returned = u32::try_from(self.returned.len()).unwrap_or(u32::MAX);
-        self.untouched.saturating_sub(returned)
+    pub const fn taken(&self) -> u32 {
+        self.out
     }
 
     /// How many can be out at once.
@@ -82,6 +102,34 @@ impl FreeList {
     /// Every index that was ever out is below this.
     pub const fn span(&self) -> u32 {
         self.untouched
+    }
+
+    /// Takes the first index that was never out.
+    fn touch(&mut self, index: u32) -> bool {
+        index < self.capacity && {
+            self.grow();
+            self.set(index)
+        }
+    }
+
+    fn grow(&mut self) {
+        if self.untouched.is_multiple_of(64) {
+            self.taken.push(0);
+        }
+        self.untouched = self.untouched.saturating_add(1);
+    }
+
+    /// Notes that it is out; `false` if it was.
+    fn set(&mut self, index: u32) -> bool {
+        let Some(word) = self.taken.get_mut(word_of(index)) else {
+            return false;
+        };
+        if *word & bit(index) != 0 {
+            return false;
+        }
+        *word |= bit(index);
+        self.out = self.out.saturating_add(1);
+        true
     }
 }
 
@@ -124,21 +172,51 @@ mod tests {
         );
     }
 
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Take,
+        TakeAt(u32),
+        Give(u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            Just(Step::Take),
+            (0_u32..100).prop_map(Step::TakeAt),
+            (0_u32..100).prop_map(Step::Give),
+        ]
+    }
+
+    #[test]
+    fn what_is_taken_by_name_and_given_back_again_and_again_costs_no_more_room() {
+        let mut list = FreeList::new(100);
+        for _ in 0..1000 {
+            assert!(list.take_at(7) && !list.take_at(7) && list.give(7));
+        }
+        assert!(list.returned.len() <= 8, "{}", list.returned.len());
+        assert_eq!(list.taken(), 0);
+    }
+
     proptest! {
         #[test]
-        fn no_index_is_out_twice(steps in prop::collection::vec((any::<bool>(), 0_u32..100), 0..500)) {
+        fn no_index_is_out_twice(steps in prop::collection::vec(step(), 0..500)) {
             let mut list = FreeList::new(70);
             let mut out = BTreeSet::new();
-            for (take, index) in steps {
-                if take {
-                    let taken = list.take();
-                    prop_assert_eq!(taken.is_none(), out.len() == 70);
-                    prop_assert!(taken.is_none_or(|index| index < 70 && out.insert(index)));
-                } else {
-                    prop_assert_eq!(list.give(index), out.remove(&index));
+            for step in steps {
+                match step {
+                    Step::Take => {
+                        let taken = list.take();
+                        prop_assert_eq!(taken.is_none(), out.len() == 70);
+                        prop_assert!(taken.is_none_or(|index| index < 70 && out.insert(index)));
+                    }
+                    Step::TakeAt(index) => {
+                        prop_assert_eq!(list.take_at(index), index < 70 && out.insert(index));
+                    }
+                    Step::Give(index) => prop_assert_eq!(list.give(index), out.remove(&index)),
                 }
                 prop_assert_eq!(usize::try_from(list.taken()).unwrap(), out.len());
                 prop_assert!((0..100).all(|index| list.is_taken(index) == out.contains(&index)));
+                prop_assert!(out.iter().all(|index| *index < list.span()));
             }
         }
     }

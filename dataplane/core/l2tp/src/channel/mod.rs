@@ -10,6 +10,7 @@
 //!
 //! Left out: what the messages say.
 
+mod image;
 mod receive;
 mod send;
 
@@ -27,8 +28,9 @@ use lns_wire::id::{PeerSessionId, PeerTunnelId};
 use lns_wire::l2tp::{ControlHeader, Seq16, emit_control};
 
 use crate::config::RetransmitConfig;
+pub use image::{ChannelImage, KeptMessage};
 use receive::Receiver;
-use send::Sender;
+use send::{Message, Sender};
 
 /// One end of a control connection's message stream.
 #[derive(Debug)]
@@ -36,6 +38,19 @@ pub struct Channel {
     sender: Sender,
     receiver: Receiver,
     ack_due: bool,
+}
+
+/// Which of all messages that were ever queued on a channel this is, from 0: its Ns, without the wrap.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct MessageNumber(pub u64);
+
+/// In whose record a message stands until it is acknowledged.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Keeper {
+    /// In that of the tunnel.
+    Tunnel,
+    /// In that of its call.
+    Call,
 }
 
 /// What a message's Ns says of it.
@@ -188,8 +203,17 @@ impl Channel {
     ///
     /// # Errors
     /// [`Full`]; nothing changed.
-    pub fn send(&mut self, session: PeerSessionId, body: Box<[u8]>) -> Result<(), Full> {
-        self.sender.push(session, body)
+    pub fn send(
+        &mut self,
+        session: PeerSessionId,
+        keeper: Keeper,
+        body: Box<[u8]>,
+    ) -> Result<MessageNumber, Full> {
+        self.sender.push(Message {
+            session,
+            keeper,
+            body,
+        })
     }
 
     /// The peer's receive window, as its SCCRQ or SCCRP says; 4 until then.

@@ -8,7 +8,7 @@ use lns_tables::time::Instant;
 use lns_wire::id::PeerSessionId;
 use lns_wire::l2tp::Seq16;
 
-use super::{Dropped, Full, NoAnswer};
+use super::{Dropped, Full, Keeper, MessageNumber, NoAnswer};
 use crate::config::RetransmitConfig;
 use crate::limits;
 
@@ -19,6 +19,8 @@ pub(super) struct Sender {
     queue: VecDeque<Message>,
     /// The Ns of the first in the queue.
     pub(super) first: Seq16,
+    /// How many messages came before it.
+    pub(super) acknowledged: u64,
     /// So many from the front are under way.
     sent: u16,
     /// So many from the front were ever sent: those behind `sent` are taken for lost.
@@ -36,6 +38,7 @@ pub(super) struct Sender {
 /// What was queued: the header is written when it goes out, since Nr changes.
 pub(super) struct Message {
     pub(super) session: PeerSessionId,
+    pub(super) keeper: Keeper,
     pub(super) body: Box<[u8]>,
 }
 
@@ -54,6 +57,7 @@ impl Sender {
             config,
             queue: VecDeque::new(),
             first: Seq16(0),
+            acknowledged: 0,
             sent: 0,
             reached: 0,
             peer_window: limits::PEER_WINDOW,
@@ -66,12 +70,41 @@ impl Sender {
         }
     }
 
-    pub(super) fn push(&mut self, session: PeerSessionId, body: Box<[u8]>) -> Result<(), Full> {
+    pub(super) fn push(&mut self, message: Message) -> Result<MessageNumber, Full> {
         if self.queue.len() >= limits::SEND_QUEUE {
             return Err(Full);
         }
-        self.queue.push_back(Message { session, body });
-        Ok(())
+        let number = self.queued();
+        self.queue.push_back(message);
+        Ok(number)
+    }
+
+    /// The number of the next message that is queued.
+    pub(super) fn queued(&self) -> MessageNumber {
+        let waiting = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);
+        MessageNumber(self.acknowledged.saturating_add(waiting))
+    }
+
+    /// A message that is queued and not acknowledged.
+    pub(super) fn get(&self, number: MessageNumber) -> Option<&Message> {
+        let at = number.0.checked_sub(self.acknowledged)?;
+        self.queue.get(usize::try_from(at).ok()?)
+    }
+
+    /// Those that are queued and not acknowledged, oldest first.
+    pub(super) fn messages(&self) -> impl Iterator<Item = (MessageNumber, &Message)> {
+        (self.acknowledged..).map(MessageNumber).zip(&self.queue)
+    }
+
+    /// Begins behind so many acknowledged messages, with these not acknowledged: a window of them may have
+    /// been sent, and all go out again as the windows open.
+    pub(super) fn restore(&mut self, acknowledged: u64, queue: VecDeque<Message>) {
+        let [.., high, low] = acknowledged.to_be_bytes();
+        self.first = self.first.plus(u16::from_be_bytes([high, low]));
+        self.acknowledged = acknowledged;
+        let waiting = u16::try_from(queue.len()).unwrap_or(u16::MAX);
+        self.reached = waiting.min(self.peer_window);
+        self.queue = queue;
     }
 
     /// The next message that the windows let out, under way by this call.
@@ -108,6 +141,7 @@ impl Sender {
             self.queue = VecDeque::new();
         }
         self.first = nr;
+        self.acknowledged = self.acknowledged.saturating_add(count.into());
         self.sent = self.sent.saturating_sub(count);
         self.reached = self.reached.saturating_sub(count);
         self.tries = 0;
@@ -179,6 +213,7 @@ impl Sender {
 
     pub(super) fn abandon(&mut self) {
         self.first = self.unsent();
+        self.acknowledged = self.acknowledged.saturating_add(self.reached.into());
         self.queue = VecDeque::new();
         self.sent = 0;
         self.reached = 0;

@@ -21,7 +21,11 @@ fn channel(peer_window: u16) -> Channel {
 
 fn send(channel: &mut Channel, number: u16) {
     channel
-        .send(PeerSessionId(number), Box::new(number.to_be_bytes()))
+        .send(
+            PeerSessionId(number),
+            Keeper::Call,
+            Box::new(number.to_be_bytes()),
+        )
         .unwrap();
 }
 
@@ -233,9 +237,13 @@ fn the_octets_that_are_kept_are_bounded() {
 fn the_send_queue_is_bounded() {
     let mut end = channel(4);
     for _ in 0..limits::SEND_QUEUE {
-        end.send(PEER_SESSION, Box::default()).unwrap();
+        end.send(PEER_SESSION, Keeper::Tunnel, Box::default())
+            .unwrap();
     }
-    assert_eq!(end.send(PEER_SESSION, Box::default()), Err(Full));
+    assert_eq!(
+        end.send(PEER_SESSION, Keeper::Tunnel, Box::default()),
+        Err(Full)
+    );
     end.drop_unsent();
     assert!(end.is_idle());
 }

@@ -10,7 +10,7 @@ use crate::reason::StopReason;
 
 /// A challenge of ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Challenge([u8; 16]);
+pub(super) struct Challenge(pub(super) [u8; 16]);
 
 impl Challenge {
     /// A new one, and never the one that the peer has sent.
@@ -19,6 +19,11 @@ impl Challenge {
         if theirs == Some(&octets[..]) {
             octets = rng.array();
         }
+        Self(octets)
+    }
+
+    /// One that was sent by an earlier node.
+    pub(super) const fn sent(octets: [u8; 16]) -> Self {
         Self(octets)
     }
 

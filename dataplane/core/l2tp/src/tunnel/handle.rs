@@ -12,7 +12,7 @@ use lns_wire::l2tp::{
 };
 
 use super::{Action, CallMessage, Tunnel, TunnelEvent, TunnelState, action, auth};
-use crate::channel::{Arrival, Full};
+use crate::channel::{Arrival, Full, Keeper, MessageNumber};
 use crate::error::{Error, SendError};
 use crate::hiding;
 use crate::limits;
@@ -181,7 +181,9 @@ impl Tunnel {
                     && header.session.is_none()
                     && kind != MessageType::Cdn
                 {
-                    self.refuse_call(peer, CdnReason::Invalid(error), rng);
+                    // If the queue is full, the peer's patience ends it.
+                    let _: Result<(), SendError> =
+                        self.refuse_call(peer, CdnReason::Invalid(error), rng);
                 }
                 let body = body.into();
                 let message = CallMessage { header, body };
@@ -192,9 +194,19 @@ impl Tunnel {
         }
     }
 
-    /// Sends the CDN of a call that never was. If the queue is full, the peer's patience ends it.
-    fn refuse_call(&mut self, peer: PeerSessionId, reason: CdnReason, rng: &mut Rng) {
-        let _: Result<(), SendError> = self.send_cdn(peer, SessionId::NONE, reason, None, rng);
+    /// Sends the CDN of a call that never was.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing changed: the peer's patience ends the call.
+    pub fn refuse_call(
+        &mut self,
+        peer: PeerSessionId,
+        reason: CdnReason,
+        rng: &mut Rng,
+    ) -> Result<(), SendError> {
+        reason.with_message(SessionId::NONE, None, |message| {
+            self.say((peer, Keeper::Tunnel), message, rng).map(drop)
+        })
     }
 
     fn connected(&mut self, sccrp: &Sccrp<'_>) -> Result<(), StopReason> {
@@ -315,7 +327,9 @@ impl Tunnel {
     pub(super) fn queue(&mut self, message: &Message<'_>) {
         let mut body = Vec::with_capacity(128);
         if message.emit(&mut body).is_ok() {
-            let _: Result<(), Full> = self.channel.send(PeerSessionId::NONE, body.into());
+            let _: Result<MessageNumber, Full> =
+                self.channel
+                    .send(PeerSessionId::NONE, Keeper::Tunnel, body.into());
         }
     }
 }

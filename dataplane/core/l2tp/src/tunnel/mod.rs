@@ -10,6 +10,7 @@
 mod action;
 mod auth;
 mod handle;
+mod image;
 
 #[cfg(test)]
 #[allow(
@@ -31,7 +32,7 @@ use lns_wire::l2tp::{
     Sccrq, hidden,
 };
 
-use crate::channel::{Channel, ChannelStatus, Full};
+use crate::channel::{Channel, ChannelStatus, Full, Keeper, MessageNumber};
 use crate::config::{SecretChoice, TunnelConfig};
 use crate::error::SendError;
 use crate::hiding::{self, Hider};
@@ -40,6 +41,7 @@ use crate::reason::{CdnReason, CloseReason, StopReason};
 
 pub use action::{Action, TunnelState, action};
 use auth::Challenge;
+pub use image::TunnelImage;
 
 /// One control connection.
 #[derive(Debug)]
@@ -285,7 +287,7 @@ impl Tunnel {
 
     // What goes out.
 
-    /// Sends a message of a call; hidden if the configuration says so.
+    /// Sends a message of a call, in whose record it then stands; hidden if the configuration says so.
     ///
     /// # Errors
     /// [`SendError`]; nothing changed.
@@ -294,7 +296,16 @@ impl Tunnel {
         session: PeerSessionId,
         message: &Message<'_>,
         rng: &mut Rng,
-    ) -> Result<(), SendError> {
+    ) -> Result<MessageNumber, SendError> {
+        self.say((session, Keeper::Call), message, rng)
+    }
+
+    fn say(
+        &mut self,
+        (session, keeper): (PeerSessionId, Keeper),
+        message: &Message<'_>,
+        rng: &mut Rng,
+    ) -> Result<MessageNumber, SendError> {
         if self.state != TunnelState::Established {
             return Err(SendError::NotEstablished);
         }
@@ -306,7 +317,7 @@ impl Tunnel {
             }
             Some(_) | None => message.emit(&mut body)?,
         }
-        Ok(self.channel.send(session, body.into())?)
+        Ok(self.channel.send(session, keeper, body.into())?)
     }
 
     /// Sends the CDN of a call that we end. `local` is our id of the session, none if it has none.
@@ -320,7 +331,7 @@ impl Tunnel {
         reason: CdnReason,
         disconnect: Option<PppDisconnectCause<'_>>,
         rng: &mut Rng,
-    ) -> Result<(), SendError> {
+    ) -> Result<MessageNumber, SendError> {
         reason.with_message(local, disconnect, |message| {
             self.send_call(session, message, rng)
         })
@@ -341,7 +352,9 @@ impl Tunnel {
         let mut body = Vec::with_capacity(64);
         if reason.emit(self.local, &mut body).is_ok() {
             // The queue has room: what was not sent has just left it.
-            let _: Result<(), Full> = self.channel.send(PeerSessionId::NONE, body.into());
+            let _: Result<MessageNumber, Full> =
+                self.channel
+                    .send(PeerSessionId::NONE, Keeper::Tunnel, body.into());
         }
         self.end(TunnelState::Stopping, CloseReason::Local(reason));
         let retransmit = self.config.retransmit;

@@ -24,6 +24,7 @@ use super::{AccountId, Order, line};
 use crate::config::AccountingConfig;
 use crate::limits;
 use crate::node::Node;
+use crate::record::Role;
 use crate::session::Session;
 
 /// The jitter of interims: at most this part of the interval is added to it, so that sessions that came
@@ -41,8 +42,8 @@ pub(crate) struct Accounts {
     epoch: u64,
     /// The last number that was given.
     number: u64,
-    /// Sessions by their numbers.
-    sessions: BTreeMap<u64, SlotIndex>,
+    /// Sessions by their names.
+    sessions: BTreeMap<AccountId, SlotIndex>,
     /// The servers know that there are no sessions of an earlier life.
     is_on: bool,
     /// They know that we have left.
@@ -54,15 +55,15 @@ pub(crate) struct Accounts {
 }
 
 /// A session that may be gone.
-type Key = (SlotIndex, TunnelId, SessionId);
+pub(crate) type Key = (SlotIndex, TunnelId, SessionId);
 
 /// A Stop that lacks the counters.
 #[derive(Debug)]
-struct Leaving {
+pub(crate) struct Leaving {
     /// Acct-Session-Time and Acct-Terminate-Cause included.
-    record: Record,
+    pub(crate) record: Record,
     /// What was told last.
-    told: Counters,
+    pub(crate) told: Counters,
 }
 
 /// A session that servers know of.
@@ -71,7 +72,7 @@ pub(crate) struct Account {
     /// Between two records; `None`: there are none between Start and Stop.
     interim: Option<Interim>,
     /// What was told last.
-    told: Counters,
+    pub(crate) told: Counters,
     /// Who its Start said that it is: so say all others, whatever servers call him since.
     pub(crate) user: Arc<[u8]>,
     /// What the LAC said of the end of its PPP.
@@ -112,7 +113,42 @@ impl Accounts {
 
     /// The session has that name.
     pub(crate) fn enter(&mut self, id: AccountId, slot: SlotIndex) {
-        self.sessions.insert(id.number, slot);
+        self.sessions.insert(id, slot);
+    }
+
+    /// The session of that name is gone.
+    pub(crate) fn forget(&mut self, id: AccountId) {
+        self.sessions.remove(&id);
+    }
+
+    /// Begins another mastership, whose sessions have names of their own. Unless it is a `cold` start, in
+    /// which there are none of an earlier life, servers know the node.
+    pub(crate) const fn begin_epoch(&mut self, epoch: u64, cold: bool) {
+        self.epoch = epoch;
+        self.number = 0;
+        self.is_on = !cold;
+    }
+
+    /// The Stop of a session that is gone, as long as it waits for its counters.
+    pub(crate) fn leaving(&self, key: Key) -> Option<&Leaving> {
+        self.leaving.get(&key)
+    }
+
+    /// A session is gone, and its Stop waits for its counters.
+    pub(crate) fn leave(&mut self, key: Key, leaving: Leaving) {
+        self.leaving.insert(key, leaving);
+    }
+
+    /// Its Stop has been ordered.
+    pub(crate) fn drop_leaving(&mut self, key: Key) {
+        self.leaving.remove(&key);
+    }
+
+    /// Nobody is known to bring the counters that Stops wait for: they wait as long as others do.
+    pub(crate) fn wait_for_all(&mut self, now: Instant) {
+        let until = now + limits::REPORT_PATIENCE;
+        self.patience
+            .extend(self.leaving.keys().map(|key| (until, *key)));
     }
 
     /// When a Stop is not to wait any longer.
@@ -127,6 +163,33 @@ impl Accounts {
 }
 
 impl Account {
+    /// What an earlier node has told of a session: between two records and when the next is due, what was
+    /// counted then, who its Start said that it is, what the LAC said.
+    pub(crate) fn told(
+        interim: Option<(Duration, Instant)>,
+        told: Counters,
+        user: Arc<[u8]>,
+        said: Option<u32>,
+    ) -> Self {
+        let interim = interim.map(|(every, due)| Interim {
+            every,
+            due,
+            is_asked: false,
+        });
+        Self {
+            interim,
+            told,
+            user,
+            said,
+        }
+    }
+
+    /// Between two records, and when the workers must be asked for the next.
+    pub(crate) fn interval(&self) -> Option<(Duration, Instant)> {
+        let interim = self.interim.as_ref()?;
+        Some((interim.every, interim.due))
+    }
+
     /// When the workers must be asked.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.interim.as_ref().map(|interim| interim.due)
@@ -146,10 +209,7 @@ impl Account {
 impl Node {
     /// The session that has this name in accounting.
     pub fn session_of_account(&self, id: AccountId) -> Option<(TunnelId, SessionId)> {
-        if id.epoch != self.accounts.epoch {
-            return None;
-        }
-        let slot = self.accounts.sessions.get(&id.number)?;
+        let slot = self.accounts.sessions.get(&id)?;
         let session = self.sessions.get(*slot)?;
         Some((session.tunnel, session.call.local()))
     }
@@ -172,7 +232,8 @@ impl Node {
 
     /// Tells that no session of an earlier life is there any more, the first time that anybody listens.
     pub(crate) fn account_on(&mut self, now: Instant) {
-        if self.accounts.config.is_none() || self.accounts.is_on {
+        let follows = self.role() == Role::Standby;
+        if self.accounts.config.is_none() || self.accounts.is_on || follows {
             return;
         }
         self.accounts.is_on = true;
@@ -231,6 +292,7 @@ impl Node {
         if let Some(record) = self.record(slot, Status::Start, now) {
             self.account(record);
         }
+        self.touch(slot);
     }
 
     /// A session may have another interval than before: that begins now.
@@ -253,6 +315,7 @@ impl Node {
             due: now + jittered(every, &mut self.rng),
             is_asked: false,
         });
+        self.touch(slot);
         self.rearm(slot);
     }
 
@@ -276,6 +339,7 @@ impl Node {
             push_counters(&mut record.attributes, counters);
             self.account(record);
         }
+        self.touch(slot);
     }
 
     /// A session is about to be gone: its Stop waits for its counters. Ask before anything of it, or of
@@ -284,7 +348,6 @@ impl Node {
         let Some(session) = self.sessions.get(slot) else {
             return;
         };
-        self.accounts.sessions.remove(&session.account.number);
         let Some(account) = session.told.as_deref() else {
             return;
         };
@@ -317,6 +380,8 @@ impl Node {
         };
         push_counters(&mut leaving.record.attributes, counters);
         self.account(leaving.record);
+        let (_, tunnel, session) = key;
+        self.stop_ordered(tunnel, session);
         self.account_off(now);
     }
 

@@ -30,6 +30,11 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
+    /// Whether this session has the prefix.
+    pub(crate) fn has(&self, route: Ipv4Net, slot: SlotIndex) -> bool {
+        self.sessions.get(&route) == Some(&slot)
+    }
+
     pub(crate) fn reach(&mut self, net: Ipv4Net) {
         let count = self.reached.entry(net).or_default();
         *count = count.saturating_add(1);
@@ -73,9 +78,44 @@ impl Node {
             .collect();
         granted.routes.extend(&new);
         for route in new {
-            self.routes.sessions.insert(route, slot);
-            self.path.push_back(PathUpdate::SetRoute { slot, route });
-            self.routes.reach(route);
+            self.give_route(slot, route);
+        }
+    }
+
+    fn give_route(&mut self, slot: SlotIndex, route: Ipv4Net) {
+        let before = self.routes.sessions.insert(route, slot);
+        self.path.push_back(PathUpdate::SetRoute { slot, route });
+        self.routes.reach(route);
+        if let Some(loser) = before.filter(|loser| *loser != slot) {
+            self.touch(loser);
+        }
+    }
+
+    /// Gives a restored session the prefixes that it has and did not have `before`, and takes back those
+    /// that it has no more.
+    pub(crate) fn restore_routes(
+        &mut self,
+        slot: SlotIndex,
+        before: &[Ipv4Net],
+        now: &[(Ipv4Net, bool)],
+    ) {
+        let gone: Vec<Ipv4Net> = before
+            .iter()
+            .filter(|route| now.iter().all(|(it, _)| it != *route))
+            .copied()
+            .collect();
+        self.clear_routes(slot, &gone);
+        for &(route, has) in now {
+            let had = before.contains(&route);
+            if has && !self.routes.has(route, slot) {
+                self.give_route(slot, route);
+                if had {
+                    self.routes.give_up(route);
+                }
+            } else if !had {
+                // Lost since: it is reached for the sake of whoever has it, and given up with this one.
+                self.routes.reach(route);
+            }
         }
     }
 

@@ -26,4 +26,5 @@ mod peers;
 mod policies;
 mod radius;
 mod server;
+mod takeover;
 mod world;

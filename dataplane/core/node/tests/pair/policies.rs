@@ -23,7 +23,7 @@ const SECONDS: Duration = Duration::from_secs(5);
 
 /// `residential` is everybody's, `gold` also has the Filter-Id `GOLD_100M.in`, `no-mail` says nothing of
 /// rates.
-fn with_policies(users: &[(&str, &[&str])]) -> Config {
+pub fn with_policies(users: &[(&str, &[&str])]) -> Config {
     let mut config = config();
     config.policies = vec![
         policy("residential", &[], 10),

@@ -69,6 +69,11 @@ impl Server {
         }
     }
 
+    /// Nobody waits for any answer.
+    pub fn forget(&mut self) {
+        self.due.clear();
+    }
+
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.due.keys().next().map(|(at, _)| *at)
     }

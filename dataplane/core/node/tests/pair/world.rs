@@ -13,7 +13,7 @@ use lns_l2sess::policy::{Chain, Policies};
 use lns_l2tp::{Call, CallAction, HostName, Secrets, Tunnel, TunnelConfig, TunnelEvent};
 use lns_node::config::Config;
 use lns_node::radius::{Order, Reach};
-use lns_node::{Event, Node};
+use lns_node::{Event, Node, RecordChange, RecordKey, StoreTime};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
@@ -49,9 +49,26 @@ pub struct World {
     pub last_frames: BTreeMap<(usize, SessionId), Vec<u8>>,
     /// Datagrams that left the node: what a capture would show.
     pub sent: Vec<(SocketAddr, Vec<u8>)>,
+    /// What is stored of the node, and who would take over from it.
+    pub followed: Option<Followed>,
     net: BinaryHeap<Flight>,
     rng: Rng,
     order: u64,
+}
+
+/// A store, and a second node with workers of its own that follows the first.
+#[derive(Debug)]
+pub struct Followed {
+    pub store: BTreeMap<RecordKey, Vec<u8>>,
+    pub standby: Node,
+    pub workers: Workers,
+    pub reached: BTreeSet<Ipv4Net>,
+    /// How often, in thousand rounds, the first one dies.
+    pub mortality: u32,
+    pub takeovers: u64,
+    /// Octets of all records of sessions that were stored, and how many they were.
+    pub written: (usize, usize),
+    config: Config,
 }
 
 /// What the workers know, and what they would report.
@@ -147,10 +164,99 @@ impl World {
             server: Server::default(),
             last_frames: BTreeMap::new(),
             sent: Vec::new(),
+            followed: None,
             net: BinaryHeap::new(),
             rng: Rng::from_seed([seed ^ 0x55; 32]),
             order: 0,
         }
+    }
+
+    /// The same, with a store and a second node.
+    pub fn followed(config: Config, seed: u8) -> Self {
+        let mut world = Self::new(config.clone(), seed);
+        world.node = Node::standby(config.clone(), [seed; 32], Instant::ZERO);
+        world.node.handle_takeover(config.epoch, Instant::ZERO);
+        world.followed = Some(Followed {
+            store: BTreeMap::new(),
+            standby: Node::standby(config.clone(), [seed ^ 0xaa; 32], Instant::ZERO),
+            workers: Workers::new(),
+            reached: BTreeSet::new(),
+            mortality: 0,
+            takeovers: 0,
+            written: (0, 0),
+            config,
+        });
+        world
+    }
+
+    /// The store's clock has nothing in common with the node's, which tells records' ages all the same.
+    fn date(&self) -> StoreTime {
+        StoreTime(1_795_000_000_000 + self.now.as_millis())
+    }
+
+    fn dies(&mut self) -> bool {
+        let mortality = self.followed.as_ref().map_or(0, |it| it.mortality);
+        mortality > 0 && self.rng.u32() % 1000 < mortality
+    }
+
+    /// Stores what has changed, and tells the second node. What accounting is told is stored with it.
+    fn store(&mut self) {
+        let (now, date) = (self.now, self.date());
+        let Some(followed) = &mut self.followed else {
+            return;
+        };
+        let mut octets = Vec::new();
+        while let Some((key, change)) = self.node.poll_record(now, date, &mut octets) {
+            match change {
+                RecordChange::Put { .. } => {
+                    if matches!(key, RecordKey::Session(..)) {
+                        followed.written.0 += octets.len();
+                        followed.written.1 += 1;
+                    }
+                    followed.store.insert(key, octets.clone());
+                    let taken = followed.standby.handle_record(key, &octets, now, date);
+                    assert_eq!(taken, Ok(()), "{key}");
+                }
+                RecordChange::Forget => {
+                    followed.store.remove(&key);
+                    followed.standby.handle_forgotten(key);
+                }
+            }
+        }
+        followed.settle();
+        while let Some(order) = self.node.poll_order() {
+            if matches!(order, Order::Ask(_) | Order::Cancel(_) | Order::Repeat(_)) {
+                self.server.take(&order, now);
+            }
+            self.orders.push(order);
+        }
+    }
+
+    /// The node is gone, with all that it had not sent: the second one, or one that reads the store anew,
+    /// takes over.
+    pub fn take_over(&mut self) {
+        let (now, date) = (self.now, self.date());
+        let reads_anew = self.rng.u32().is_multiple_of(2);
+        let followed = self.followed.as_mut().expect("somebody follows");
+        followed.takeovers += 1;
+        // Each process draws other numbers.
+        let [first, second] =
+            [followed.takeovers as u8, !(followed.takeovers as u8)].map(|it| [it; 32]);
+        if reads_anew {
+            followed.standby = followed.fresh(first, now, date);
+            followed.workers = Workers::new();
+            followed.reached.clear();
+            followed.settle();
+        }
+        let fresh = followed.fresh(second, now, date);
+        self.node = core::mem::replace(&mut followed.standby, fresh);
+        self.workers = core::mem::replace(&mut followed.workers, Workers::new());
+        self.reached = core::mem::take(&mut followed.reached);
+        followed.settle();
+        let epoch = followed.config.epoch + followed.takeovers;
+        // Whoever was asked, answers a process that is gone.
+        self.server.forget();
+        self.node.handle_takeover(epoch, now);
     }
 
     /// A LAC that asks for a tunnel from `port` of 198.51.100.1. Its index.
@@ -275,11 +381,25 @@ impl World {
         self.settle_node();
     }
 
-    fn settle_node(&mut self) {
+    fn settle_path(&mut self) {
         while let Some(update) = self.node.poll_path() {
             if let Some(report) = self.workers.apply(&update) {
                 self.node.handle_report(&report, self.now);
             }
+        }
+    }
+
+    fn settle_node(&mut self) {
+        self.settle_path();
+        if self.dies() {
+            self.take_over();
+            self.settle_path();
+        }
+        self.store();
+        if self.dies() {
+            self.take_over();
+            self.settle_path();
+            self.store();
         }
         let mut octets = Vec::new();
         while let Some(transmit) = self.node.poll_transmit(self.now, &mut octets) {
@@ -507,6 +627,34 @@ impl World {
             _ => None,
         });
         ends.collect()
+    }
+}
+
+impl Followed {
+    /// A node that has read the store.
+    fn fresh(&self, seed: [u8; 32], now: Instant, date: StoreTime) -> Node {
+        let mut node = Node::standby(self.config.clone(), seed, now);
+        for (key, octets) in &self.store {
+            assert_eq!(node.handle_record(*key, octets, now, date), Ok(()), "{key}");
+        }
+        node
+    }
+
+    /// The second node's workers learn what it has learned.
+    fn settle(&mut self) {
+        while let Some(update) = self.standby.poll_path() {
+            self.workers.apply(&update);
+        }
+        while let Some(change) = self.standby.poll_reach() {
+            match change {
+                Reach::Add(net) => assert!(self.reached.insert(net), "{net} is added twice"),
+                Reach::Remove(net) => assert!(self.reached.remove(&net), "{net} was not there"),
+            }
+        }
+        assert!(self.standby.poll_order().is_none() && self.standby.poll_event().is_none());
+        assert_eq!(self.standby.poll_timeout(), None);
+        let mut octets = Vec::new();
+        assert_eq!(self.standby.poll_transmit(Instant::ZERO, &mut octets), None);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one hand that changes a [`PageIndex`]: draws ids, gives them back, recycles blocks.
 
+mod kept;
 mod tunnels;
 
 use std::sync::Arc;
@@ -40,6 +41,8 @@ pub struct IndexWriter {
     /// Blocks in use beyond the first of each tunnel.
     further: usize,
     sessions: u32,
+    /// Tunnel ids that rest without a time: see `kept`.
+    kept_tunnels: usize,
     resting_tunnels: Quarantine<TunnelId>,
     resting_sessions: Quarantine<Resting>,
 }
@@ -91,6 +94,7 @@ impl IndexWriter {
             blocks: Chunks::new(blocks),
             further: 0,
             sessions: 0,
+            kept_tunnels: 0,
             resting_tunnels: Quarantine::new(limits.quarantine),
             resting_sessions: Quarantine::new(limits.quarantine),
         }
@@ -131,6 +135,15 @@ impl IndexWriter {
     /// `false` if there is no such tunnel.
     pub fn close_tunnel(&mut self, tunnel: TunnelId, now: Instant) -> bool {
         self.end_rests(now);
+        let closed = self.shut_tunnel(tunnel);
+        if closed {
+            self.resting_tunnels.push(tunnel, now);
+        }
+        closed
+    }
+
+    /// Closes a tunnel; its id stays taken.
+    fn shut_tunnel(&mut self, tunnel: TunnelId) -> bool {
         let Some(state) = self.tunnel_mut(tunnel) else {
             return false;
         };
@@ -141,7 +154,6 @@ impl IndexWriter {
         }
         self.further = self.further.saturating_sub(count(pages).saturating_sub(1));
         self.sessions = self.sessions.saturating_sub(sessions);
-        self.resting_tunnels.push(tunnel, now);
         true
     }
 
@@ -207,6 +219,13 @@ impl IndexWriter {
         now: Instant,
     ) -> Option<SlotIndex> {
         self.end_rests(now);
+        let slot = self.shut_session(tunnel, session)?;
+        self.push_rest(tunnel, session, now);
+        Some(slot)
+    }
+
+    /// Closes a session; its id stays taken.
+    fn shut_session(&mut self, tunnel: TunnelId, session: SessionId) -> Option<SlotIndex> {
         let slot = self.index.lookup(tunnel, session)?;
         let block = self.index.block(tunnel, scale::page_of(session))?;
         let place = scale::place_of(session);
@@ -214,17 +233,20 @@ impl IndexWriter {
         self.blocks.get_mut(block)?.live.remove(place);
         let state = self.tunnel_mut(tunnel)?;
         state.sessions = state.sessions.saturating_sub(1);
-        let incarnation = state.incarnation;
         self.sessions = self.sessions.saturating_sub(1);
-        self.resting_sessions.push(
-            Resting {
-                tunnel,
-                incarnation,
-                session,
-            },
-            now,
-        );
         Some(slot)
+    }
+
+    fn push_rest(&mut self, tunnel: TunnelId, session: SessionId, now: Instant) {
+        let Some(state) = self.tunnel_mut(tunnel) else {
+            return;
+        };
+        let resting = Resting {
+            tunnel,
+            incarnation: state.incarnation,
+            session,
+        };
+        self.resting_sessions.push(resting, now);
     }
 
     /// The slot of a session, if it has one: the writer's own answer is never stale.
@@ -367,7 +389,8 @@ impl IndexWriter {
     }
 
     fn open_tunnels(&self) -> usize {
-        self.ids.taken().saturating_sub(self.resting_tunnels.len())
+        let resting = self.resting_tunnels.len().saturating_add(self.kept_tunnels);
+        self.ids.taken().saturating_sub(resting)
     }
 
     fn tunnel_mut(&mut self, tunnel: TunnelId) -> Option<&mut Tunnel> {
@@ -396,25 +419,28 @@ impl IndexWriter {
             incarnation,
             session,
         } = self.resting_sessions.pop(now)?;
-        let page = scale::page_of(session);
         let is_same = self
             .tunnel_mut(tunnel)
             .is_some_and(|state| state.incarnation == incarnation);
-        let Some(number) = self.index.block(tunnel, page).filter(|_| is_same) else {
-            return Some(());
-        };
-        let Some(block) = self.blocks.get_mut(number) else {
-            return Some(());
-        };
+        if is_same {
+            self.put_back(tunnel, session);
+        }
+        Some(())
+    }
+
+    /// Makes a taken id without a session free, and its page with the last of them. `None`: there is no
+    /// such page.
+    fn put_back(&mut self, tunnel: TunnelId, session: SessionId) -> Option<()> {
+        let page = scale::page_of(session);
+        let number = self.index.block(tunnel, page)?;
+        let block = self.blocks.get_mut(number)?;
         block.taken.remove(scale::place_of(session));
         let taken = block.taken.len();
         let is_empty = taken == usize::from(page == 0);
         if is_empty {
             self.drop_block(tunnel, page);
         }
-        let Some(state) = self.tunnel_mut(tunnel) else {
-            return Some(());
-        };
+        let state = self.tunnel_mut(tunnel)?;
         state.note(page, taken);
         if is_empty {
             state.forget(page);

@@ -35,6 +35,13 @@ pub(super) struct ClientLcp {
     account: Account,
 }
 
+impl ClientLcp {
+    /// Another one shows that LCP has begun anew.
+    pub(super) const fn magic(&self) -> u32 {
+        self.magic
+    }
+}
+
 impl Negotiation for ClientLcp {
     const PROTOCOL: Protocol = Protocol::LCP;
     const DISAGREED: CloseReason = CloseReason::LcpTimeout;

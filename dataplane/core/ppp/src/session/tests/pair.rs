@@ -345,3 +345,77 @@ fn a_line_that_goes_dead_is_noticed_by_the_echo() {
     let took = pair.now.since(before);
     assert!((seconds(120)..=seconds(180)).contains(&took), "{took:?}");
 }
+
+impl Pair {
+    /// Another node goes on with what was stored of the session.
+    fn take_over(&mut self) {
+        let image = self.session.image(self.now).expect("it is open");
+        assert_eq!(Some(image.parameters()), self.open);
+        let config = Arc::clone(&self.session.config);
+        self.session = Session::restore(&config, image.clone(), self.now, &mut self.rng);
+        assert_eq!(self.session.image(self.now), Some(image));
+        self.out.clear();
+    }
+}
+
+#[test]
+fn a_takeover_of_an_open_session_is_noticed_by_no_subscriber() {
+    for method in ALL {
+        let mut pair = Pair::new(4, &ALL, alice(method), Line::default());
+        let mut config = Config::clone(&pair.session.config);
+        config.rechallenge = Some(seconds(40));
+        let config = Arc::new(config);
+        pair.session = Session::start(&config, None, pair.now, &mut pair.rng, &mut pair.out);
+        pair.settle(seconds(1));
+        for _ in 0..20 {
+            pair.assert_up();
+            let before = pair.client.lcp.options.magic();
+            pair.take_over();
+            // Echoes and challenges go on.
+            pair.run(seconds(7), |_| false);
+            pair.run(seconds(60), |pair| pair.under_way.is_empty());
+            assert_eq!(pair.client.lcp.options.magic(), before, "LCP began anew");
+            assert_eq!(pair.closed, None);
+        }
+        pair.assert_up();
+        pair.take_over();
+        pair.client.renegotiate(pair.now);
+        pair.settle(seconds(10));
+        pair.assert_up();
+        pair.take_over();
+        pair.line.lost = 256;
+        pair.run(seconds(600), |_| false);
+        assert!(pair.closed.is_some(), "a dead line is not noticed");
+    }
+}
+
+#[test]
+fn a_takeover_right_behind_our_last_word_comes_up_too() {
+    let line = Line {
+        lost: 40,
+        doubled: 50,
+        late: 50,
+    };
+    for seed in 0..64 {
+        for method in ALL {
+            let mut pair = Pair::new(seed, &ALL, alice(method), line);
+            pair.run(seconds(60), |pair| pair.open.is_some());
+            assert_eq!(pair.closed, None, "{seed} {method:?}");
+            // Nothing of what it said last has left.
+            pair.take_over();
+            pair.settle(seconds(60));
+            assert_eq!(pair.closed, None, "{seed} {method:?}");
+            pair.assert_up();
+        }
+    }
+}
+
+#[test]
+fn a_session_that_is_not_open_has_no_image() {
+    let mut pair = Pair::new(4, &ALL, alice(AuthMethod::Chap), Line::default());
+    assert_eq!(pair.session.image(pair.now), None);
+    pair.settle(seconds(1));
+    pair.client.renegotiate(pair.now);
+    pair.run(seconds(1), |pair| pair.open.is_none());
+    assert_eq!(pair.session.image(pair.now), None);
+}

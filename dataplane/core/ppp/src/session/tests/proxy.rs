@@ -73,6 +73,23 @@ fn overheard(bench: &mut Bench) -> Option<AuthRequest> {
 }
 
 #[test]
+fn a_subscriber_that_begins_a_proxied_lcp_anew_is_asked_as_often_as_any() {
+    let mut bench = start(config(ALL), SENT_CHAP, RECEIVED, Some(chap()));
+    bench.sent();
+    bench.lcp(1, 1, RECEIVED).unwrap();
+    let mut requests = 0;
+    while !bench.session.phase().label().eq("Dead") {
+        requests += bench.sent().iter().filter(|sent| sent.code == 1).count();
+        let due = bench.session.poll_timeout().expect("it is not over");
+        bench.now = due;
+        bench
+            .session
+            .handle_timeout(bench.now, &mut bench.rng, &mut bench.out);
+    }
+    assert!(requests > 5, "{requests}");
+}
+
+#[test]
 fn a_proxied_lcp_that_fits_is_open_at_once_and_nothing_is_sent() {
     let mut bench = start(config(ALL), SENT_CHAP, RECEIVED, Some(chap()));
     assert!(bench.sent().is_empty());

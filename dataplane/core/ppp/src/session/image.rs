@@ -1,0 +1,148 @@
+//! What of an open session has to outlive the node that has it: what both sides agreed on.
+//!
+//! Only a session over which IP may pass has an image: before that nothing is lost when LCP begins anew.
+//! Left out, for a session does without it: identifiers, which begin anew at random; what was refused on
+//! the way; the text of the last answer; unanswered Echo-Requests, which are counted anew.
+
+use core::net::Ipv4Addr;
+use core::ops::Add as _;
+use core::time::Duration;
+use std::sync::Arc;
+
+use lns_crypto::Rng;
+use lns_tables::time::Instant;
+use lns_wire::ppp::Framing;
+
+use super::{Phase, Session};
+use crate::auth::Authentication;
+use crate::config::{AuthMethod, Config};
+use crate::event::{GrantedAddress, LcpParameters, Parameters};
+use crate::ipcp::Ipcp;
+use crate::layer::Layer;
+use crate::lcp::{Lcp, Peer};
+use crate::limits;
+use crate::link::NEVER;
+
+/// What is left of an open session without its node.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SessionImage {
+    /// Our magic number; 0: none.
+    pub magic: u32,
+    /// What the peer may send at most, octets; `None`: it would not be asked.
+    pub mru: Option<u16>,
+    /// How the peer has said who it is.
+    pub method: AuthMethod,
+    /// The name that it gave.
+    pub name: Box<[u8]>,
+    /// The longest information field that the peer takes, octets.
+    pub peer_mru: u16,
+    /// The peer takes frames without FF03.
+    pub acfc: bool,
+    /// The peer takes protocol fields of one octet.
+    pub pfc: bool,
+    /// The LAC negotiated this LCP.
+    pub proxied: bool,
+    /// Our end.
+    pub local: Ipv4Addr,
+    /// What the peer may have.
+    pub grant: GrantedAddress,
+    /// The name servers for it.
+    pub dns: [Option<Ipv4Addr>; 2],
+    /// What it was given, as we acknowledged it last.
+    pub address: Option<Ipv4Addr>,
+    /// When it is to be asked again who it is, from the moment of the image.
+    pub rechallenge: Option<Duration>,
+}
+
+impl SessionImage {
+    /// What the datapath needs.
+    pub const fn parameters(&self) -> Parameters {
+        Parameters {
+            address: self.address,
+            local: self.local,
+            dns: self.dns,
+            mru: self.peer_mru,
+            acfc: self.acfc,
+            pfc: self.pfc,
+        }
+    }
+
+    /// What LCP has agreed on.
+    pub fn lcp(&self) -> LcpParameters {
+        LcpParameters {
+            authentication: self.method,
+            peer_mru: self.peer_mru,
+            local_mru: self.mru.unwrap_or(limits::DEFAULT_MRU),
+            proxied: self.proxied,
+        }
+    }
+}
+
+impl Session {
+    /// What is to outlive the node; `None`: nothing, for IP may not pass.
+    pub fn image(&self, now: Instant) -> Option<SessionImage> {
+        if !self.open {
+            return None;
+        }
+        let (lcp, ipcp) = (&self.lcp.options, &self.ipcp.options);
+        let rechallenge = self.authentication.deadline();
+        Some(SessionImage {
+            magic: lcp.magic,
+            mru: lcp.mru,
+            method: lcp.method,
+            name: self.authentication.name().into(),
+            peer_mru: lcp.peer.mru,
+            acfc: lcp.peer.framing.acfc,
+            pfc: lcp.peer.framing.pfc,
+            proxied: self.proxied,
+            local: ipcp.local,
+            grant: ipcp.grant,
+            dns: ipcp.dns,
+            address: ipcp.address,
+            rechallenge: (rechallenge != NEVER).then(|| rechallenge.since(now)),
+        })
+    }
+
+    /// The session of an image: it is open, and its peer was heard just now.
+    pub fn restore(config: &Arc<Config>, image: SessionImage, now: Instant, rng: &mut Rng) -> Self {
+        let [lcp_id, ipcp_id, auth_id, id] = rng.array();
+        let mut lcp = Lcp::new(config, rng);
+        lcp.magic = image.magic;
+        lcp.mru = image.mru;
+        lcp.method = image.method;
+        lcp.peer = Peer {
+            mru: image.peer_mru,
+            framing: Framing {
+                acfc: image.acfc,
+                pfc: image.pfc,
+            },
+        };
+        let mut ipcp = Ipcp::new(config);
+        ipcp.local = image.local;
+        ipcp.grant = image.grant;
+        ipcp.dns = image.dns;
+        ipcp.address = image.address;
+        let rechallenge = image.rechallenge.map_or(NEVER, |rest| now.add(rest));
+        Self {
+            config: Arc::clone(config),
+            lcp: Layer::opened(lcp, lcp_id),
+            authentication: Authentication::accepted(
+                image.method,
+                image.name,
+                rechallenge,
+                auth_id,
+            ),
+            ipcp: Layer::opened(ipcp, ipcp_id),
+            waiting: None,
+            phase: Phase::Network,
+            open: true,
+            proxied: image.proxied,
+            reason: None,
+            id,
+            echoes: 0,
+            heard: now,
+            bring_up: NEVER,
+            echo: config.echo.map_or(NEVER, |echo| now.add(echo.interval)),
+        }
+    }
+}
