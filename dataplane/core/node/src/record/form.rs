@@ -314,10 +314,12 @@ pub(super) fn read(octets: &[u8]) -> Result<(StoreTime, Form), Unreadable> {
 
 #[cfg(test)]
 mod tests {
+    use core::fmt::Write as _;
+
     use super::*;
 
-    fn session() -> Form {
-        let granted = GrantedForm {
+    fn granted() -> GrantedForm {
+        GrantedForm {
             server: Some("r1".into()),
             proving: false,
             had: vec![("10.9.0.0/24".parse().unwrap(), true)],
@@ -338,7 +340,27 @@ mod tests {
             up: Some(1_000),
             down: None,
             user_name: Some(b"name".to_vec()),
-        };
+        }
+    }
+
+    fn ppp() -> PppForm {
+        PppForm {
+            magic: 0x0102_0304,
+            mru: Some(1492),
+            name: b"user".to_vec(),
+            peer_mru: 1492,
+            acfc: true,
+            pfc: false,
+            proxied: true,
+            local: Ipv4Addr::new(100, 64, 0, 1),
+            grant: Some(Ipv4Addr::new(100, 64, 0, 2)),
+            dns: [None, None],
+            address: Some(Ipv4Addr::new(100, 64, 0, 2)),
+            rechallenge: Some(Millis(5)),
+        }
+    }
+
+    fn session() -> Form {
         let up = UpForm {
             since: Millis(1),
             user: Some(b"user".to_vec()),
@@ -346,21 +368,8 @@ mod tests {
             let_in_as: Some(b"user".to_vec()),
             present: true,
             method: MethodForm::Chap,
-            ppp: Some(PppForm {
-                magic: 0x0102_0304,
-                mru: Some(1492),
-                name: b"user".to_vec(),
-                peer_mru: 1492,
-                acfc: true,
-                pfc: false,
-                proxied: true,
-                local: Ipv4Addr::new(100, 64, 0, 1),
-                grant: Some(Ipv4Addr::new(100, 64, 0, 2)),
-                dns: [None, None],
-                address: Some(Ipv4Addr::new(100, 64, 0, 2)),
-                rechallenge: Some(Millis(5)),
-            }),
-            granted: Some(Box::new(granted)),
+            ppp: Some(ppp()),
+            granted: Some(Box::new(granted())),
             address: Some(HeldForm {
                 address: Ipv4Addr::new(100, 64, 0, 2),
                 pool: Some("default".into()),
@@ -454,7 +463,10 @@ mod tests {
     }
 
     fn hex(octets: &[u8]) -> String {
-        octets.iter().map(|octet| format!("{octet:02x}")).collect()
+        octets.iter().fold(String::new(), |mut text, octet| {
+            write!(text, "{octet:02x}").unwrap();
+            text
+        })
     }
 
     /// Whoever changes these octets gives the form another number, and goes on reading this one.

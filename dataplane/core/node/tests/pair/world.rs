@@ -240,8 +240,12 @@ impl World {
         let followed = self.followed.as_mut().expect("somebody follows");
         followed.takeovers += 1;
         // Each process draws other numbers.
-        let [first, second] =
-            [followed.takeovers as u8, !(followed.takeovers as u8)].map(|it| [it; 32]);
+        let [first, second] = [0, 1].map(|which| {
+            let number = 2 * followed.takeovers + which;
+            let mut seed = [0; 32];
+            seed[..8].copy_from_slice(&number.to_be_bytes());
+            seed
+        });
         if reads_anew {
             followed.standby = followed.fresh(first, now, date);
             followed.workers = Workers::new();
