@@ -21,6 +21,8 @@
 //! | E9 | D is waited after a deletion and an emptied holder too; only a release that follows what was seen saves it | [`View`] |
 //! | E10 | what was not looked at for longer than a gap is seen anew | [`View`] |
 //!
+//! [`journal`] is output commit: nothing of a change leaves before the change is stored.
+//!
 //! Not here: the driver that speaks with the API server (it stamps `renewTime`, and reads without a
 //! resource version, so that no cache answers), the peer channel that carries questions and promises,
 //! the gate, the store's fence, and session records.
@@ -28,6 +30,7 @@
 
 mod authority;
 mod elector;
+pub mod journal;
 mod limits;
 mod profile;
 mod promise;

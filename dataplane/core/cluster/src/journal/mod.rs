@@ -1,0 +1,400 @@
+//! Output commit (spec: cluster, 2): what the node says of a change leaves when the change is stored, and
+//! not before.
+//!
+//! The node's changes come in rounds: all that one batch of inputs brought about. A round gets a
+//! [`Ticket`], and what the node wants sent waits for the ticket of the last round that was closed before.
+//! Rounds are written in their order, a few at once; a ticket is settled when its round and all before it
+//! are stored, and, for a round in which something begins or ends, when replicas have it. Each change has a
+//! [`Mark`] that grows, over masterships too.
+//!
+//! When the store is away, changes are kept, the newest of each key, and what waits leaves after a while
+//! nevertheless: the journal is *degraded* then, and says so. When the store is back it gets all that was
+//! kept, under marks of its own, and the journal is whole again when it has it.
+//!
+//! Nothing here speaks with a store: rounds are given out ([`Journal::poll_round`]), and what became of
+//! them is brought back.
+
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use lns_tables::time::Instant;
+
+use crate::record::Epoch;
+
+/// Rounds that are written at once: enough that none waits for the answer to the one before, few enough
+/// that little has an unknown outcome when the store goes away.
+const UNDER_WAY: usize = 8;
+
+/// Changes of one round: a poll round of the node has some hundred, and one function call of Redis should
+/// not hold up the others for long.
+pub const ROUND: usize = 512;
+
+/// Which change: the epoch in which it was made, and its place among those of the epoch.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Mark {
+    /// The mastership.
+    pub epoch: Epoch,
+    /// From 1; 0 is the claim.
+    pub seq: u64,
+}
+
+/// What waits for a round, and what it waits for.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Ticket(u64);
+
+/// What happens to the record of a key.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// It says this.
+    Put(Box<[u8]>),
+    /// It is gone, unless it is newer than this change.
+    Forget,
+}
+
+/// One change of a round.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Write<K> {
+    /// Of what.
+    pub key: K,
+    /// Which change.
+    pub mark: Mark,
+    /// What.
+    pub change: Change,
+}
+
+/// Changes that are to be written, in their order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Round<K> {
+    /// To be given back with what became of it.
+    pub ticket: Ticket,
+    /// Replicas should have it before it counts as stored.
+    pub lasting: bool,
+    /// All of it.
+    pub writes: Vec<Write<K>>,
+}
+
+/// How it stands with what is stored.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// What leaves is stored.
+    Whole,
+    /// What leaves is not stored: the store is away, or has not caught up.
+    Degraded,
+}
+
+/// How much a journal keeps and how long it has others wait.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Patience {
+    /// What waits leaves after this, though it is not stored.
+    pub output: Duration,
+    /// Changes that are kept while the store is away, newest per key; beyond it the node is asked for all
+    /// that it has when the store is back.
+    pub kept: usize,
+}
+
+impl Default for Patience {
+    /// Half a second: less than a LAC waits before it says something again. As many changes as there may
+    /// be sessions.
+    fn default() -> Self {
+        Self {
+            output: Duration::from_millis(500),
+            kept: 1 << 20,
+        }
+    }
+}
+
+/// The journal of one mastership.
+#[derive(Debug)]
+pub struct Journal<K> {
+    patience: Patience,
+    epoch: Epoch,
+    seq: u64,
+    /// What is stored of each key, as far as this journal has stored it.
+    marks: BTreeMap<K, Mark>,
+    /// The round that is being collected.
+    open: Vec<(K, Option<Box<[u8]>>)>,
+    open_lasting: bool,
+    last: Ticket,
+    /// All up to here is stored.
+    stored: Ticket,
+    /// All up to here may leave.
+    settled: Ticket,
+    /// Rounds that are closed and not given out.
+    waiting: VecDeque<Round<K>>,
+    /// Rounds that were given out, oldest first.
+    under_way: VecDeque<UnderWay<K>>,
+    /// While the store is away: what it has not.
+    kept: BTreeMap<K, Option<Box<[u8]>>>,
+    is_up: bool,
+    standing: Standing,
+    /// More than may be kept was changed while the store was away.
+    is_overrun: bool,
+    /// Since when something waits.
+    unsettled: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct UnderWay<K> {
+    round: Round<K>,
+    is_stored: bool,
+}
+
+impl<K: Ord + Clone> Journal<K> {
+    /// A journal without a store: it is [begun](Self::handle_claimed) when there is one.
+    pub fn new(patience: Patience) -> Self {
+        Self {
+            patience,
+            epoch: Epoch::NONE,
+            seq: 0,
+            marks: BTreeMap::new(),
+            open: Vec::new(),
+            open_lasting: false,
+            last: Ticket::default(),
+            stored: Ticket::default(),
+            settled: Ticket::default(),
+            waiting: VecDeque::new(),
+            under_way: VecDeque::new(),
+            kept: BTreeMap::new(),
+            is_up: false,
+            standing: Standing::Whole,
+            is_overrun: false,
+            unsettled: None,
+        }
+    }
+
+    /// A record that was in the store when it was read.
+    pub fn handle_loaded(&mut self, key: K, mark: Mark) {
+        self.marks.insert(key, mark);
+    }
+
+    /// The store has accepted this mastership: what is written from now on has its epoch, and marks behind
+    /// `seq`.
+    pub fn handle_claimed(&mut self, epoch: Epoch, seq: u64, now: Instant) {
+        if epoch > self.epoch {
+            self.seq = seq;
+        } else {
+            self.seq = self.seq.max(seq);
+        }
+        self.epoch = epoch;
+        self.is_up = true;
+        self.write_kept(now);
+    }
+
+    // What comes in from the node.
+
+    /// A record says this from now on.
+    pub fn put(&mut self, key: K, octets: &[u8], lasting: bool) {
+        self.open_lasting |= lasting;
+        self.open.push((key, Some(octets.into())));
+    }
+
+    /// A record is over and forgotten.
+    pub fn forget(&mut self, key: K) {
+        self.open.push((key, None));
+    }
+
+    /// All of a round has come. What the node wants sent from here on waits for this ticket.
+    pub fn close(&mut self, now: Instant) -> Ticket {
+        if self.open.is_empty() {
+            return self.last;
+        }
+        let changes = core::mem::take(&mut self.open);
+        let lasting = core::mem::take(&mut self.open_lasting);
+        self.last = Ticket(self.last.0.saturating_add(1));
+        if self.is_up {
+            self.queue(changes, lasting);
+        } else {
+            self.keep(changes);
+        }
+        if self.standing == Standing::Degraded && !self.is_up {
+            // Nobody waits a second time for a store that is away.
+            self.settled = self.last;
+        } else {
+            self.unsettled.get_or_insert(now);
+        }
+        self.last
+    }
+
+    fn queue(&mut self, changes: Vec<(K, Option<Box<[u8]>>)>, lasting: bool) {
+        let mut writes = Vec::with_capacity(changes.len());
+        for (key, octets) in changes {
+            let change = match octets {
+                Some(octets) => Change::Put(octets),
+                None if self.marks.contains_key(&key) => Change::Forget,
+                // It never was in the store.
+                None => continue,
+            };
+            self.seq = self.seq.saturating_add(1);
+            let mark = Mark {
+                epoch: self.epoch,
+                seq: self.seq,
+            };
+            match &change {
+                Change::Put(_) => drop(self.marks.insert(key.clone(), mark)),
+                Change::Forget => drop(self.marks.remove(&key)),
+            }
+            writes.push(Write { key, mark, change });
+        }
+        self.waiting.push_back(Round {
+            ticket: self.last,
+            lasting,
+            writes,
+        });
+    }
+
+    fn keep(&mut self, changes: Vec<(K, Option<Box<[u8]>>)>) {
+        for (key, octets) in changes {
+            if self.kept.len() >= self.patience.kept && !self.kept.contains_key(&key) {
+                self.is_overrun = true;
+                continue;
+            }
+            self.kept.insert(key, octets);
+        }
+    }
+
+    // What goes to the store.
+
+    /// The next round to be written. Rounds are to be written in this order.
+    pub fn poll_round(&mut self) -> Option<&Round<K>> {
+        if !self.is_up || self.under_way.len() >= UNDER_WAY {
+            return None;
+        }
+        let round = self.waiting.pop_front()?;
+        self.under_way.push_back(UnderWay {
+            round,
+            is_stored: false,
+        });
+        self.under_way.back().map(|it| &it.round)
+    }
+
+    /// A round is stored, and where it is lasting, replicas have it or were waited for.
+    pub fn handle_stored(&mut self, ticket: Ticket, now: Instant) {
+        for it in &mut self.under_way {
+            if it.round.ticket == ticket {
+                it.is_stored = true;
+            }
+        }
+        while let Some(it) = self.under_way.pop_front_if(|it| it.is_stored) {
+            self.stored = it.round.ticket;
+        }
+        self.settled = self.settled.max(self.stored);
+        self.unsettled = (self.settled < self.last).then_some(now);
+        self.recover();
+    }
+
+    /// The store is away: what was given out has an unknown outcome, and is written again when it is back.
+    pub fn handle_away(&mut self) {
+        if !core::mem::replace(&mut self.is_up, false) {
+            return;
+        }
+        let given_out = core::mem::take(&mut self.under_way);
+        let waiting = core::mem::take(&mut self.waiting);
+        let rounds = given_out.into_iter().map(|it| it.round).chain(waiting);
+        let changes: Vec<_> = rounds
+            .flat_map(|round| round.writes)
+            .map(|write| match write.change {
+                Change::Put(octets) => (write.key, Some(octets)),
+                Change::Forget => {
+                    // It may be there still.
+                    self.marks.insert(write.key.clone(), write.mark);
+                    (write.key, None)
+                }
+            })
+            .collect();
+        self.keep(changes);
+    }
+
+    /// The store is back, and takes all that it has not.
+    fn write_kept(&mut self, now: Instant) {
+        let kept = core::mem::take(&mut self.kept);
+        if kept.is_empty() {
+            // All that the node has changed since, it has forgotten again.
+            self.stored = self.last;
+            return self.recover();
+        }
+        let mut changes: Vec<_> = kept.into_iter().collect();
+        while !changes.is_empty() {
+            let rest = changes.split_off(changes.len().min(ROUND));
+            self.last = Ticket(self.last.0.saturating_add(1));
+            self.queue(changes, true);
+            changes = rest;
+        }
+        if self.standing == Standing::Degraded {
+            // Whoever waited for any of this has left.
+            self.settled = self.last;
+        } else {
+            self.unsettled.get_or_insert(now);
+        }
+    }
+
+    fn recover(&mut self) {
+        if self.stored >= self.settled {
+            self.standing = Standing::Whole;
+        }
+    }
+
+    /// Whether more was changed than could be kept, since this was asked last: the node is to give out all
+    /// that it has.
+    pub fn take_overrun(&mut self) -> bool {
+        core::mem::take(&mut self.is_overrun)
+    }
+
+    // What may leave.
+
+    /// Whether what waits for this ticket may leave.
+    pub fn is_settled(&self, ticket: Ticket) -> bool {
+        ticket <= self.settled
+    }
+
+    /// The last ticket that is settled.
+    pub const fn settled(&self) -> Ticket {
+        self.settled
+    }
+
+    /// How it stands with what is stored.
+    pub const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Changes that the store has not, for certain.
+    pub fn unstored(&self) -> usize {
+        let rounds = self.waiting.iter().map(|round| round.writes.len());
+        let given_out = self.under_way.iter().map(|it| it.round.writes.len());
+        rounds
+            .chain(given_out)
+            .fold(self.kept.len(), usize::saturating_add)
+    }
+
+    /// The mark of the last change.
+    pub const fn last_mark(&self) -> Mark {
+        Mark {
+            epoch: self.epoch,
+            seq: self.seq,
+        }
+    }
+
+    /// What is stored of a key, as far as this journal knows.
+    pub fn mark(&self, key: &K) -> Option<Mark> {
+        self.marks.get(key).copied()
+    }
+
+    // Time.
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.unsettled.map(|since| since + self.patience.output)
+    }
+
+    /// What has waited too long leaves. Whether the journal is degraded by that.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        if self.poll_timeout().is_none_or(|at| now < at) {
+            return false;
+        }
+        self.unsettled = None;
+        self.settled = self.last;
+        core::mem::replace(&mut self.standing, Standing::Degraded) == Standing::Whole
+    }
+}

@@ -1,0 +1,251 @@
+//! A journal against a store that stops, answers late, forgets what it has not answered, and comes back.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A store: what it has of each key, and which rounds it has not answered.
+#[derive(Debug, Default)]
+struct Store {
+    records: BTreeMap<u8, (Mark, Box<[u8]>)>,
+    last: Mark,
+    unanswered: VecDeque<Ticket>,
+}
+
+impl Store {
+    fn take(&mut self, round: &Round<u8>) {
+        for write in &round.writes {
+            assert!(write.mark > self.last, "marks do not grow");
+            self.last = write.mark;
+            match &write.change {
+                Change::Put(octets) => {
+                    self.records.insert(write.key, (write.mark, octets.clone()));
+                }
+                Change::Forget => drop(self.records.remove(&write.key)),
+            }
+        }
+        self.unanswered.push_back(round.ticket);
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Put(u8, u8),
+    Forget(u8),
+    Close,
+    /// The store takes so many rounds.
+    Take(u8),
+    /// It answers so many.
+    Answer(u8),
+    /// It goes away, and takes so many first, which it never answers.
+    Away(u8),
+    Back,
+    Wait,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0_u8..6, any::<u8>()).prop_map(|(key, value)| Step::Put(key, value)),
+        1 => (0_u8..6).prop_map(Step::Forget),
+        4 => Just(Step::Close),
+        3 => (1_u8..4).prop_map(Step::Take),
+        3 => (1_u8..4).prop_map(Step::Answer),
+        1 => (0_u8..3).prop_map(Step::Away),
+        1 => Just(Step::Back),
+        1 => Just(Step::Wait),
+    ]
+}
+
+fn epoch(number: u64) -> Epoch {
+    Epoch::new(number).unwrap()
+}
+
+proptest! {
+    /// What is settled is stored, unless the journal says that it is degraded; and in the end the store has
+    /// what the node has.
+    #[test]
+    fn what_is_settled_is_stored(steps in prop::collection::vec(step(), 0..120)) {
+        let mut journal: Journal<u8> = Journal::new(Patience::default());
+        let mut store = Store::default();
+        let mut node: BTreeMap<u8, Box<[u8]>> = BTreeMap::new();
+        // What the node had when each ticket was given.
+        let mut history: BTreeMap<Ticket, BTreeMap<u8, Box<[u8]>>> = BTreeMap::new();
+        let mut now = Instant::from_millis(1);
+        journal.handle_claimed(epoch(1), 0, now);
+        let mut up = true;
+        for step in steps.into_iter().chain([Step::Close, Step::Back]).chain([Step::Take(9), Step::Answer(9)].repeat(40)) {
+            match step {
+                Step::Put(key, value) => {
+                    node.insert(key, Box::new([value]));
+                    journal.put(key, &[value], value % 2 == 0);
+                }
+                Step::Forget(key) => {
+                    node.remove(&key);
+                    journal.forget(key);
+                }
+                Step::Close => {
+                    let ticket = journal.close(now);
+                    history.entry(ticket).or_insert_with(|| node.clone());
+                }
+                Step::Take(count) => {
+                    for _ in 0..count {
+                        let Some(round) = journal.poll_round() else { break };
+                        store.take(&round.clone());
+                    }
+                }
+                Step::Answer(count) => {
+                    for _ in 0..count {
+                        let Some(ticket) = store.unanswered.pop_front() else { break };
+                        journal.handle_stored(ticket, now);
+                    }
+                }
+                Step::Away(count) if up => {
+                    for _ in 0..count {
+                        let Some(round) = journal.poll_round() else { break };
+                        store.take(&round.clone());
+                    }
+                    store.unanswered.clear();
+                    journal.handle_away();
+                    up = false;
+                }
+                Step::Back if !up => {
+                    journal.handle_claimed(epoch(1), store.last.seq, now);
+                    up = true;
+                }
+                Step::Away(_) | Step::Back => {}
+                Step::Wait => {
+                    now += Duration::from_millis(300);
+                    journal.handle_timeout(now);
+                }
+            }
+            if journal.standing() == Standing::Whole {
+                let settled = journal.settled();
+                if let Some((_, then)) = history.range(..=settled).next_back() {
+                    for (key, octets) in then {
+                        // It may be newer by now, and is there.
+                        let newer = history.range(settled..).any(|(_, later)| later.get(key) != Some(octets))
+                            || node.get(key) != Some(octets);
+                        let stored = store.records.get(key).map(|(_, octets)| octets);
+                        prop_assert!(stored == Some(octets) || newer, "{key} {stored:?} {octets:?}");
+                    }
+                }
+            }
+        }
+        prop_assert!(!journal.take_overrun());
+        let stored: BTreeMap<u8, Box<[u8]>> = store.records.into_iter().map(|(key, (_, octets))| (key, octets)).collect();
+        prop_assert_eq!(stored, node);
+        prop_assert_eq!(journal.standing(), Standing::Whole);
+        prop_assert_eq!(journal.unstored(), 0);
+    }
+}
+
+fn claimed() -> (Journal<u8>, Instant) {
+    let mut journal = Journal::new(Patience::default());
+    let now = Instant::from_millis(1);
+    journal.handle_claimed(epoch(3), 0, now);
+    (journal, now)
+}
+
+#[test]
+fn nothing_that_was_changed_waits_for_nothing() {
+    let (mut journal, now) = claimed();
+    let ticket = journal.close(now);
+    assert!(journal.is_settled(ticket));
+    assert_eq!(journal.poll_timeout(), None);
+}
+
+#[test]
+fn a_round_settles_when_it_and_all_before_it_are_stored() {
+    let (mut journal, now) = claimed();
+    let close = |journal: &mut Journal<u8>, key| {
+        journal.put(key, b"x", true);
+        journal.close(now)
+    };
+    let first = close(&mut journal, 1);
+    let second = close(&mut journal, 2);
+    assert!(!journal.is_settled(first));
+    let rounds = [(); 2].map(|()| journal.poll_round().unwrap().clone());
+    assert_eq!(journal.poll_round(), None);
+    let marks = rounds.map(|round| round.writes.iter().map(|write| write.mark.seq).collect::<Vec<_>>());
+    assert_eq!(marks, [vec![1], vec![2]]);
+    journal.handle_stored(second, now);
+    assert!(!journal.is_settled(first) && !journal.is_settled(second));
+    journal.handle_stored(first, now);
+    assert!(journal.is_settled(first) && journal.is_settled(second));
+}
+
+#[test]
+fn what_waits_too_long_leaves_and_the_journal_says_so_until_all_is_stored() {
+    let (mut journal, now) = claimed();
+    journal.put(1, b"x", true);
+    let ticket = journal.close(now);
+    let due = journal.poll_timeout().unwrap();
+    assert!(!journal.handle_timeout(now) && !journal.is_settled(ticket));
+    assert!(journal.handle_timeout(due));
+    assert!(journal.is_settled(ticket));
+    assert_eq!(journal.standing(), Standing::Degraded);
+    assert_eq!(journal.unstored(), 1);
+    let given = journal.poll_round().unwrap().ticket;
+    journal.handle_stored(given, due);
+    assert_eq!(journal.standing(), Standing::Whole);
+}
+
+#[test]
+fn without_a_store_the_newest_of_each_key_is_kept_and_nobody_waits_twice() {
+    let (mut journal, now) = claimed();
+    journal.handle_away();
+    journal.put(1, b"old", true);
+    let first = journal.close(now);
+    assert!(!journal.is_settled(first));
+    let due = journal.poll_timeout().unwrap();
+    journal.handle_timeout(due);
+    journal.put(1, b"new", true);
+    let second = journal.close(due);
+    assert!(journal.is_settled(second), "it is degraded already");
+    journal.handle_claimed(epoch(3), 40, due);
+    let round = journal.poll_round().unwrap().clone();
+    assert_eq!(round.writes.len(), 1);
+    assert_eq!(round.writes[0].change, Change::Put((*b"new").into()));
+    assert_eq!(round.writes[0].mark.seq, 41);
+    journal.handle_stored(round.ticket, due);
+    assert_eq!(journal.standing(), Standing::Whole);
+}
+
+#[test]
+fn more_than_may_be_kept_is_asked_for_again() {
+    let patience = Patience {
+        kept: 2,
+        ..Patience::default()
+    };
+    let mut journal = Journal::new(patience);
+    let now = Instant::from_millis(1);
+    journal.handle_claimed(epoch(1), 0, now);
+    journal.handle_away();
+    for key in 0..3_u8 {
+        journal.put(key, b"x", true);
+    }
+    journal.close(now);
+    assert_eq!(journal.unstored(), 2);
+    assert!(journal.take_overrun() && !journal.take_overrun());
+}
+
+#[test]
+fn what_was_loaded_is_forgotten_and_what_never_was_there_is_not() {
+    let mut journal = Journal::new(Patience::default());
+    let now = Instant::from_millis(1);
+    let old = Mark {
+        epoch: epoch(1),
+        seq: 9,
+    };
+    journal.handle_loaded(1_u8, old);
+    journal.handle_claimed(epoch(2), 0, now);
+    journal.forget(1);
+    journal.forget(2);
+    journal.close(now);
+    let round = journal.poll_round().unwrap();
+    let writes: Vec<_> = round.writes.iter().map(|write| (write.key, write.change.clone())).collect();
+    assert_eq!(writes, [(1, Change::Forget)]);
+    assert_eq!(journal.mark(&1), None);
+}
