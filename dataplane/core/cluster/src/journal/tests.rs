@@ -168,7 +168,13 @@ fn a_round_settles_when_it_and_all_before_it_are_stored() {
     assert!(!journal.is_settled(first));
     let rounds = [(); 2].map(|()| journal.poll_round().unwrap().clone());
     assert_eq!(journal.poll_round(), None);
-    let marks = rounds.map(|round| round.writes.iter().map(|write| write.mark.seq).collect::<Vec<_>>());
+    let marks = rounds.map(|round| {
+        round
+            .writes
+            .iter()
+            .map(|write| write.mark.seq)
+            .collect::<Vec<_>>()
+    });
     assert_eq!(marks, [vec![1], vec![2]]);
     journal.handle_stored(second, now);
     assert!(!journal.is_settled(first) && !journal.is_settled(second));
@@ -245,7 +251,11 @@ fn what_was_loaded_is_forgotten_and_what_never_was_there_is_not() {
     journal.forget(2);
     journal.close(now);
     let round = journal.poll_round().unwrap();
-    let writes: Vec<_> = round.writes.iter().map(|write| (write.key, write.change.clone())).collect();
+    let writes: Vec<_> = round
+        .writes
+        .iter()
+        .map(|write| (write.key, write.change.clone()))
+        .collect();
     assert_eq!(writes, [(1, Change::Forget)]);
     assert_eq!(journal.mark(&1), None);
 }
