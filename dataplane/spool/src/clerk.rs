@@ -62,14 +62,19 @@ impl Clerk {
     pub(crate) fn start(
         path: &Path,
         limit: u64,
+        on_disk: Sender<u64>,
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<(Self, Content)> {
         let store = open(path, limit)?;
         let content = store.content;
-        Ok((Self::with(store, wake)?, content))
+        Ok((Self::with(store, on_disk, wake)?, content))
     }
 
-    fn with(store: Store, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
+    fn with(
+        store: Store,
+        on_disk: Sender<u64>,
+        wake: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
         let (orders, received) = channel();
         let (told, news) = channel();
         let leaves = Arc::new(AtomicBool::new(false));
@@ -77,6 +82,7 @@ impl Clerk {
             store,
             orders: received,
             told,
+            on_disk,
             wake,
             leaves: Arc::clone(&leaves),
         };
@@ -128,6 +134,7 @@ struct Work<W> {
     store: Store,
     orders: Receiver<Order>,
     told: Sender<News>,
+    on_disk: Sender<u64>,
     wake: W,
     leaves: Arc<AtomicBool>,
 }
@@ -166,6 +173,10 @@ impl<W: Fn()> Work<W> {
             .iter()
             .filter(|change| matches!(change, Change::Append(_)))
             .count();
+        for number in changes.iter().filter_map(kept) {
+            // Whoever kept it may have gone.
+            let _unwanted = self.on_disk.send(number);
+        }
         self.tell(News::Stored {
             appended,
             content: self.store.content,
@@ -225,6 +236,14 @@ impl<W: Fn()> Work<W> {
     }
 }
 
+/// The number under which an appended record was kept until now.
+fn kept(change: &Change) -> Option<u64> {
+    match change {
+        Change::Append(entry) => entry.kept,
+        Change::Remove(_) | Change::Limit(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use lns_radius::record::{Record, Status};
@@ -241,6 +260,7 @@ mod tests {
             at: Instant::ZERO,
             attributes: AttributeList::new(),
             realm: None,
+            kept: None,
         };
         Order::Change(Change::Append(Entry::new(record, 1)))
     }
@@ -249,7 +269,7 @@ mod tests {
     fn failed(path: &Path) -> Clerk {
         let mut store = Store::open(path, u64::MAX).unwrap();
         store.close();
-        Clerk::with(store, || ()).unwrap()
+        Clerk::with(store, channel().0, || ()).unwrap()
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Entry {
     pub(crate) realm: Option<Box<str>>,
     /// All attributes, Event-Timestamp included.
     pub(crate) attributes: AttributeList,
+    /// Who keeps it until it is on disk knows it by this number; it is not written.
+    pub(crate) kept: Option<u64>,
 }
 
 /// Why octets are not read.
@@ -38,6 +40,7 @@ impl Entry {
             session: record.session,
             date,
             realm: record.realm,
+            kept: record.kept.map(|kept| kept.number),
         }
     }
 
@@ -81,6 +84,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Entry> {
         date,
         realm: has_realm.then_some(realm),
         attributes,
+        kept: None,
     })
 }
 
@@ -122,6 +126,7 @@ mod tests {
             at: Instant::ZERO,
             attributes,
             realm: realm.map(Into::into),
+            kept: None,
         };
         Entry::new(record, 1_795_000_000)
     }

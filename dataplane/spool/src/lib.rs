@@ -27,6 +27,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::mpsc::Sender;
 
 use lns_radius::delivery::{Delivery, Ending, Place};
 use lns_radius::record::{Record, Status};
@@ -97,7 +98,8 @@ pub struct Figures {
 }
 
 impl Spool {
-    /// Opens the file in `folder`, or begins it. `wake` is called from another thread when there is
+    /// Opens the file in `folder`, or begins it. `on_disk` is told the number of each record that was
+    /// [kept](lns_radius::record::Kept) elsewhere, once it is on disk. `wake` is called from another thread when there is
     /// something for [`handle_news`](Self::handle_news).
     ///
     /// A file that cannot be read is moved aside; where there can be none the records are kept in memory.
@@ -108,9 +110,10 @@ impl Spool {
     pub fn open(
         folder: &Path,
         max_octets: u64,
+        on_disk: Sender<u64>,
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
-        let (clerk, content) = Clerk::start(&folder.join(FILE), max_octets, wake)?;
+        let (clerk, content) = Clerk::start(&folder.join(FILE), max_octets, on_disk, wake)?;
         let mut spool = Self {
             clerk,
             delivery: Delivery::new(WINDOW),

@@ -31,7 +31,7 @@ struct Bench {
 
 fn open(folder: TempDir, max_octets: u64) -> Bench {
     let (wake, woken) = channel();
-    let spool = Spool::open(folder.path(), max_octets, move || {
+    let spool = Spool::open(folder.path(), max_octets, channel().0, move || {
         let _unwanted = wake.send(());
     });
     Bench {
@@ -53,6 +53,7 @@ impl Bench {
             at: NOW,
             attributes: AttributeList::new(),
             realm: Some("isp".into()),
+            kept: None,
         };
         self.spool.handle_record(record, NOW, DATE);
     }
@@ -134,6 +135,7 @@ fn named(status: Status, name: &str) -> Record {
         at: NOW,
         attributes,
         realm: None,
+        kept: None,
     }
 }
 

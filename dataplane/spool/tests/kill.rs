@@ -42,12 +42,13 @@ fn number(record: u64) -> Record {
         at: NOW,
         attributes,
         realm: None,
+        kept: None,
     }
 }
 
 fn open(folder: &Path) -> (Spool, Receiver<()>) {
     let (wake, woken) = channel();
-    let spool = Spool::open(folder, u64::MAX, move || {
+    let spool = Spool::open(folder, u64::MAX, channel().0, move || {
         let _unwanted = wake.send(());
     });
     (spool.unwrap(), woken)

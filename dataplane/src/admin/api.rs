@@ -22,6 +22,7 @@ use super::document::Asked;
 use super::{Admin, Refusal, radius};
 use crate::cli::{SessionName, VERSION};
 use crate::run::control::Control;
+use crate::run::keeper;
 use crate::run::situation::{ManifestState, Phase};
 
 /// Rows of a page unless asked otherwise.
@@ -59,6 +60,8 @@ pub(crate) struct Status {
     traffic: Traffic,
     /// The servers that are asked and told; empty without `spec.radius`.
     radius: Vec<radius::Summary>,
+    /// What the next start goes on with.
+    records: keeper::Figures,
 }
 
 /// What the session table holds.
@@ -124,9 +127,10 @@ impl Traffic {
 pub(super) async fn status(State(admin): State<Admin>) -> Result<Json<Status>, Refusal> {
     let question = admin.asker.ask(|control, _| {
         let drops = control.node.stats().drops.values();
-        (control.node.status(), drops.copied().sum())
+        let dropped = drops.copied().sum();
+        (control.node.status(), dropped, control.keeper.figures())
     });
-    let (node, dropped) = question.await.map_err(|_| Refusal::gone())?;
+    let (node, dropped, records) = question.await.map_err(|_| Refusal::gone())?;
     Ok(Json(Status {
         version: VERSION,
         phase: admin.situation.phase(),
@@ -136,6 +140,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Result<Json<Status>, R
         flows: Flows::new(&admin.flows.counts(), admin.flows.classifier().options()),
         traffic: Traffic::new(&(admin.stats)(), dropped),
         radius: radius::look(&admin).await?.summaries(),
+        records,
     }))
 }
 

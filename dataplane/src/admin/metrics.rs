@@ -24,6 +24,7 @@ pub(super) use self::radius::Measured;
 use crate::cli::VERSION;
 use crate::radius::dynamic::Row;
 use crate::run::control::Control;
+use crate::run::keeper;
 use crate::run::situation::ManifestState;
 
 type Labels = Vec<(&'static str, String)>;
@@ -39,6 +40,7 @@ pub(super) struct Snapshot {
     table_updates_refused: u64,
     setups: Histogram,
     radius_signals: [u64; 3],
+    records: keeper::Figures,
 }
 
 impl Snapshot {
@@ -53,6 +55,7 @@ impl Snapshot {
             table_updates_refused: control.path.refused(),
             setups: control.setups.clone(),
             radius_signals: control.radius.signals(),
+            records: control.keeper.figures(),
         }
     }
 
@@ -81,6 +84,7 @@ pub(super) fn encode(
     radius.write(&mut page);
     dynamic::write(&mut page, dynamic);
     reloads(&mut page, manifest);
+    records(&mut page, &snapshot.records);
     page.gauges(
         "build_info",
         "The program, by version",
@@ -90,6 +94,30 @@ pub(super) fn encode(
     let mut text = String::new();
     text::encode(&mut text, &page.0)?;
     Ok(text)
+}
+
+fn records(page: &mut Page, records: &keeper::Figures) {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    page.gauge(
+        "records_unstored",
+        "Changes of tunnels and sessions that are not stored yet",
+        number(records.unstored),
+    );
+    page.gauge(
+        "records_waiting",
+        "Datagrams and records of accounting that leave when what they tell of is stored",
+        number(records.waiting),
+    );
+    page.gauge(
+        "records_degraded",
+        "1: what the node does is not stored, and not resumed if the process ends",
+        records.degraded.into(),
+    );
+    page.gauge(
+        "records_foreign",
+        "Stored records of another version, which are kept for it",
+        records.foreign,
+    );
 }
 
 fn sessions(page: &mut Page, snapshot: &Snapshot) {
@@ -393,6 +421,7 @@ mod tests {
             table_updates_refused: 0,
             setups,
             radius_signals: [0; 3],
+            records: keeper::Figures::default(),
         }
     }
 

@@ -67,6 +67,7 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
         ),
         ("Flows", flows(&status["flows"])),
         ("RADIUS", radius(rows(status, "radius"))),
+        ("Records", records(&status["records"])),
         ("From subscribers", traffic("upPackets", "upOctets")),
         ("To subscribers", traffic("downPackets", "downOctets")),
         (
@@ -92,6 +93,27 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
 fn flows(flows: &Value) -> String {
     let [in_use, capacity] = ["inUse", "capacity"].map(|key| thousands(count(flows, &[key])));
     format!("{in_use} of {capacity}")
+}
+
+/// Whether the next start would go on with what is up: nothing where all is well.
+fn records(records: &Value) -> String {
+    let mut said = Vec::new();
+    if records["degraded"] == json!(true) {
+        let why = if records["failing"] == json!(true) {
+            "the disk fails"
+        } else {
+            "the disk is slow"
+        };
+        let unstored = thousands(count(records, &["unstored"]));
+        said.push(format!(
+            "NOT STORED: {why}, {unstored} changes behind: what is up now is lost with the process"
+        ));
+    }
+    match count(records, &["foreign"]) {
+        0 => {}
+        foreign => said.push(format!("{} of another version", thousands(foreign))),
+    }
+    said.join(", ")
 }
 
 /// What of RADIUS works and what does not: nothing without RADIUS.
@@ -559,6 +581,20 @@ pub(super) fn show(text: &str) -> Result<ControlFlow<()>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_that_are_not_stored_cannot_be_overlooked_and_others_are_not_shown() {
+        let shown = |records| facts(&status_facts(&json!({ "records": records })));
+        let well = json!({ "degraded": false, "failing": false, "unstored": 0, "foreign": 0 });
+        assert!(!shown(well).contains("Records"));
+        let ill = json!({ "degraded": true, "failing": true, "unstored": 1_200, "foreign": 3 });
+        let text = shown(ill);
+        assert!(
+            text.contains("NOT STORED: the disk fails, 1,200 changes"),
+            "{text}"
+        );
+        assert!(text.contains("3 of another version"), "{text}");
+    }
 
     #[test]
     fn a_refused_manifest_is_seen_in_the_status() {

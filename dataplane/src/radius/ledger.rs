@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use lns_crypto::Rng;
 use lns_datapath::clock;
@@ -48,18 +49,18 @@ struct Books {
 }
 
 impl Ledger {
-    /// Opens the spool in `folder`.
+    /// Opens the spool in `folder`. `on_disk` is told which records that were kept are there.
     ///
     /// # Errors
     /// The system has no thread for us.
-    pub(super) fn open(folder: &Path, max_octets: u64) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, max_octets: u64, on_disk: Sender<u64>) -> io::Result<Self> {
         let news = Arc::new(Notify::new());
         let wake = {
             let news = Arc::clone(&news);
             move || news.notify_one()
         };
         let books = Rc::new(Books {
-            spool: RefCell::new(Spool::open(folder, max_octets, wake)?),
+            spool: RefCell::new(Spool::open(folder, max_octets, on_disk, wake)?),
             desk: RefCell::new(None),
             under_way: RefCell::default(),
             ended: Rc::default(),

@@ -3,6 +3,7 @@
 use core::future::pending;
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use lns_node::radius::Order;
 use lns_radius::record::Status;
@@ -30,6 +31,8 @@ pub(crate) struct Line {
     late: VecDeque<Order>,
     /// What was not handed over.
     refused: Refused,
+    /// Which records that were kept are on disk.
+    on_disk: Receiver<u64>,
 }
 
 /// What found no room.
@@ -48,6 +51,7 @@ pub(crate) struct Refused {
 pub(crate) struct Ends {
     pub(super) orders: Incoming<Order>,
     pub(super) outcomes: Outgoing<Outcome>,
+    pub(super) on_disk: Sender<u64>,
 }
 
 /// Both ends.
@@ -58,15 +62,18 @@ pub(crate) fn line() -> (Line, Ends) {
 fn of(orders: usize, outcomes: usize) -> (Line, Ends) {
     let (to_thread, orders) = post(orders);
     let (to_control, outcomes) = post(outcomes);
+    let (told, on_disk) = channel();
     let line = Line {
         orders: to_thread,
         outcomes,
         late: VecDeque::new(),
         refused: Refused::default(),
+        on_disk,
     };
     let ends = Ends {
         orders,
         outcomes: to_control,
+        on_disk: told,
     };
     (line, ends)
 }
@@ -122,6 +129,11 @@ impl Line {
     /// The oldest outcome.
     pub(crate) fn take(&mut self) -> Option<Outcome> {
         self.outcomes.take()
+    }
+
+    /// The number of a record that was kept and is on disk now.
+    pub(crate) fn take_on_disk(&mut self) -> Option<u64> {
+        self.on_disk.try_recv().ok()
     }
 
     /// Waits until there may be an outcome.
@@ -188,6 +200,7 @@ mod tests {
             at: Instant::ZERO,
             attributes: AttributeList::new(),
             realm: None,
+            kept: None,
         }))
     }
 

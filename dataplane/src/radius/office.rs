@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 use lns_crypto::Rng;
@@ -44,6 +45,8 @@ pub(super) struct Start {
     pub(super) seed: [u8; 32],
     /// Where the spool is.
     pub(super) folder: PathBuf,
+    /// Is told which records that were kept are on disk.
+    pub(super) on_disk: Sender<u64>,
     /// Is gone when the thread has ended, whatever the reason.
     pub(super) alive: oneshot::Sender<()>,
 }
@@ -70,9 +73,10 @@ impl Start {
                 rtts,
                 seed,
                 folder,
+                on_disk,
                 alive: _alive,
             } = self;
-            let office = Office::new(outcomes, rtts, seed, folder);
+            let office = Office::new(outcomes, rtts, seed, (folder, on_disk));
             LocalSet::new().block_on(&runtime, office.serve(orders, questions));
         })?;
         Ok(Thread(thread))
@@ -95,6 +99,7 @@ pub(crate) struct Office {
     rng: Rng,
     rtts: Rtts,
     folder: PathBuf,
+    on_disk: Sender<u64>,
     authentication: Option<Desk>,
     /// Once the manifest has asked for accounting, to the end.
     ledger: Option<Ledger>,
@@ -137,7 +142,12 @@ impl Outcomes {
 }
 
 impl Office {
-    fn new(outcomes: Outgoing<Outcome>, rtts: Rtts, seed: [u8; 32], folder: PathBuf) -> Self {
+    fn new(
+        outcomes: Outgoing<Outcome>,
+        rtts: Rtts,
+        seed: [u8; 32],
+        (folder, on_disk): (PathBuf, Sender<u64>),
+    ) -> Self {
         let back = Back {
             outgoing: outcomes,
             held: VecDeque::new(),
@@ -147,6 +157,7 @@ impl Office {
             rng: Rng::from_seed(seed),
             rtts,
             folder,
+            on_disk,
             authentication: None,
             ledger: None,
             ended: None,
@@ -188,7 +199,11 @@ impl Office {
         let ledger = match &mut self.ledger {
             Some(ledger) => ledger,
             none => {
-                let opened = Ledger::open(&self.folder, spool_max.unwrap_or_default());
+                let opened = Ledger::open(
+                    &self.folder,
+                    spool_max.unwrap_or_default(),
+                    self.on_disk.clone(),
+                );
                 none.insert(opened.map_err(|error| {
                     format!("the spool of accounting cannot be opened: {error}")
                 })?)

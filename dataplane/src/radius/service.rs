@@ -78,7 +78,12 @@ enum State {
 /// RADIUS that nobody has asked for yet: what starts it, the control task's end, and what resolves when the
 /// thread has ended, which it should do only by [`Service::end`]. The spool is in `folder`.
 pub(crate) fn service(seed: [u8; 32], folder: PathBuf) -> (Service, Line, oneshot::Receiver<()>) {
-    let (line, Ends { orders, outcomes }) = line();
+    let (line, ends) = line();
+    let Ends {
+        orders,
+        outcomes,
+        on_disk,
+    } = ends;
     let (questions, inbox) = mpsc::channel(QUESTIONS);
     let (alive, ended) = oneshot::channel();
     let asker = Asker {
@@ -93,6 +98,7 @@ pub(crate) fn service(seed: [u8; 32], folder: PathBuf) -> (Service, Line, onesho
         rtts: asker.rtts(),
         seed,
         folder,
+        on_disk,
         alive,
     };
     let service = Service {

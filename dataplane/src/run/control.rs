@@ -9,10 +9,11 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lns_cluster::journal::Ticket;
 use lns_datapath::{Datagram, Punt, clock};
 use lns_l2sess::policy::Policies;
-use lns_node::radius::Reach;
-use lns_node::{Event, Node};
+use lns_node::radius::{Order, Reach};
+use lns_node::{Event, Node, Transmit};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SlotIndex};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
@@ -22,6 +23,7 @@ use tokio::time::sleep;
 use tracing::error;
 
 use super::journal::Journal;
+use super::keeper::{Keeper, Output};
 use crate::radius::line::Line;
 
 /// Packets that workers have handed over and that wait: a second of call setups at the highest rate.
@@ -65,6 +67,8 @@ pub(crate) struct Control {
     reach: mpsc::Sender<Reach>,
     /// RADIUS.
     pub(crate) radius: Line,
+    /// What is stored, and what waits for it.
+    pub(crate) keeper: Keeper,
     /// How long setups took, seconds.
     pub(crate) setups: Histogram,
     journal: Journal,
@@ -123,12 +127,14 @@ impl Control {
         path: lns_datapath::Control,
         reach: mpsc::Sender<Reach>,
         radius: Line,
+        keeper: Keeper,
     ) -> Self {
         Self {
             node,
             path,
             reach,
             radius,
+            keeper,
             setups: Histogram::new(SETUP_BUCKETS),
             journal: Journal::default(),
             finals: BTreeMap::new(),
@@ -148,6 +154,7 @@ impl Control {
                     None => return,
                 },
                 () = self.radius.wait() => {}
+                () = self.keeper.wait() => {}
                 () = sleep(patience) => {}
             }
             self.round(&mut inputs);
@@ -172,6 +179,11 @@ impl Control {
         if self.node.poll_timeout().is_some_and(|at| at <= now) {
             self.node.handle_timeout(now);
         }
+        while let Some(number) = self.radius.take_on_disk() {
+            self.keeper.handle_on_disk(number);
+        }
+        self.keeper.turn(now);
+        self.release();
         self.carry_out(now);
         for _ in 0..QUESTIONS_PER_ROUND {
             let Ok(question) = inputs.questions.try_recv() else {
@@ -184,7 +196,7 @@ impl Control {
 
     fn patience(&self, now: Instant) -> Duration {
         let until = self.node.poll_timeout().map(|at| at.since(now));
-        [until, self.radius.again()]
+        [until, self.radius.again(), self.keeper.patience(now)]
             .into_iter()
             .flatten()
             .fold(LONGEST_SLEEP, Duration::min)
@@ -225,7 +237,9 @@ impl Control {
                 error!("{change:?} does not reach the machine: {error}");
             }
         }
-        self.transmit(now);
+        let ticket = self.keeper.store(&mut self.node, now);
+        self.transmit(ticket, now);
+        self.release();
         while let Some(event) = self.node.poll_event() {
             self.tell(&event, now);
         }
@@ -238,6 +252,10 @@ impl Control {
         self.radius.flush();
         let mut ended = false;
         while let Some(order) = self.node.poll_order() {
+            if let Order::Record(record) = order {
+                self.keeper.take(record);
+                continue;
+            }
             if let Some(outcome) = self.radius.order(order) {
                 self.node.handle_outcome(&outcome, now);
                 ended = true;
@@ -266,18 +284,29 @@ impl Control {
         self.node.handle_report(&report, now);
     }
 
-    fn transmit(&mut self, now: Instant) {
+    /// Sends what may leave; what tells of a change that is not stored waits for the ticket.
+    fn transmit(&mut self, ticket: Ticket, now: Instant) {
         while let Some(transmit) = self.node.poll_transmit(now, &mut self.octets) {
-            if let Some(slot) = transmit.sequence {
-                self.path.stamp_sequence(slot, &mut self.octets);
+            if transmit.waits && !self.keeper.is_settled(ticket) {
+                self.keeper.delay(ticket, transmit, &self.octets);
+                continue;
             }
-            let datagram = Datagram {
-                local: transmit.local,
-                remote: transmit.remote,
-                octets: &self.octets,
-            };
-            // What the kernel does not take is counted there and repeated by the protocol.
-            self.path.send(&[datagram]);
+            send(&mut self.path, transmit, &mut self.octets);
+        }
+    }
+
+    /// Sends what has waited and may leave now.
+    fn release(&mut self) {
+        while let Some(output) = self.keeper.poll_output() {
+            match output {
+                Output::Datagram(transmit, mut octets) => {
+                    send(&mut self.path, transmit, &mut octets);
+                }
+                Output::Record(record) => {
+                    // Only a request can have ended at once.
+                    let _none = self.radius.order(Order::Record(record));
+                }
+            }
         }
     }
 
@@ -318,4 +347,17 @@ impl Control {
             Some(PathReport::Tunnel { .. }) | None => Counters::default(),
         }
     }
+}
+
+/// Sends one datagram of the node's. What the kernel does not take is counted there and repeated by the
+/// protocol.
+fn send(path: &mut lns_datapath::Control, transmit: Transmit, octets: &mut [u8]) {
+    if let Some(slot) = transmit.sequence {
+        path.stamp_sequence(slot, octets);
+    }
+    path.send(&[Datagram {
+        local: transmit.local,
+        remote: transmit.remote,
+        octets,
+    }]);
 }

@@ -7,6 +7,7 @@
 pub(crate) mod comparison;
 pub(crate) mod control;
 pub(crate) mod journal;
+pub(crate) mod keeper;
 pub(crate) mod reload;
 pub(crate) mod situation;
 
@@ -28,6 +29,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use self::control::{Asker, Control};
+use self::keeper::Keeper;
 use self::reload::{Change, Hands, Reloader};
 use self::situation::{Phase, Situation, unix_seconds};
 use crate::admin::{self, Admin, StatsSource, server};
@@ -135,7 +137,13 @@ impl Process {
             Setup::new(&manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
         setup.node.epoch = lns_spool::next_epoch(&arguments.state.directory, unix_seconds());
         let (punt, punts) = mpsc::channel(control::PUNT_QUEUE);
-        let node = Node::new(setup.node.clone(), seed()?, clock::now());
+        let mut node = Node::standby(setup.node.clone(), seed()?, clock::now());
+        let keeper = Keeper::resume(
+            &arguments.state.directory,
+            &mut node,
+            setup.node.epoch,
+            clock::now(),
+        )?;
         let (datapath, path) = start_datapath(&setup, &node, punt)?;
         let (mut radius, line, radius_ended) = service(seed()?, arguments.state.directory.clone());
         let configured = radius.configure(setup.radius_thread.clone()).await;
@@ -149,7 +157,7 @@ impl Process {
         announce(&manifest, &setup, arguments);
 
         let (reach, reaches) = mpsc::channel(control::REACH_QUEUE);
-        let control = tokio::spawn(Control::new(node, path, reach, line).serve(inputs));
+        let control = tokio::spawn(Control::new(node, path, reach, line, keeper).serve(inputs));
         let situation = Arc::new(Situation::new(
             arguments.manifest.clone(),
             manifest.warnings.clone(),

@@ -138,9 +138,14 @@ impl Situation {
 
 /// Now, in seconds since 1970.
 pub(crate) fn unix_seconds() -> u64 {
-    SystemTime::UNIX_EPOCH
-        .elapsed()
-        .map_or(0, |since| since.as_secs())
+    unix_millis() / 1000
+}
+
+/// Now, in milliseconds since 1970.
+pub(crate) fn unix_millis() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 #[cfg(test)]

@@ -41,6 +41,6 @@ pub mod view;
 
 pub use event::{Event, SessionEnd, Stage};
 pub use node::Node;
-pub use record::{NotAKey, RecordChange, RecordKey, Role, StoreTime, Unreadable};
+pub use record::{Beginning, NotAKey, RecordChange, RecordKey, Role, StoreTime, Unreadable};
 pub use stats::Stats;
 pub use transmit::Transmit;

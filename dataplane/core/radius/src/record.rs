@@ -46,11 +46,25 @@ pub struct Record {
     pub attributes: AttributeList,
     /// The realm of the user, by which servers may be chosen.
     pub realm: Option<Box<str>>,
+    /// Where it is kept until it is on disk, if it is.
+    pub kept: Option<Kept>,
+}
+
+/// A record that is kept elsewhere, until whoever delivers it has it on disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Kept {
+    /// Under which number.
+    pub number: u64,
+    /// When it happened, in seconds since 1970: computed once, and the same ever after.
+    pub date: u64,
 }
 
 impl Record {
     /// When it happened, in seconds since 1970, if now is `now` and `date`.
     pub fn date(&self, now: Instant, date: u64) -> u64 {
+        if let Some(kept) = self.kept {
+            return kept.date;
+        }
         date.saturating_sub(now.since(self.at).as_secs())
     }
 

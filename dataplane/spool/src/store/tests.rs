@@ -19,6 +19,7 @@ fn record(status: Status, number: u32) -> Change {
         at: Instant::ZERO,
         attributes,
         realm: None,
+        kept: None,
     };
     Change::Append(Entry::new(record, 1000 + u64::from(number)))
 }

@@ -77,6 +77,7 @@ fn status() -> Status {
         flows: Flows::new(&Counts::default(), Options::default()),
         traffic: Traffic::new(&lns_datapath::Stats::default(), 0),
         radius: radius::tests::some().0.summaries(),
+        records: keeper::Figures::default(),
     }
 }
 

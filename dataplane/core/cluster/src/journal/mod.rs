@@ -285,6 +285,19 @@ impl<K: Ord + Clone> Journal<K> {
         self.recover();
     }
 
+    /// This round and all before it are stored.
+    pub fn handle_stored_through(&mut self, ticket: Ticket, now: Instant) {
+        let tickets: Vec<Ticket> = self
+            .under_way
+            .iter()
+            .map(|it| it.round.ticket)
+            .filter(|it| *it <= ticket)
+            .collect();
+        for ticket in tickets {
+            self.handle_stored(ticket, now);
+        }
+    }
+
     /// The store is away: what was given out has an unknown outcome, and is written again when it is back.
     pub fn handle_away(&mut self) {
         if !core::mem::replace(&mut self.is_up, false) {

@@ -264,6 +264,7 @@ impl Node {
             at: now,
             attributes,
             realm: None,
+            kept: None,
         });
     }
 
@@ -432,6 +433,7 @@ impl Node {
             at: now,
             attributes,
             realm: line::realm(session.user.as_deref().unwrap_or_default()),
+            kept: None,
         })
     }
 }

@@ -139,6 +139,15 @@ pub enum Role {
     Standby,
 }
 
+/// How a node becomes the active one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Beginning {
+    /// No node was active before.
+    Start,
+    /// It takes over from another.
+    Takeover,
+}
+
 /// The node's part.
 #[derive(Debug)]
 pub(crate) struct Records {

@@ -664,6 +664,7 @@ fn leaving(form: StopForm, Reading { now, age }: Reading) -> (SlotIndex, Leaving
         at: form.at.before(now, age),
         attributes: AttributeList::from(form.attributes),
         realm: form.realm.map(String::into_boxed_str),
+        kept: None,
     };
     let told = counters(form.told);
     (SlotIndex(form.slot), Leaving { record, told })

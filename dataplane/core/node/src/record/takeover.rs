@@ -8,23 +8,24 @@ use lns_tables::path::SlotIndex;
 use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
 
-use super::{RecordKey, Role};
+use super::{Beginning, RecordKey, Role};
 use crate::ends::TUNNEL_CLOSED;
 use crate::limits;
 use crate::node::Node;
 
 impl Node {
-    /// Becomes the active node, in this mastership: retransmissions and timers go on from the records.
-    /// With none of them it is a cold start, of which accounting is told.
+    /// Becomes the active node, in this mastership: retransmissions and timers go on from the records. A
+    /// start with no session of an earlier life is told to accounting.
     ///
     /// # Cost
     /// One step for each tunnel, session and record of what is over.
-    pub fn handle_takeover(&mut self, epoch: u64, now: Instant) {
+    pub fn handle_takeover(&mut self, epoch: u64, beginning: Beginning, now: Instant) {
         if self.records.role == Role::Active {
             return;
         }
         self.records.role = Role::Active;
-        let is_cold = self.tunnels.after(None).next().is_none() && self.records.graves.is_empty();
+        let is_empty = self.tunnels.after(None).next().is_none() && self.accounts.is_told();
+        let is_cold = beginning == Beginning::Start && is_empty;
         self.accounts.begin_epoch(epoch, is_cold);
         self.take_over_tunnels(now);
         self.take_over_graves(now);

@@ -13,7 +13,7 @@ use lns_l2sess::policy::{Chain, Policies};
 use lns_l2tp::{Call, CallAction, HostName, Secrets, Tunnel, TunnelConfig, TunnelEvent};
 use lns_node::config::Config;
 use lns_node::radius::{Order, Reach};
-use lns_node::{Event, Node, RecordChange, RecordKey, StoreTime};
+use lns_node::{Beginning, Event, Node, RecordChange, RecordKey, StoreTime};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
@@ -175,7 +175,9 @@ impl World {
     pub fn followed(config: Config, seed: u8) -> Self {
         let mut world = Self::new(config.clone(), seed);
         world.node = Node::standby(config.clone(), [seed; 32], Instant::ZERO);
-        world.node.handle_takeover(config.epoch, Instant::ZERO);
+        world
+            .node
+            .handle_takeover(config.epoch, Beginning::Start, Instant::ZERO);
         world.followed = Some(Followed {
             store: BTreeMap::new(),
             standby: Node::standby(config.clone(), [seed ^ 0xaa; 32], Instant::ZERO),
@@ -260,7 +262,7 @@ impl World {
         let epoch = followed.config.epoch + followed.takeovers;
         // Whoever was asked, answers a process that is gone.
         self.server.forget();
-        self.node.handle_takeover(epoch, now);
+        self.node.handle_takeover(epoch, Beginning::Takeover, now);
     }
 
     /// A LAC that asks for a tunnel from `port` of 198.51.100.1. Its index.
