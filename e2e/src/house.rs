@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lns-radius", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-cluster", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-spool", &["lns-wire", "lns-tables", "lns-radius"]),
+    ("lns-store", &["lns-crypto", "lns-cluster"]),
     (
         "lns-node",
         &[
@@ -84,14 +85,16 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Crates of others that only these of ours may use.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("tokio", &["lnsd", "lns-e2e"]),
+    ("tokio", &["lnsd", "lns-e2e", "lns-store"]),
+    // Nothing else speaks with the store: what is written there is fenced, and never elects anybody.
+    ("redis", &["lns-store"]),
     ("kube", &["lns-api"]),
     ("k8s-openapi", &["lns-api"]),
     ("aide", &["lnsd"]),
     ("axum", &["lnsd"]),
     ("rtnetlink", &["lnsd"]),
     ("nftables", &["lnsd"]),
-    ("redb", &["lns-spool"]),
+    ("redb", &["lns-spool", "lns-store"]),
     ("libc", &["lns-datapath"]),
     ("tun", &["lns-e2e"]),
     ("tracing-subscriber", &["lnsd"]),
