@@ -10,6 +10,7 @@ use lns_cluster::Epoch;
 use thiserror::Error;
 
 use crate::record::Mark;
+use crate::remote::ACL;
 
 /// Why something was not done.
 #[derive(Clone, Debug, Error)]
@@ -180,8 +181,7 @@ pub enum Reason {
     },
     /// The user may not do what is needed.
     #[error(
-        "store.redis: user {user} may not do what is needed ({why}): give it the commands and keys that the manual lists"
-    )]
+        "store.redis: user {user} may not do what is needed ({why}): give it {acl}", acl = ACL)]
     NotPermitted {
         /// Who.
         user: Box<str>,

@@ -10,6 +10,6 @@ pub use config::{Address, Config, Credentials, Durability, Endpoint, Target, Tim
 pub use error::{Beat, Error, Fenced, Reason, Refusal, UnsafeSetting};
 pub use record::{Change, Entry, Key, MAX_PATH, Mark, NameError, Record, Space, Write};
 pub use remote::{
-    Claim, Digest, Fence, Followed, LinkId, Load, Origin, Redis, Server, State, Tail, Version,
+    ACL, Claim, Digest, Fence, Followed, LinkId, Load, Origin, Redis, Server, State, Tail, Version,
     Written,
 };

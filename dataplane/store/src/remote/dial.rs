@@ -125,7 +125,11 @@ impl Dialer {
         };
         let stream = connect(host, port, address).await?;
         match &self.trust {
-            Some(trust) => Ok(Box::new(trust.connect(host, address, stream).await?)),
+            Some(trust) => {
+                // One that speaks no TLS waits for a line to end: it is told while there is time.
+                let limit = self.config.timing.connect.mul_f32(0.5);
+                Ok(Box::new(trust.connect(host, address, stream, limit).await?))
+            }
             None => Ok(Box::new(stream)),
         }
     }
@@ -259,6 +263,8 @@ impl Connection {
         let mut why = error.to_string();
         if !self.is_tls {
             why.push_str("; if it speaks TLS only, the URL is rediss://");
+        } else if why.contains("CertificateRequired") {
+            why.push_str("; we have no certificate of our own: set tls-auth-clients no");
         }
         Reason::Lost {
             address: self.address.clone(),

@@ -13,6 +13,9 @@ use crate::remote::dial::Answer;
 /// The library.
 const SOURCE: &str = include_str!("functions.lua");
 
+/// What the user of a server's ACL needs, as ACL SETUSER takes it; `+select` only for another database than 0.
+pub const ACL: &str = "~{lns:* +info +select +fcall +function|load +hmget +hset +getrange +set +del +exists +mget +scan +xadd +xread +xrange +xinfo|stream +time +wait";
+
 /// Its version: of the line `local VERSION` there.
 pub(crate) const VERSION: u64 = 1;
 

@@ -21,6 +21,7 @@ use redis::{Cmd, Value, cmd};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+pub use functions::ACL;
 pub use link::{LinkId, State};
 pub use scan::{Digest, Load};
 pub use server::{Origin, Server, Version};

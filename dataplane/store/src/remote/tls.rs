@@ -1,5 +1,6 @@
 //! TLS with a server: which authorities are believed, and what is told when there is none.
 
+use core::time::Duration;
 use std::io;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -50,6 +52,7 @@ impl Trust {
         host: &str,
         address: &Address,
         stream: TcpStream,
+        limit: Duration,
     ) -> Result<TlsStream<TcpStream>, Reason> {
         let refused = |error: &io::Error| Reason::Tls {
             address: address.to_string().into(),
@@ -58,7 +61,8 @@ impl Trust {
         };
         let name = ServerName::try_from(host.to_owned());
         let name = name.map_err(|error| refused(&io::Error::other(error)))?;
-        let connected = self.0.connect(name, stream).await;
+        let connected = timeout(limit, self.0.connect(name, stream)).await;
+        let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         connected.map_err(|error| refused(&error))
     }
 }
@@ -92,9 +96,10 @@ fn systems() -> Result<RootCertStore, Reason> {
 fn advice(error: &io::Error) -> &'static str {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
-        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            "its certificate is of another authority than that of store.redis.caSecretRef"
-        }
+        // An authority that was made anew has the name of the old one, and another key.
+        Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => "its certificate is of another authority than that of store.redis.caSecretRef",
         Some(rustls::Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         )) => {

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lns_cluster::{Epoch, Identity};
-use redis::{Pipeline, cmd};
+use redis::cmd;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Reason};
@@ -98,27 +98,20 @@ async fn ask(
     connection: &mut Connection,
     goal: &Goal,
 ) -> Result<Result<u32, Error>, Reason> {
+    let call = dialer.config.timing.call;
+    let beat = functions::beat(&dialer.config.space, goal.epoch, &goal.holder);
+    let beaten = connection.ask(&beat, Some(call)).await?;
+    if let Err(error) = functions::answer(beaten, &connection.address) {
+        return Ok(Err(error));
+    }
     // Zero would be for ever.
     let limit = u64::try_from(goal.limit.as_millis())
         .unwrap_or(u64::MAX)
         .max(1);
     let mut wait = cmd("WAIT");
     wait.arg(goal.replicas).arg(limit);
-    let mut questions = Pipeline::new();
-    questions.add_command(functions::beat(
-        &dialer.config.space,
-        goal.epoch,
-        &goal.holder,
-    ));
-    questions.add_command(wait);
-    let patience = goal.limit.saturating_add(dialer.config.timing.call);
-    let answers = connection.ask_all(&questions, patience).await?;
-    let mut last = Err(Error::Unknown);
-    for answer in answers {
-        last = functions::answer(answer, &connection.address);
-        if last.is_err() {
-            break;
-        }
-    }
-    Ok(last.and_then(|count| redis::from_redis_value(count).map_err(|_| Error::Unknown)))
+    let patience = goal.limit.saturating_add(call);
+    let waited = connection.ask(&wait, Some(patience)).await?;
+    let count = functions::answer(waited, &connection.address);
+    Ok(count.and_then(|count| redis::from_redis_value(count).map_err(|_| Error::Unknown)))
 }

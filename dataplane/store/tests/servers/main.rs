@@ -15,6 +15,10 @@
     reason = "a test's own panics are its findings"
 )]
 
+mod connect;
+mod faults;
 mod fence;
 mod follow;
+mod replicas;
 mod rig;
+mod tls;

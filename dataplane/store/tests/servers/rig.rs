@@ -57,6 +57,44 @@ impl Process {
         process
     }
 
+    /// One that listens on this port only as `options` say.
+    pub async fn listening(port: u16, options: &[&str]) -> Self {
+        let options: Vec<_> = [SAFE, &["--port", "0"], options].concat();
+        let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let child = spawn(folder.path(), 0, &options);
+        let process = Self {
+            child,
+            folder,
+            options,
+            port,
+        };
+        process.ready().await;
+        process
+    }
+
+    /// A Sentinel that watches a master under the name `lns`.
+    pub async fn sentinel(master: &Self) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let text = format!(
+            "bind 127.0.0.1\nport {port}\nsentinel monitor lns 127.0.0.1 {} 1\n\
+             sentinel down-after-milliseconds lns 1000\nsentinel failover-timeout lns 10000\n",
+            master.port
+        );
+        let file = folder.path().join("sentinel.conf");
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new("redis-server");
+        let child = run(command.arg(file).arg("--sentinel"), folder.path());
+        let process = Self {
+            child,
+            folder,
+            options: Vec::new(),
+            port,
+        };
+        process.ready().await;
+        process
+    }
+
     /// One that copies another.
     pub async fn replica_of(master: &Self, options: &[&str]) -> Self {
         let port = master.port.to_string();
