@@ -76,9 +76,12 @@ impl Tenure {
     }
 
     /// The Lease was read, at this revision and with this roster. A write that was conditional on
-    /// another one cannot land any more.
+    /// another one cannot land any more. A roster that somebody emptied makes nobody alone: members go
+    /// by the last one that they have seen, and so does a master.
     pub(crate) fn read(&mut self, roster: &Roster, revision: Option<&Revision>) {
-        self.roster = roster.clone();
+        if !roster.is_empty() {
+            self.roster = roster.clone();
+        }
         self.maybe = self
             .maybe
             .take()

@@ -81,8 +81,11 @@ impl Elector {
     }
 
     /// The roster that the Lease shall have. The master writes it with its next renewal; it is always on
-    /// it itself.
+    /// it itself. An open election has none.
     pub fn handle_roster(&mut self, roster: Roster) {
+        if self.open {
+            return;
+        }
         let mut roster = roster;
         // A full roster without the node itself is no roster of its cluster.
         if roster.insert(self.me.node().clone()).is_ok() {

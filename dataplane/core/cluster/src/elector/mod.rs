@@ -30,6 +30,8 @@ use crate::view::View;
 pub struct Elector {
     me: Identity,
     profile: Profile,
+    /// There is no roster: who can write the Lease may acquire, and nobody can promise for all others.
+    open: bool,
     state: State,
     view: View,
     /// The highest epoch that was heard of, from anywhere: the Lease, the store, members, itself (E4).
@@ -88,9 +90,20 @@ struct Questions {
 impl Elector {
     /// An elector that has seen nothing yet.
     pub fn new(me: Identity, profile: Profile) -> Self {
+        Self::of(me, profile, false)
+    }
+
+    /// One of an election without a roster, for replicas that nobody lists. Whoever can write the Lease
+    /// may acquire; nobody is asked for a promise, so no authority outlasts the Lease's time.
+    pub fn open(me: Identity, profile: Profile) -> Self {
+        Self::of(me, profile, true)
+    }
+
+    fn of(me: Identity, profile: Profile, open: bool) -> Self {
         Self {
             me,
             profile,
+            open,
             state: State::Waiting,
             view: View::default(),
             highest: Epoch::NONE,
@@ -148,6 +161,7 @@ impl Elector {
         let tenure = self.tenure.as_ref()?;
         let by_lease = tenure.by_lease(&self.profile);
         match self.state {
+            State::Holding | State::Extending if self.open => Some(by_lease),
             State::Holding | State::Extending => {
                 let by_promises = tenure.by_promises(self.me.node(), now, &self.profile);
                 Some(by_promises.map_or(by_lease, |until| until.max(by_lease)))

@@ -263,6 +263,40 @@ fn a_promise_carries_a_master_and_is_counted_from_the_question() {
 }
 
 #[test]
+fn a_roster_that_is_emptied_by_hand_makes_no_master_alone() {
+    let mut bed = Bed::master();
+    bed.lease.as_mut().unwrap().record.roster = Roster::default();
+    bed.lease.as_mut().unwrap().revision = Revision("by hand".into());
+    let request = bed.elector.poll_request(at(7000)).unwrap();
+    let answer = bed.served(&request);
+    assert_eq!(answer, Answer::Conflict);
+    bed.elector.handle_answer(request.id, answer, at(7000));
+    let look = bed.elector.poll_request(at(7000)).unwrap();
+    let answer = bed.served(&look);
+    bed.elector.handle_answer(look.id, answer, at(7000));
+    let authority = bed.elector.authority(at(7000)).unwrap();
+    assert_eq!(authority.until, at(10_000), "b has promised nothing");
+    bed.run(at(7000));
+    let roster = bed.lease.unwrap().record.roster;
+    assert!(roster.contains(&name("b")), "and it is written again");
+}
+
+#[test]
+fn without_a_roster_authority_ends_with_the_lease_and_nobody_is_asked() {
+    let mut bed = Bed::new(None);
+    bed.elector = Elector::open(identity("a/1"), Profile::DEFAULT);
+    bed.elector.handle_roster(Roster::lone(name("b")));
+    bed.run_to(0, 5);
+    let authority = bed.elector.authority(at(5000)).unwrap();
+    assert_eq!(authority.until, at(9000));
+    assert!(bed.lease.unwrap().record.roster.is_empty());
+    assert_eq!(bed.elector.poll_ask(at(8999)), None);
+    assert_eq!(bed.elector.authority(at(9000)), None);
+    assert!(bed.elector.poll_request(at(9000)).is_some());
+    assert_eq!(bed.elector.state(), State::Waiting);
+}
+
+#[test]
 fn a_promise_that_comes_after_the_end_brings_nothing_back() {
     let mut bed = Bed::master();
     assert!(bed.elector.poll_request(at(7000)).is_some());

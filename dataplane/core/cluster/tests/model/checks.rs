@@ -18,6 +18,7 @@ fn base() -> Check {
         tick: SECOND,
         horizon: 9,
         rostered: 2,
+        open: false,
         cold: false,
         peers: false,
         lossy: true,
@@ -244,6 +245,35 @@ fn a_cluster_is_founded_once() {
         ..base()
     };
     holds("cold", check);
+}
+
+#[test]
+fn an_election_without_a_roster_has_one_master() {
+    let faults = Faults {
+        deletions: 1,
+        ..Faults::default()
+    };
+    let check = Check {
+        open: true,
+        profile: short(3, 4, 0),
+        faults,
+        ghosts: 1,
+        horizon: 7,
+        ..base()
+    };
+    holds("open", check);
+}
+
+#[test]
+fn an_election_without_a_roster_is_founded_once() {
+    let check = Check {
+        open: true,
+        profile: short(3, 4, 0),
+        cold: true,
+        horizon: 9,
+        ..base()
+    };
+    holds("open, cold", check);
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use core::time::Duration;
 
-use lns_cluster::{Ask, Authority, Elector, Identity, NodeName, Profile, Request, Roster};
+use lns_cluster::{Ask, Authority, Elector, Identity, NodeName, Request, Roster};
 use lns_tables::time::Instant;
+
+use crate::world::Check;
 
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Node {
@@ -30,9 +32,15 @@ fn identity(index: usize, incarnation: u8) -> Identity {
 }
 
 impl Node {
-    pub fn new(index: usize, incarnation: u8, profile: Profile) -> Self {
+    pub fn new(index: usize, incarnation: u8, check: &Check) -> Self {
+        let me = identity(index, incarnation);
+        let elector = if check.open {
+            Elector::open(me, check.profile)
+        } else {
+            Elector::new(me, check.profile)
+        };
         Self {
-            elector: Elector::new(identity(index, incarnation), profile),
+            elector,
             clock: 0,
             steady: u8::MAX,
             incarnation,
@@ -41,9 +49,9 @@ impl Node {
     }
 
     /// The process ends and another starts: it remembers nothing, and its clock goes on.
-    pub fn restart(&mut self, index: usize, profile: Profile) {
+    pub fn restart(&mut self, index: usize, check: &Check) {
         let (clock, steady) = (self.clock, self.steady);
-        *self = Self::new(index, self.incarnation + 1, profile);
+        *self = Self::new(index, self.incarnation + 1, check);
         (self.clock, self.steady) = (clock, steady);
     }
 

@@ -19,6 +19,8 @@ pub struct Check {
     pub horizon: u8,
     /// Nodes that are on the roster at first; the master wants all of them on it.
     pub rostered: usize,
+    /// There is no roster: who can write the Lease may acquire.
+    pub open: bool,
     /// Nobody is master at first, and there is no record.
     pub cold: bool,
     /// Members hear each other.
@@ -126,6 +128,8 @@ pub enum Action {
     Unnumber,
     /// This node is written into it by hand.
     Name(usize),
+    /// Its roster is removed by hand.
+    Unlist,
     /// The store is copied.
     Save,
     /// The store is put back to its copy.
@@ -208,7 +212,7 @@ impl Check {
     }
 
     fn nothing(&self) -> World {
-        let nodes = (0..self.nodes).map(|index| Node::new(index, 0, self.profile));
+        let nodes = (0..self.nodes).map(|index| Node::new(index, 0, self));
         World {
             tick: 0,
             nodes: nodes.collect(),
@@ -248,7 +252,7 @@ impl Check {
             actions.push(Action::Delete);
         }
         if left.edits > 0 && world.lease.is_some() {
-            actions.extend([Action::Empty, Action::Unnumber]);
+            actions.extend([Action::Empty, Action::Unnumber, Action::Unlist]);
             actions.extend((0..self.nodes).map(Action::Name));
         }
         if left.rewinds > 0 && world.saved.is_none() {
@@ -470,6 +474,7 @@ impl Model for Check {
             }
             Action::Empty => world.edit(|record| record.holder = None),
             Action::Unnumber => world.edit(|record| record.epoch = Epoch::NONE),
+            Action::Unlist => world.edit(|record| record.roster = lns_cluster::Roster::default()),
             Action::Name(index) => {
                 let me = world.nodes[index].elector.me().clone();
                 world.edit(|record| record.holder = Some(me));
@@ -485,7 +490,7 @@ impl Model for Check {
             Action::Restart(index) => {
                 world.faults.restarts -= 1;
                 world.abandon(index, self.ghosts);
-                world.nodes[index].restart(index, self.profile);
+                world.nodes[index].restart(index, self);
                 world.nodes[index].elector.handle_roster(roster(self.nodes));
                 self.settle(&mut world, index);
             }
