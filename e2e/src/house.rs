@@ -23,6 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lns-ppp", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-radius", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-cluster", &["lns-wire", "lns-crypto", "lns-tables"]),
+    ("lns-lease", &["lns-wire", "lns-tables", "lns-cluster"]),
     ("lns-spool", &["lns-wire", "lns-tables", "lns-radius"]),
     ("lns-store", &["lns-crypto", "lns-cluster"]),
     (
@@ -85,11 +86,11 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Crates of others that only these of ours may use.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("tokio", &["lnsd", "lns-e2e", "lns-store"]),
+    ("tokio", &["lnsd", "lns-e2e", "lns-lease", "lns-store"]),
     // Nothing else speaks with the store: what is written there is fenced, and never elects anybody.
     ("redis", &["lns-store"]),
-    ("kube", &["lns-api"]),
-    ("k8s-openapi", &["lns-api"]),
+    ("kube", &["lns-api", "lns-lease"]),
+    ("k8s-openapi", &["lns-api", "lns-lease"]),
     ("aide", &["lnsd"]),
     ("axum", &["lnsd"]),
     ("rtnetlink", &["lnsd"]),
