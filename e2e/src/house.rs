@@ -39,6 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("lns-datapath", &["lns-wire", "lns-tables", "lns-l2sess"]),
+    ("lns-gate", &["lns-tables"]),
     ("lns-api", &["lns-wire", "lns-crypto"]),
     (
         "lnsd",
@@ -94,6 +95,9 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("aide", &["lnsd"]),
     ("axum", &["lnsd"]),
     ("rtnetlink", &["lnsd"]),
+    ("netlink-packet-core", &["lns-gate"]),
+    ("netlink-packet-route", &["lns-gate"]),
+    ("netlink-sys", &["lns-gate"]),
     ("nftables", &["lnsd"]),
     ("redb", &["lns-spool", "lns-store"]),
     ("libc", &["lns-datapath"]),

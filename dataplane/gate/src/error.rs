@@ -1,0 +1,68 @@
+//! What can go wrong, made to be read by an operator.
+
+use core::fmt;
+use std::io;
+
+use crate::plan::PlanError;
+
+/// The kernel refused something, or could not be asked.
+#[derive(Debug)]
+pub struct KernelError {
+    doing: String,
+    said: Option<String>,
+    source: io::Error,
+}
+
+impl KernelError {
+    pub(crate) fn new(doing: &str, source: io::Error) -> Self {
+        Self {
+            doing: doing.to_owned(),
+            said: None,
+            source,
+        }
+    }
+
+    pub(crate) fn said(mut self, said: Option<String>) -> Self {
+        self.said = said;
+        self
+    }
+
+    pub(crate) fn number(&self) -> Option<i32> {
+        self.source.raw_os_error()
+    }
+}
+
+impl fmt::Display for KernelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}: {}", self.doing, self.source)?;
+        match &self.said {
+            Some(said) => write!(f, " ({said})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl core::error::Error for KernelError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Why the gate is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The plan contradicts itself.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Another process has this cluster's gate on this node.
+    #[error(
+        "the gate of {0} belongs to another process of this node that is still there: one lnsd per cluster and node"
+    )]
+    Taken(String),
+    /// The table is not there: somebody removed it.
+    #[error("the gate of {0} is gone from nftables: the next hold makes it anew")]
+    Gone(String),
+    /// The kernel refused.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
