@@ -1,6 +1,7 @@
 //! What can go wrong, made to be read by an operator.
 
 use core::fmt;
+use core::net::IpAddr;
 use std::io;
 
 use crate::plan::PlanError;
@@ -59,6 +60,16 @@ pub enum GateError {
         "the gate of {0} belongs to another process of this node that is still there: one lnsd per cluster and node"
     )]
     Taken(String),
+    /// An address of the cluster is one of the node's own.
+    #[error(
+        "{address} is an address of {interface}: an address of the cluster moves between nodes and can be none of the node's own, which the gate would cut off; lnsd itself puts it on the loopback interface"
+    )]
+    NodesOwn {
+        /// The cluster's.
+        address: IpAddr,
+        /// The interface that has it.
+        interface: String,
+    },
     /// The table is not there: somebody removed it.
     #[error("the gate of {0} is gone from nftables: the next hold makes it anew")]
     Gone(String),

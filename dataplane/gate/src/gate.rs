@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use lns_tables::time::Instant;
 use nix::libc::{EINVAL, EOPNOTSUPP};
 
+use crate::address::Addresses;
 use crate::error::{GateError, KernelError};
 use crate::nft::model::{Table, TableId};
 use crate::nft::{OWNED, Owner, Socket, UNOWNED};
@@ -25,6 +26,7 @@ const MARGINS: [Duration; 3] = [MARGIN, Duration::from_millis(200), Duration::fr
 #[derive(Debug)]
 pub struct Gate {
     socket: Socket,
+    addresses: Addresses,
     plan: Plan,
     tables: Vec<TableId>,
     /// What is selected of each kind.
@@ -68,28 +70,52 @@ pub struct State {
 }
 
 impl Gate {
-    /// Makes the gate, closed, in the network namespace of the calling thread. One that a killed process left is
-    /// replaced in the same transaction: it is not open for a moment.
-    ///
-    /// Addresses are put on the node after this, and taken away before [`Gate::remove`].
+    /// Makes the gate, closed, in the network namespace of the calling thread, and puts the cluster's addresses on
+    /// the loopback interface. A gate that a killed process left is replaced in the same
+    /// transaction: it is not open for a moment.
     pub fn install(plan: Plan) -> Result<Self, GateError> {
         plan.check()?;
+        let mut socket = Socket::open()?;
+        let addresses = Addresses::open(rules::earlier(&mut socket, &plan.cluster)?)?;
         let mut gate = Self {
-            socket: Socket::open()?,
+            socket,
+            addresses,
             plan,
             tables: Vec::new(),
             holds: [None; 3],
             shielded: false,
             whole: false,
         };
-        gate.build()?;
+        gate.renew()?;
         Ok(gate)
     }
 
     /// Removes what a process left that ended without [`Gate::remove`], if there is anything.
     pub fn remove_leftovers(cluster: &str) -> Result<(), GateError> {
         let mut socket = Socket::open()?;
+        existing(&mut socket, cluster)?;
+        Addresses::open(rules::earlier(&mut socket, cluster)?)?.clear()?;
         remove(&mut socket, cluster)
+    }
+
+    /// Makes the gate anew for another plan, closed, and the addresses those of that plan.
+    pub fn replan(&mut self, plan: Plan) -> Result<(), GateError> {
+        plan.check()?;
+        self.plan = plan;
+        self.renew()
+    }
+
+    /// Takes the addresses away, and then the gate: what it dropped passes from then on.
+    pub fn remove(mut self) -> Result<(), GateError> {
+        self.addresses.clear()?;
+        remove(&mut self.socket, &self.plan.cluster)
+    }
+
+    /// First the gate, then the addresses, so that the node never has them without it.
+    fn renew(&mut self) -> Result<(), GateError> {
+        self.addresses.check(&self.plan)?;
+        self.build()?;
+        Ok(self.addresses.set(&self.plan)?)
     }
 
     /// Passes packets of `kind` until `deadline` on [`clock::now`], and not longer, whatever happens to this
@@ -136,19 +162,6 @@ impl Gate {
     /// [`Gate::close`] for [`Kind::Control`].
     pub fn close_control(&mut self) -> Result<(), GateError> {
         self.close(Kind::Control)
-    }
-
-    /// Makes the gate anew for another plan, closed.
-    pub fn replan(&mut self, plan: Plan) -> Result<(), GateError> {
-        plan.check()?;
-        self.plan = plan;
-        self.whole = false;
-        self.repair()
-    }
-
-    /// Removes the gate: what it dropped passes from now on.
-    pub fn remove(mut self) -> Result<(), GateError> {
-        remove(&mut self.socket, &self.plan.cluster)
     }
 
     /// How the gate stands.

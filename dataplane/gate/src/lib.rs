@@ -34,6 +34,8 @@
 //! - No IPv6 address in L2 mode.
 #![forbid(unsafe_code)]
 
+mod address;
+mod arp;
 pub mod clock;
 mod error;
 mod gate;
@@ -43,6 +45,7 @@ mod nft;
 mod plan;
 mod rules;
 
+pub use arp::Announcer;
 pub use error::{GateError, KernelError};
 pub use gate::{Gate, Held, MARGIN, State};
 pub use mark::Mark;

@@ -25,13 +25,15 @@
 //! is in both sets of one slot. See [`crate::Gate::hold`].
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 use crate::Kind;
+use crate::error::KernelError;
 use crate::mark::Mark;
-use crate::nft::Batch;
 use crate::nft::model::{
     AddressSet, Chain, Family, Header, Hook, Meta, Step, Table, TableId, Verdict,
 };
+use crate::nft::{Batch, Socket};
 use crate::plan::{Announce, Plan};
 
 /// Before `raw` (-300) and connection tracking (-200): a packet's mark is still that of its socket.
@@ -76,6 +78,23 @@ pub(crate) const fn kinds(family: Family) -> &'static [Kind] {
         Family::Arp => &[Kind::Control],
         Family::Netdev => &[Kind::Control, Kind::Data],
     }
+}
+
+/// The addresses that an earlier gate of this cluster fences, or fenced.
+pub(crate) fn earlier(socket: &mut Socket, cluster: &str) -> Result<BTreeSet<IpAddr>, KernelError> {
+    let table = id(cluster, Family::Inet);
+    let mut addresses = BTreeSet::new();
+    for set in ["service4", "nas4"] {
+        let found = socket.elements(&table, set)?.into_iter();
+        let found = found.filter_map(|octets| <[u8; 4]>::try_from(octets).ok());
+        addresses.extend(found.map(IpAddr::from));
+    }
+    for set in ["service6", "nas6"] {
+        let found = socket.elements(&table, set)?.into_iter();
+        let found = found.filter_map(|octets| <[u8; 16]>::try_from(octets).ok());
+        addresses.extend(found.map(IpAddr::from));
+    }
+    Ok(addresses)
 }
 
 /// A slot's sets.

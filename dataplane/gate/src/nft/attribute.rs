@@ -65,6 +65,14 @@ pub(super) fn find(octets: &[u8], kind: u16) -> Option<Vec<u8>> {
         .map(|attribute| attribute.value().to_vec())
 }
 
+/// The values of all attributes in a list that was received.
+pub(super) fn values(octets: &[u8]) -> Vec<Vec<u8>> {
+    NlasIterator::new(octets)
+        .filter_map(Result::ok)
+        .map(|attribute| attribute.value().to_vec())
+        .collect()
+}
+
 /// A text that was received, without the zero behind it.
 pub(super) fn text(octets: &[u8]) -> String {
     let text = octets.split(|octet| *octet == 0).next().unwrap_or_default();

@@ -25,6 +25,7 @@ pub(super) const NFT_MSG_NEWCHAIN: u8 = 3;
 pub(super) const NFT_MSG_NEWRULE: u8 = 6;
 pub(super) const NFT_MSG_NEWSET: u8 = 9;
 pub(super) const NFT_MSG_NEWSETELEM: u8 = 12;
+pub(super) const NFT_MSG_GETSETELEM: u8 = 13;
 pub(super) const NFT_MSG_DELSETELEM: u8 = 14;
 pub(super) const NFT_MSG_NEWOBJ: u8 = 18;
 pub(super) const NFT_MSG_GETOBJ: u8 = 19;

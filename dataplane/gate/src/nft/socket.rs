@@ -10,7 +10,7 @@ use netlink_packet_core::{
     DecodeError, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 
-use super::attribute::{Attributes, find, text};
+use super::attribute::{Attributes, find, text, values};
 use super::batch::{Batch, Message};
 #[allow(clippy::wildcard_imports, reason = "the names of the kernel's headers")]
 use super::consts::*;
@@ -117,6 +117,25 @@ impl Socket {
             Some((name, u64::from_be_bytes(packets.try_into().ok()?)))
         });
         Ok(counters.collect())
+    }
+
+    /// The elements of a set; none: there is no such set.
+    pub(crate) fn elements(
+        &mut self,
+        table: &TableId,
+        set: &str,
+    ) -> Result<Vec<Vec<u8>>, KernelError> {
+        let attributes = Attributes::new()
+            .text(NFTA_SET_ELEM_LIST_TABLE, &table.name)
+            .text(NFTA_SET_ELEM_LIST_SET, set);
+        let answers = self.ask(NFT_MSG_GETSETELEM, NLM_F_DUMP, table, attributes)?;
+        let lists = answers
+            .iter()
+            .filter_map(|answer| find(answer, NFTA_SET_ELEM_LIST_ELEMENTS));
+        let elements = lists.flat_map(|list| values(&list));
+        let keys = elements
+            .filter_map(|element| find(&find(&element, NFTA_SET_ELEM_KEY)?, NFTA_DATA_VALUE));
+        Ok(keys.collect())
     }
 
     /// The attributes of each answer to a question; none if there is no such thing.
