@@ -72,12 +72,7 @@ impl Addresses {
     /// Puts the plan's addresses on the node, and takes away what is ours and not the plan's. An
     /// address that the loopback interface has already stays, also in the end.
     pub(crate) fn set(&mut self, plan: &Plan) -> Result<(), KernelError> {
-        let there: BTreeSet<IpAddr> = self
-            .held()?
-            .into_iter()
-            .filter_map(|(address, index)| (index == self.loopback).then_some(address))
-            .collect();
-        self.ours = self.ours.intersection(&there).copied().collect();
+        let there = self.look()?;
         let wanted: BTreeSet<IpAddr> = plan.own().collect();
         for address in wanted.difference(&there) {
             self.add(*address)?;
@@ -89,8 +84,19 @@ impl Addresses {
 
     /// Takes away what is ours.
     pub(crate) fn clear(&mut self) -> Result<(), KernelError> {
+        self.look()?;
         let all: Vec<IpAddr> = self.ours.iter().copied().collect();
         self.remove(&all)
+    }
+
+    /// What the loopback interface has. What somebody else took away is no longer ours.
+    fn look(&mut self) -> Result<BTreeSet<IpAddr>, KernelError> {
+        let held = self.held()?.into_iter();
+        let there: BTreeSet<IpAddr> = held
+            .filter_map(|(address, index)| (index == self.loopback).then_some(address))
+            .collect();
+        self.ours = self.ours.intersection(&there).copied().collect();
+        Ok(there)
     }
 
     fn remove(&mut self, addresses: &[IpAddr]) -> Result<(), KernelError> {

@@ -14,6 +14,9 @@ use crate::plan::Plan;
 use crate::rules::{self, Slot};
 use crate::{Kind, clock};
 
+#[cfg(test)]
+mod tests;
+
 /// How much earlier than its deadline a hold ends: for the kernel's ticks, and for what a
 /// transaction takes.
 pub const MARGIN: Duration = Duration::from_millis(20);
@@ -51,6 +54,17 @@ pub enum Held {
     Until(Instant),
     /// Closed: the deadline has passed, or is too near.
     Closed,
+}
+
+/// Where a process may be stopped in the middle of a hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Moment {
+    /// The clock was read, and the kernel knows nothing yet.
+    Read,
+    /// The slot has its time.
+    Staged,
+    /// The time was found to end in time.
+    Checked,
 }
 
 /// How a gate stands.
@@ -123,14 +137,37 @@ impl Gate {
     ///
     /// Takes some tens of microseconds; longer while another process changes nftables.
     pub fn hold(&mut self, kind: Kind, deadline: Instant) -> Result<Held, GateError> {
+        self.hold_pausing(kind, deadline, |_| {})
+    }
+
+    /// [`Gate::hold`], where `pause` is called whenever it would matter that the process is stopped.
+    fn hold_pausing(
+        &mut self,
+        kind: Kind,
+        deadline: Instant,
+        mut pause: impl FnMut(Moment),
+    ) -> Result<Held, GateError> {
         self.repair()?;
         for margin in MARGINS {
-            let Some(staged) = self.stage(kind, deadline, margin)? else {
+            let life = deadline.since(clock::now()).saturating_sub(margin);
+            if life.as_millis() == 0 {
                 break;
-            };
-            if staged.until <= deadline {
-                self.select(kind, Some(staged))?;
-                return Ok(held(staged));
+            }
+            pause(Moment::Read);
+            let staged = self.stage(kind, life)?;
+            pause(Moment::Staged);
+            // From above: counted from when the kernel had it at the latest.
+            let until = clock::now() + life;
+            if until <= deadline {
+                pause(Moment::Checked);
+                self.select(
+                    kind,
+                    Some(Hold {
+                        slot: staged,
+                        until,
+                    }),
+                )?;
+                return Ok(held(until));
             }
         }
         self.close(kind)?;
@@ -193,27 +230,15 @@ impl Gate {
         })
     }
 
-    /// Gives the slot that does not count a time that ends at `deadline` less `margin`; `None`:
-    /// there is not so much time. Its end is known from above only: counted from when the kernel
-    /// had it at the latest.
-    fn stage(
-        &mut self,
-        kind: Kind,
-        deadline: Instant,
-        margin: Duration,
-    ) -> Result<Option<Hold>, GateError> {
-        let life = deadline.since(clock::now()).saturating_sub(margin);
-        if life.as_millis() == 0 {
-            return Ok(None);
-        }
+    /// Gives the slot that does not count a time to live.
+    fn stage(&mut self, kind: Kind, life: Duration) -> Result<Slot, GateError> {
         let [first, second] = rules::slots(kind);
         let counts = self.selected(kind).map(|hold| hold.slot);
         let slot = if counts == Some(first) { second } else { first };
         self.change(kind, |batch, table| {
             batch.time_families(table, slot.alive, life);
         })?;
-        let until = clock::now() + life;
-        Ok(Some(Hold { slot, until }))
+        Ok(slot)
     }
 
     /// Makes this slot the one that counts. If its time has ended by now, nothing passes.
@@ -297,9 +322,9 @@ impl Gate {
     }
 }
 
-fn held(hold: Hold) -> Held {
-    if hold.until > clock::now() {
-        Held::Until(hold.until)
+fn held(until: Instant) -> Held {
+    if until > clock::now() {
+        Held::Until(until)
     } else {
         Held::Closed
     }

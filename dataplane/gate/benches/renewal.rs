@@ -1,0 +1,67 @@
+//! What a renewal costs, beside the start of a process that would do it.
+//!
+//! `cargo bench -p lns-gate`, as root: it runs in a network namespace of its own.
+#![allow(
+    clippy::unwrap_used,
+    clippy::arithmetic_side_effects,
+    missing_docs,
+    reason = "a bench"
+)]
+
+use core::hint::black_box;
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::thread;
+
+use criterion::Criterion;
+use lns_gate::{Announce, Gate, Kind, Plan, clock};
+use nix::sched::{CloneFlags, unshare};
+
+fn main() {
+    thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let made = Command::new("ip")
+            .args([
+                "link", "add", "acc0", "type", "veth", "peer", "name", "core0",
+            ])
+            .status();
+        assert!(made.unwrap().success());
+        measure(&mut Criterion::default().configure_from_args());
+    })
+    .join()
+    .unwrap();
+}
+
+fn measure(criterion: &mut Criterion) {
+    let mut gate = Gate::install(Plan {
+        cluster: "lns/edge".to_owned(),
+        service: BTreeSet::from(["192.0.2.1".parse().unwrap()]),
+        nas: Some("192.0.2.10".parse().unwrap()),
+        announce: Announce::External,
+        interfaces: ["acc0", "core0"].map(str::to_owned).into(),
+        subscribers: "lns0".to_owned(),
+    })
+    .unwrap();
+    for (name, kind) in [
+        ("renew control", Kind::Control),
+        ("renew data", Kind::Data),
+        ("renew announce", Kind::Announce),
+    ] {
+        criterion.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let deadline = clock::now() + Duration::from_secs(4);
+                black_box(gate.hold(kind, deadline).unwrap())
+            });
+        });
+    }
+    criterion.bench_function("state", |bencher| {
+        bencher.iter(|| black_box(gate.state().unwrap()));
+    });
+    criterion.bench_function("start of nft", |bencher| {
+        bencher.iter(|| {
+            let output = Command::new("nft").args(["list", "tables"]).output();
+            black_box(output.unwrap().status)
+        });
+    });
+}

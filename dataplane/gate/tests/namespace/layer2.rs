@@ -1,0 +1,177 @@
+//! ARP of the cluster's addresses, and what waits for a neighbour.
+
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+
+use lns_gate::{Announce, Announcer, Gate, Mark, Plan, clock};
+
+use crate::bed::{
+    Bed, L2TP, NODE, PEER, SERVICE, eventually, gate, in_bed, ip, later, output, plan, socket,
+};
+use crate::capture::Frame;
+
+/// A service address in the access network.
+const ON_LINK: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
+
+fn l2() -> Plan {
+    Plan {
+        service: BTreeSet::from([ON_LINK.into()]),
+        announce: Announce::L2 {
+            interface: "acc0".to_owned(),
+        },
+        ..plan()
+    }
+}
+
+/// Whether the node answers one who asks for the service address, and the peer knows it then.
+fn is_found(bed: &Bed) -> bool {
+    bed.capture.clear();
+    bed.peer(|| {
+        ip(&["neighbour flush dev acc0"]);
+        let host = UdpSocket::bind((PEER, 0)).unwrap();
+        host.send_to(b"where", (ON_LINK, 9)).unwrap();
+        // Answered behind it, and for certain.
+        assert!(crate::bed::ping(NODE));
+    });
+    let frames = bed.arrived();
+    let answered = frames
+        .iter()
+        .filter_map(Frame::arp)
+        .any(|(sender, _)| sender == ON_LINK);
+    let known = bed.peer(|| output(&["ip", "neighbour", "show", &ON_LINK.to_string()]));
+    assert_eq!(answered, known.contains("lladdr"), "{known}");
+    answered
+}
+
+#[test]
+fn in_l2_mode_the_master_alone_answers_arp() {
+    in_bed(|bed| {
+        let mut gate = Gate::install(l2()).unwrap();
+        assert!(!is_found(bed));
+        gate.data_until(later()).unwrap();
+        assert!(!is_found(bed), "a member");
+        gate.control_until(later()).unwrap();
+        assert!(is_found(bed));
+        gate.close_control().unwrap();
+        assert!(!is_found(bed));
+    });
+}
+
+/// How many frames of ARP say where the service address is.
+fn announced(bed: &Bed) -> usize {
+    let frames = bed.arrived();
+    let said = frames.iter().filter_map(Frame::arp);
+    said.filter(|arp| *arp == (ON_LINK, ON_LINK)).count()
+}
+
+#[test]
+fn gratuitous_arp_is_said_several_times_and_leaves_while_control_is_held() {
+    in_bed(|bed| {
+        let mut gate = Gate::install(l2()).unwrap();
+        let start = clock::now();
+        let mut announcer = Announcer::open(&l2(), start).unwrap().unwrap();
+        // A request and a reply each time; time is the caller's.
+        let mut now = announcer.tick(start).unwrap();
+        assert!(now > start);
+        assert_eq!(announced(bed), 0, "without authority");
+        gate.control_until(later()).unwrap();
+        for times in 1..=5 {
+            let due = announcer.tick(now).unwrap();
+            assert!(due > now, "{due:?} after {now:?}");
+            assert_eq!(announced(bed), 2 * times);
+            assert_eq!(announcer.tick(now).unwrap(), due, "not due");
+            now = due;
+        }
+        assert!(now.since(start) > Duration::from_secs(5));
+        gate.close_control().unwrap();
+        announcer.tick(now).unwrap();
+        assert_eq!(announced(bed), 10);
+        // And the peer has learnt it.
+        bed.peer(|| {
+            ip(&["neighbour flush dev acc0"]);
+            crate::bed::write("ipv4/conf/acc0/arp_accept", "1");
+        });
+        gate.control_until(later()).unwrap();
+        let mut announcer = Announcer::open(&l2(), now).unwrap().unwrap();
+        announcer.tick(now).unwrap();
+        eventually("the neighbour", || {
+            let known = bed.peer(|| output(&["ip", "neighbour", "show", &ON_LINK.to_string()]));
+            known.contains("lladdr")
+        });
+    });
+}
+
+#[test]
+fn a_member_finds_its_neighbours_without_saying_where_the_service_address_is() {
+    in_bed(|bed| {
+        let mut gate = Gate::install(l2()).unwrap();
+        gate.data_until(later()).unwrap();
+        ip(&["neighbour flush dev acc0"]);
+        let data = socket(ON_LINK, L2TP, Some(Mark::Data));
+        data.send_to(b"\0\x02 frame", (PEER, L2TP)).unwrap();
+        eventually("the datagram", || bed.count(ON_LINK, b"\0\x02 frame") == 1);
+        let frames = bed.arrived();
+        let senders: BTreeSet<_> = frames.iter().filter_map(Frame::arp).collect();
+        let senders: Vec<_> = senders.into_iter().map(|(sender, _)| sender).collect();
+        assert!(senders.iter().all(|sender| *sender == NODE), "{senders:?}");
+    });
+}
+
+#[test]
+fn an_announcer_needs_an_ethernet_that_is_there() {
+    in_bed(|_| {
+        assert!(Announcer::open(&plan(), clock::now()).unwrap().is_none());
+        let on = |interface: &str| Plan {
+            announce: Announce::L2 {
+                interface: interface.to_owned(),
+            },
+            ..plan()
+        };
+        let said = |interface| {
+            Announcer::open(&on(interface), clock::now())
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            said("eth7"),
+            "cannot send ARP on eth7: there is no such interface"
+        );
+        assert_eq!(
+            said("lo"),
+            "cannot send ARP on lo: it is no Ethernet, which L2 mode needs"
+        );
+    });
+}
+
+/// A datagram that the node has sent and that waits for its neighbour's hardware address.
+fn waiting(address: &str) {
+    let control = socket(SERVICE, L2TP, Some(Mark::Control));
+    control.send_to(b"\xc8\x02 waits", (address, L2TP)).unwrap();
+    let known = output(&["ip", "neighbour", "show", address]);
+    assert!(known.contains("INCOMPLETE"), "{known}");
+}
+
+/// Gives the peer an address, and waits until the node has found it.
+fn arrives(bed: &Bed, address: &'static str) -> usize {
+    bed.peer(move || ip(&[&format!("address add {address}/32 dev acc0")]));
+    eventually("the neighbour", || {
+        output(&["ip", "neighbour", "show", address]).contains("lladdr")
+    });
+    bed.count(SERVICE, b"\xc8\x02 waits")
+}
+
+#[test]
+fn what_waits_for_a_neighbour_leaves_no_more_once_control_is_closed() {
+    in_bed(|bed| {
+        let mut gate = gate();
+        gate.control_until(later()).unwrap();
+        waiting("10.9.0.3");
+        assert_eq!(arrives(bed, "10.9.0.3"), 1);
+        bed.capture.clear();
+        waiting("10.9.0.4");
+        gate.close_control().unwrap();
+        assert_eq!(arrives(bed, "10.9.0.4"), 0);
+    });
+}
