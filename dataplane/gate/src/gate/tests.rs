@@ -116,6 +116,9 @@ fn whoever_is_stopped_in_the_middle_of_a_hold_opens_nothing_late() {
                     while at == moment && clock::now() <= deadline {
                         thread::sleep(Duration::from_millis(10));
                     }
+                    if clock::now() > deadline {
+                        assert!(!passes(&socket), "open at {at:?}, stopped at {moment:?}");
+                    }
                 });
                 assert_eq!(held.unwrap(), Held::Closed, "stopped at {moment:?}");
                 assert!(!passes(&socket), "open after {moment:?}");

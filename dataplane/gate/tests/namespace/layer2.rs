@@ -59,6 +59,54 @@ fn in_l2_mode_the_master_alone_answers_arp() {
     });
 }
 
+#[test]
+fn arp_is_fenced_on_interfaces_that_nobody_named_too() {
+    in_bed(|bed| {
+        let mut gate = Gate::install(Plan {
+            announce: Announce::External,
+            interfaces: BTreeSet::new(),
+            ..l2()
+        })
+        .unwrap();
+        gate.data_until(later()).unwrap();
+        assert!(!is_found(bed));
+        gate.control_until(later()).unwrap();
+        assert!(is_found(bed));
+    });
+}
+
+#[test]
+fn neighbours_find_an_ipv6_address_of_the_cluster_only_at_the_master() {
+    in_bed(|bed| {
+        ip(&["address add 2001:db8:9::1/64 dev acc0 nodad"]);
+        bed.peer(|| ip(&["address add 2001:db8:9::2/64 dev acc0 nodad"]));
+        let mut gate = Gate::install(Plan {
+            service: BTreeSet::from(["2001:db8:9::100".parse().unwrap()]),
+            ..plan()
+        })
+        .unwrap();
+        // The kernel answers for addresses of the interface only, and for ours as soon as somebody puts it there.
+        ip(&["address add 2001:db8:9::100/128 dev acc0 nodad"]);
+        gate.data_until(later()).unwrap();
+        let is_found = || {
+            bed.peer(|| {
+                ip(&["neighbour flush dev acc0"]);
+                let host = UdpSocket::bind("[2001:db8:9::2]:0").unwrap();
+                host.send_to(b"where", "[2001:db8:9::100]:9").unwrap();
+                // As long as somebody is asked who may answer.
+                let ping = ["ping", "-6", "-n", "-c", "3", "-i", "0.1", "2001:db8:9::1"];
+                assert!(output(&ping).contains("bytes from"));
+                output(&["ip", "neighbour", "show", "2001:db8:9::100"]).contains("lladdr")
+            })
+        };
+        assert!(!is_found());
+        gate.control_until(later()).unwrap();
+        assert!(is_found());
+        gate.close_control().unwrap();
+        assert!(!is_found());
+    });
+}
+
 /// How many frames of ARP say where the service address is.
 fn announced(bed: &Bed) -> usize {
     let frames = bed.arrived();
