@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
+use std::process::Command;
 
 use lns_gate::{Announce, Announcer, Gate, Mark, Plan, clock};
 
@@ -12,6 +13,9 @@ use crate::bed::{
 };
 use crate::capture::Frame;
 
+/// L2TP control (T = 1) and PPP (T = 0).
+const HELLO: &[u8] = b"\xc8\x02 hello";
+const FRAME: &[u8] = b"\x00\x02 frame";
 /// A service address in the access network.
 const ON_LINK: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
 
@@ -156,14 +160,23 @@ fn a_member_finds_its_neighbours_without_saying_where_the_service_address_is() {
     in_bed(|bed| {
         let mut gate = Gate::install(l2()).unwrap();
         gate.data_until(later()).unwrap();
-        ip(&["neighbour flush dev acc0"]);
+        bed.peer(|| ip(&["address add 10.9.0.3/32 dev acc0"]));
+        // Nobody else asks for this one.
         let data = socket(ON_LINK, L2TP, Some(Mark::Data));
-        data.send_to(b"\0\x02 frame", (PEER, L2TP)).unwrap();
-        eventually("the datagram", || bed.count(ON_LINK, b"\0\x02 frame") == 1);
+        data.send_to(FRAME, ("10.9.0.3", L2TP)).unwrap();
+        eventually("the datagram", || bed.count(ON_LINK, FRAME) == 1);
         let frames = bed.arrived();
         let senders: BTreeSet<_> = frames.iter().filter_map(Frame::arp).collect();
-        let senders: Vec<_> = senders.into_iter().map(|(sender, _)| sender).collect();
-        assert!(senders.iter().all(|sender| *sender == NODE), "{senders:?}");
+        let asked = ("10.9.0.3".parse().unwrap(), NODE);
+        assert!(
+            senders
+                .iter()
+                .any(|(sender, target)| (*target, *sender) == asked)
+        );
+        assert!(
+            senders.iter().all(|(sender, _)| *sender != ON_LINK),
+            "{senders:?}"
+        );
     });
 }
 
@@ -193,21 +206,22 @@ fn an_announcer_needs_an_ethernet_that_is_there() {
     });
 }
 
-/// A datagram that the node has sent and that waits for its neighbour's hardware address.
-fn waiting(address: &str) {
+/// Has a datagram of control wait for its neighbour's hardware address.
+fn waiting(address: &str, payload: &[u8]) {
     let control = socket(SERVICE, L2TP, Some(Mark::Control));
-    control.send_to(b"\xc8\x02 waits", (address, L2TP)).unwrap();
+    control.send_to(payload, (address, L2TP)).unwrap();
     let known = output(&["ip", "neighbour", "show", address]);
     assert!(known.contains("INCOMPLETE"), "{known}");
 }
 
-/// Gives the peer an address, and waits until the node has found it.
-fn arrives(bed: &Bed, address: &'static str) -> usize {
+/// Gives the peer an address, waits until the node has found it, and says whether it came.
+fn arrives(bed: &Bed, address: &'static str, payload: &[u8]) -> bool {
+    bed.capture.clear();
     bed.peer(move || ip(&[&format!("address add {address}/32 dev acc0")]));
     eventually("the neighbour", || {
         output(&["ip", "neighbour", "show", address]).contains("lladdr")
     });
-    bed.count(SERVICE, b"\xc8\x02 waits")
+    bed.count(SERVICE, payload) > 0
 }
 
 #[test]
@@ -215,11 +229,33 @@ fn what_waits_for_a_neighbour_leaves_no_more_once_control_is_closed() {
     in_bed(|bed| {
         let mut gate = gate();
         gate.control_until(later()).unwrap();
-        waiting("10.9.0.3");
-        assert_eq!(arrives(bed, "10.9.0.3"), 1);
-        bed.capture.clear();
-        waiting("10.9.0.4");
+        waiting("10.9.0.3", FRAME);
+        assert!(arrives(bed, "10.9.0.3", FRAME), "while it is held");
+        waiting("10.9.0.4", FRAME);
+        gate.data_until(later()).unwrap();
         gate.close_control().unwrap();
-        assert_eq!(arrives(bed, "10.9.0.4"), 0);
+        assert!(!arrives(bed, "10.9.0.4", FRAME));
     });
+}
+
+#[test]
+fn what_has_the_t_bit_leaves_no_more_even_if_others_changed_its_mark() {
+    in_bed(|bed| {
+        let mut gate = gate();
+        nft("add table inet others");
+        nft("add chain inet others output { type route hook output priority mangle; }");
+        nft("add rule inet others output meta mark set 0x4000");
+        gate.control_until(later()).unwrap();
+        waiting("10.9.0.3", HELLO);
+        assert!(arrives(bed, "10.9.0.3", HELLO), "while it is held");
+        waiting("10.9.0.4", HELLO);
+        gate.data_until(later()).unwrap();
+        gate.close_control().unwrap();
+        assert!(!arrives(bed, "10.9.0.4", HELLO));
+    });
+}
+
+fn nft(command: &str) {
+    let status = Command::new("nft").arg(command).status();
+    assert!(status.expect("nftables").success(), "{command}");
 }
