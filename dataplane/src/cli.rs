@@ -67,7 +67,8 @@ enum Command {
     ///
     /// A changed manifest is taken over without dropping a session, on SIGHUP or when the file
     /// changes. SIGTERM tells every LAC, removes what was set up on this machine, and ends; a second
-    /// one ends at once.
+    /// one ends at once. SIGQUIT tells nobody: the next start goes on with all tunnels and sessions, as
+    /// it does after a crash, if it comes before the LACs give up (about 30 s).
     #[command(after_help = "Example:\n  lnsd run --manifest cluster.yaml --log-format json")]
     Run(RunArguments),
     /// Validates a manifest and prints what it would do, or what it would change

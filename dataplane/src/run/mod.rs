@@ -80,6 +80,7 @@ async fn serve(
     let mut ends = Ends {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
+        quit: signal(SignalKind::quit())?,
     };
     let hangups = signal(SignalKind::hangup())?;
     let socket = arguments.state.socket();
@@ -100,14 +101,25 @@ async fn serve(
 struct Ends {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+}
+
+/// Which of them, and what it asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Cause {
+    /// The LACs are told, and everything is taken down.
+    Drain(&'static str),
+    /// Nobody is told anything: the next start goes on with what is up.
+    Leave,
 }
 
 impl Ends {
     /// Waits for one of them, and says which it was.
-    async fn wait(&mut self) -> &'static str {
+    async fn wait(&mut self) -> Cause {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Cause::Drain("SIGTERM"),
+            _ = self.interrupt.recv() => Cause::Drain("SIGINT"),
+            _ = self.quit.recv() => Cause::Leave,
         }
     }
 }
@@ -214,7 +226,7 @@ impl Process {
     /// Serves until a signal, or until a part that must not end has ended.
     async fn serve(mut self, ends: &mut Ends) -> Result<(), Failure> {
         let [unix, tcp] = &mut self.admin;
-        let mut cause = "";
+        let mut cause = Cause::Leave;
         let failed = tokio::select! {
             signal = ends.wait() => {
                 cause = signal;
@@ -233,6 +245,11 @@ impl Process {
                 "{what}, which must not happen: please report it with the lines above"
             )));
         }
+        let Cause::Drain(cause) = cause else {
+            info!("ended by SIGQUIT: nobody is told, and the next start goes on with what is up");
+            self.leave().await;
+            return Ok(());
+        };
         self.situation.enter(Phase::Draining);
         info!(
             cause,
@@ -241,7 +258,7 @@ impl Process {
         tokio::select! {
             () = self.drain() => {}
             cause = ends.wait() => {
-                warn!(cause, "ended at once: not every LAC was told, and rules stay until the next start");
+                warn!(?cause, "ended at once: not every LAC was told, and rules stay until the next start");
                 process::exit(1);
             }
         }
@@ -273,6 +290,13 @@ impl Process {
             sleep(DRAIN_INTERVAL).await;
             drained = self.asker.ask(|control, _| control.node.is_drained()).await;
         }
+    }
+
+    /// Ends without a word: what is stored is all that is left, and the machine stays as it is.
+    async fn leave(self) {
+        self.control.abort();
+        // With it goes the vault, once it has stored what it was given.
+        let _aborted = self.control.await;
     }
 
     /// Takes everything down: nobody changes anything any more, then the machine is put back.

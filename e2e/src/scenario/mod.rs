@@ -15,6 +15,7 @@ mod login;
 mod peer;
 mod proxy;
 mod reload;
+mod resume;
 mod scale;
 mod session;
 
@@ -56,6 +57,7 @@ fn all() -> Vec<Scenario> {
         isolation::SCENARIOS,
         session::SCENARIOS,
         lifecycle::SCENARIOS,
+        resume::SCENARIOS,
         reload::SCENARIOS,
         command::SCENARIOS,
         explain::SCENARIOS,

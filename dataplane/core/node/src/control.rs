@@ -14,7 +14,7 @@ use lns_tables::path::{PathUpdate, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerTunnelId, TunnelId};
 use lns_wire::l2tp::{
-    Avps, ControlHeader, Message, MessageType, Packet, ParseError, Sccrq, StopCcn, StopCcnResult,
+    Avps, ControlHeader, Message, MessageType, Packet, ParseError, Sccrq, StopCcnResult,
     assigned_tunnel, kind,
 };
 
@@ -26,7 +26,7 @@ use crate::node::{Node, SecretKey};
 use crate::observe::TurnedAway;
 use crate::record::Role;
 use crate::transmit::Transmit;
-use crate::tunnels::Link;
+use crate::tunnels::{Asked, Link};
 
 /// How long the workers may take to say when they last heard from a LAC, before a HELLO asks it.
 const REPORT_PATIENCE: Duration = Duration::from_secs(1);
@@ -44,6 +44,7 @@ struct Asking<'a> {
     header: ControlHeader,
     /// With nothing hidden.
     body: &'a [u8],
+    asked: Asked,
     sccrq: &'a Sccrq<'a>,
 }
 
@@ -117,16 +118,23 @@ impl Node {
             }
         };
         // An SCCRQ may come again, and a LAC may leave before it has learned our id.
-        let known = if let Message::Sccrq(Sccrq {
-            assigned_tunnel, ..
-        })
-        | Message::StopCcn(StopCcn {
-            assigned_tunnel, ..
-        }) = &message
-        {
-            self.repeated(remote, *assigned_tunnel, now)
-        } else {
-            None
+        let known = match &message {
+            Message::Sccrq(sccrq) => {
+                self.repeated(remote, sccrq.assigned_tunnel, Asked::of(body), now)
+            }
+            Message::StopCcn(stop) => self.leaving(remote, stop.assigned_tunnel, now),
+            Message::Sccrp(_)
+            | Message::Scccn(_)
+            | Message::Hello
+            | Message::Ocrq(_)
+            | Message::Ocrp(_)
+            | Message::Occn(_)
+            | Message::Icrq(_)
+            | Message::Icrp(_)
+            | Message::Iccn(_)
+            | Message::Cdn(_)
+            | Message::Wen(_)
+            | Message::Sli(_) => None,
         };
         match (known, &message) {
             (Some(tunnel), _) => {
@@ -139,6 +147,7 @@ impl Node {
                     remote,
                     header,
                     body: &clear,
+                    asked: Asked::of(body),
                     sccrq,
                 };
                 self.open_tunnel(&asking, now);
@@ -151,12 +160,23 @@ impl Node {
 
     /// The tunnel whose SCCRQ comes again. One that is over, or has outlived its SCCRQ, is no answer to
     /// a LAC that starts anew.
-    fn repeated(&self, remote: SocketAddr, peer: PeerTunnelId, now: Instant) -> Option<TunnelId> {
+    fn repeated(
+        &self,
+        remote: SocketAddr,
+        peer: PeerTunnelId,
+        asked: Asked,
+        now: Instant,
+    ) -> Option<TunnelId> {
         let tunnel = self.tunnels.of_peer(remote, peer)?;
-        self.tunnels
-            .get(tunnel)
-            .filter(|link| link.is_of_its_sccrq(now))
-            .map(|_| tunnel)
+        let link = self.tunnels.get(tunnel)?;
+        link.is_of_its_sccrq(asked, now).then_some(tunnel)
+    }
+
+    /// The tunnel of a LAC that leaves before it has learned our id.
+    fn leaving(&self, remote: SocketAddr, peer: PeerTunnelId, now: Instant) -> Option<TunnelId> {
+        let tunnel = self.tunnels.of_peer(remote, peer)?;
+        let link = self.tunnels.get(tunnel)?;
+        link.is_of_its_sccrq(link.asked, now).then_some(tunnel)
     }
 
     /// A message without a tunnel that cannot be accepted: an SCCRQ of a LAC that has an entry is told
@@ -235,6 +255,7 @@ impl Node {
                     remote,
                     header,
                     body,
+                    asked: Asked::of(body),
                     sccrq: &sccrq,
                 };
                 self.turn_away(&asking, reason, None, now);
@@ -341,6 +362,7 @@ impl Node {
             clearing: false,
             report_asked: false,
             replaces,
+            asked: asking.asked,
             last: None,
             written: None,
             stored: None,

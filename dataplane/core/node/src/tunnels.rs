@@ -34,6 +34,8 @@ pub(crate) struct Link {
     /// The tunnel that the LAC had under the same id when it asked for this one: if this one comes up,
     /// the LAC has forgotten the other.
     pub(crate) replaces: Option<TunnelId>,
+    /// What its SCCRQ said: one that says something else is another LAC's, or of another life of this one.
+    pub(crate) asked: Asked,
     /// The last entry of the transcript.
     pub(crate) last: Option<Position>,
     /// The state that was noted there last.
@@ -42,6 +44,22 @@ pub(crate) struct Link {
     pub(crate) written: Option<Shape>,
     /// The state that was stored last.
     pub(crate) stored: Option<TunnelState>,
+}
+
+/// The AVPs of an SCCRQ, as a number: a copy that was sent again has the same.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Asked(pub(crate) u64);
+
+impl Asked {
+    /// FNV-1a. Whoever makes two that have the same could as well send the same twice.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0100_0000_01b3;
+        let hash = body.iter().fold(BASIS, |hash, octet| {
+            (hash ^ u64::from(*octet)).wrapping_mul(PRIME)
+        });
+        Self(hash)
+    }
 }
 
 /// What tells whether a tunnel's record must be written anew: what the peer may learn from what we send.
@@ -171,11 +189,13 @@ impl Link {
         }
     }
 
-    /// Whether an SCCRQ with the id of this tunnel may still be a copy of the one that began it. A LAC
-    /// whose tunnel has been up for a full cycle of retransmissions sends none (RFC 2661, 5.8).
-    pub(crate) fn is_of_its_sccrq(&self, now: Instant) -> bool {
+    /// Whether an SCCRQ with the id of this tunnel may be a copy of the one that began it. A LAC whose
+    /// tunnel has been up for a full cycle of retransmissions sends none (RFC 2661, 5.8), and one that
+    /// starts anew challenges us anew.
+    pub(crate) fn is_of_its_sccrq(&self, asked: Asked, now: Instant) -> bool {
         let cycle = self.profile.tunnel.retransmit.cycle();
-        !self.closed && self.up_at.is_none_or(|at| now.since(at) < cycle)
+        let is_recent = self.up_at.is_none_or(|at| now.since(at) < cycle);
+        !self.closed && is_recent && self.asked == asked
     }
 
     pub(crate) fn view(&self, tunnel: TunnelId, sessions: u32, now: Instant) -> view::Tunnel {

@@ -87,6 +87,8 @@ pub(super) struct TunnelForm {
     pub(super) messages: Vec<MessageForm>,
     pub(super) opened: Millis,
     pub(super) up: Option<Millis>,
+    /// What its SCCRQ said, as a number.
+    pub(super) asked: u64,
     /// It has ended; its calls are being cleared.
     pub(super) why: Option<TunnelEndForm>,
 }
@@ -439,6 +441,7 @@ mod tests {
             messages: vec![],
             opened: Millis(3),
             up: Some(Millis(4)),
+            asked: 5,
             why: Some(TunnelEndForm::NoAnswer),
         }))
     }
@@ -474,7 +477,7 @@ mod tests {
     fn the_octets_of_version_1_are_these() {
         let expected = [
             "01b9c0d9f29e34000977686f6c6573616c6500c0000201a50d00c6336401a50d05030101070707070707\
-             0707070707070707070701046c61633100010102808004848004ffff038001000301040101\n",
+             0707070707070707070701046c61633100010102808004848004ffff03800100030104050101\n",
             "01b9c0d9f29e3401ac0207012a2b0103303330000901010a0b000c01f0a2040702800801010104757365\
              72010104757365720102018486880801d40b0475736572d40b0100016440000101644000020000016440\
              00020105010102723100010a09000018010000010a09000018010764656661756c7401c80b0104676f6c\

@@ -32,7 +32,7 @@ use crate::radius::accounting::{Account, Leaving};
 use crate::radius::grant::{Grant, GrantedRates, TerminationAction};
 use crate::radius::{AccountId, Granted};
 use crate::session::{About, Held, Idle, Session};
-use crate::tunnels::Link;
+use crate::tunnels::{Asked, Link};
 
 /// When a record is read, and how old it is.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +122,7 @@ impl Node {
             form.up.map(|up| up.before(now, age)),
         );
         let (local, remote, end) = (form.local, form.remote, form.why);
+        let asked = Asked(form.asked);
         let image = tunnel_image(form, age);
         let config = Arc::clone(&profile.tunnel);
         let machine = Tunnel::restore(config, tunnel, image.clone(), [], now);
@@ -140,6 +141,7 @@ impl Node {
             clearing: end.is_some(),
             report_asked: false,
             replaces: None,
+            asked,
             last: None,
         };
         self.records.images.insert(tunnel, (now, image));

@@ -283,6 +283,7 @@ fn tunnel_form(link: &Link, now: Instant) -> Option<TunnelForm> {
         messages: channel.messages.into_iter().map(message).collect(),
         opened: Millis::ago(link.opened_at, now),
         up: link.up_at.map(|at| Millis::ago(at, now)),
+        asked: link.asked.0,
         why: link.closed.then_some(match link.why {
             Some("requested") => TunnelEndForm::Requested,
             Some("no_answer") => TunnelEndForm::NoAnswer,

@@ -93,6 +93,20 @@ fn a_lac_that_restarts_under_the_same_tunnel_id_comes_in_again_and_its_old_calls
 }
 
 #[test]
+fn a_lac_that_restarts_at_once_under_the_same_id_is_told_from_a_copy_by_its_challenge() {
+    let mut world = World::new(config(), 1);
+    let lac = world.dial_tunnel(1701, Some(SECRET));
+    world.dial(lac, 1, Client::new("user1", "user1"));
+    world.run(SECONDS);
+    assert!(world.is_up(lac, 1));
+    world.restart_lac_under_the_same_id(lac);
+    world.dial(lac, 2, Client::new("user2", "user2"));
+    world.run(SECONDS);
+    assert!(world.is_up(lac, 2));
+    assert_eq!(world.node.status().tunnels, 1);
+}
+
+#[test]
 fn a_late_copy_of_an_sccrq_begins_no_second_tunnel() {
     let mut world = World::new(config(), 1);
     world.faults.duplication = 100;

@@ -1,0 +1,172 @@
+//! Restarts that nobody notices: the process ends without a word, and the next one goes on with every
+//! tunnel and session, by what is kept in the state folder.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::datapath::ping;
+use super::{Scenario, expect, options, serve_http, start, topology};
+use crate::http;
+use crate::lac::{Lac, Options, Order, Stage};
+use crate::lnsd::Lnsd;
+use crate::manifest::{Manifest, PASSWORD};
+use crate::net;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "resume-kill-9",
+        says: "killed under a download, started again: no LAC and no subscriber notices",
+        run: || restart(Signal::SIGKILL),
+    },
+    Scenario {
+        name: "resume-quit",
+        says: "SIGQUIT and a start: the same",
+        run: || restart(Signal::SIGQUIT),
+    },
+    Scenario {
+        name: "resume-again-and-again",
+        says: "killed ten times while subscribers dial in and hang up: all that want to are up",
+        run: again_and_again,
+    },
+];
+
+/// Each session by its id: its name in accounting, who it is and which address it has.
+fn known(lnsd: &Lnsd<'_>) -> Result<BTreeMap<String, Vec<Value>>> {
+    let rows = lnsd.rows("sessions", &["sessions"])?;
+    let session = |row: &Value| {
+        let part = |key: &str| row.get(key).cloned().unwrap_or_default();
+        let id = row.get("id").and_then(Value::as_str).map(str::to_owned);
+        let parts = ["acctSessionId", "user", "address", "slot", "peerSession"];
+        Some((id?, parts.map(part).to_vec()))
+    };
+    rows.iter()
+        .map(|row| session(row).with_context(|| format!("a session without an id: {row}")))
+        .collect()
+}
+
+/// How often LCP was begun with each subscriber.
+fn begun(lac: &Lac) -> Vec<u32> {
+    let sessions = lac.shared().sessions();
+    let heard = sessions.iter().map(|view| view.heard.configure_requests);
+    heard.collect()
+}
+
+fn kill(lnsd: &mut Lnsd<'_>, by: Signal) -> Result<()> {
+    lnsd.signal(by)?;
+    lnsd.wait_exit(Duration::from_secs(10))?;
+    lnsd.restart()
+}
+
+fn restart(by: Signal) -> Result<String> {
+    let topology = topology()?;
+    let mut lnsd = start(&topology, &Manifest::default())?;
+    let server = serve_http(&topology)?;
+    let many = Options {
+        tunnels: 4,
+        sessions: 500,
+        tun: Some("sub0".into()),
+        ..options()
+    };
+    let lac = Lac::up(&topology.lac, many)?;
+    let (before, lcp) = (known(&lnsd)?, begun(&lac));
+    expect(before.len() == 500, format!("{} sessions", before.len()))?;
+    let source = IpAddr::from(lac.address(0)?);
+    let download = std::thread::scope(|scope| {
+        let download = scope.spawn(|| topology.lac.enter(|| http::download(server, source, 200)));
+        std::thread::sleep(Duration::from_millis(300));
+        kill(&mut lnsd, by)?;
+        let joined = download
+            .join()
+            .map_err(|_| anyhow!("the download failed"))?;
+        joined?
+    })?;
+    expect(
+        download.intact,
+        format!("the download is damaged: {download:?}"),
+    )?;
+    let after = known(&lnsd)?;
+    expect(before == after, "the sessions are not those of before")?;
+    expect(lnsd.status("tunnels")? == 4, "not four tunnels are up")?;
+    expect(begun(&lac) == lcp, "LCP was begun anew")?;
+    let ends = lac.shared().tunnel_ends();
+    expect(ends.is_empty(), format!("tunnels ended: {ends:?}"))?;
+    for index in [0, 499] {
+        let source = lac.address(index)?;
+        let (arrived, text) = ping(&topology.lac, source, net::CORE, &[])?;
+        expect(arrived, format!("{source} does not reach the core: {text}"))?;
+    }
+
+    // What is new comes up, and what is old ends.
+    let newcomer = Options {
+        from: net::OTHER_LAC,
+        ..options()
+    };
+    let newcomer = Lac::up(&topology.lac, newcomer)?;
+    let address = newcomer.address(0)?;
+    expect(
+        !lac.addresses().contains(&address),
+        format!("{address} is given twice"),
+    )?;
+    newcomer.close()?;
+    lac.order(Order::HangUp(1))?;
+    lnsd.wait(Duration::from_secs(10), "one has hung up", |lnsd| {
+        Ok(lnsd.status("sessions")? == 499)
+    })?;
+    lac.close()?;
+    lnsd.wait(Duration::from_secs(10), "all are gone", |lnsd| {
+        Ok(lnsd.status("sessions")? == 0 && lnsd.status("tunnels")? == 0)
+    })?;
+    Ok(format!("{:.0} Mbit/s over all of it", download.megabits()))
+}
+
+fn again_and_again() -> Result<String> {
+    let topology = topology()?;
+    let count = 400;
+    let users = (0..count).map(|index| (format!("user{index}@isp"), PASSWORD.into()));
+    let manifest = Manifest {
+        users: users.collect(),
+        ..Manifest::default()
+    };
+    let mut lnsd = start(&topology, &manifest)?;
+    let dialling = Options {
+        tunnels: 2,
+        sessions: count,
+        user: "user{}@isp".into(),
+        rate: 100,
+        ..options()
+    };
+    let lac = Lac::start(&topology.lac, dialling);
+    for round in 0..10_usize {
+        std::thread::sleep(Duration::from_millis(300));
+        // Each of ten hangs up at the moment of a kill.
+        if lac.session(round)?.stage == Stage::Up {
+            lac.order(Order::HangUp(round))?;
+        }
+        kill(&mut lnsd, Signal::SIGKILL)?;
+    }
+    lac.settle(Duration::from_secs(60))?;
+    let mut failures = lac.failures();
+    failures.retain(|reason| reason != "hung up");
+    expect(failures.is_empty(), format!("{failures:?}"))?;
+    let up = lac.count_up();
+    lnsd.wait(
+        Duration::from_secs(20),
+        "both sides count the same",
+        |lnsd| Ok(usize::try_from(lnsd.status("sessions")?)? == lac.count_up()),
+    )?;
+    let addresses: std::collections::BTreeSet<_> = lac.addresses().into_iter().collect();
+    expect(addresses.len() >= up, "an address is given twice")?;
+    let ends = lac.shared().tunnel_ends();
+    expect(ends.is_empty(), format!("tunnels ended: {ends:?}"))?;
+    expect(up >= count - 10, format!("{up} of {count} are up"))?;
+    lac.close()?;
+    lnsd.wait(Duration::from_secs(10), "all are gone", |lnsd| {
+        Ok(lnsd.status("sessions")? == 0)
+    })?;
+    Ok(format!("{up} of {count} up"))
+}
