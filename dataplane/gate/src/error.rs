@@ -70,6 +70,9 @@ pub enum GateError {
         /// The interface that has it.
         interface: String,
     },
+    /// A fenced interface does not exist.
+    #[error("there is no interface {0}, which should be fenced: name one that exists")]
+    NoInterface(String),
     /// The table is not there: somebody removed it.
     #[error("the gate of {0} is gone from nftables: the next hold makes it anew")]
     Gone(String),

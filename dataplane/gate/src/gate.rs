@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use lns_tables::time::Instant;
 use nix::libc::{EINVAL, EOPNOTSUPP};
+use nix::net::if_::if_nametoindex;
 
 use crate::address::Addresses;
 use crate::error::{GateError, KernelError};
@@ -170,8 +171,14 @@ impl Gate {
                 return Ok(held(until));
             }
         }
-        self.close(kind)?;
-        Ok(Held::Closed)
+        // Too near, or nftables too slow: the hold before stays, if it does not last longer.
+        match self.selected(kind) {
+            Some(before) if before.until <= deadline => Ok(held(before.until)),
+            _ => {
+                self.close(kind)?;
+                Ok(Held::Closed)
+            }
+        }
     }
 
     /// [`Gate::hold`] for [`Kind::Control`].
@@ -287,6 +294,10 @@ impl Gate {
     }
 
     fn build(&mut self) -> Result<(), GateError> {
+        let mut names = self.plan.interfaces.iter();
+        if let Some(missing) = names.find(|name| if_nametoindex(name.as_str()).is_err()) {
+            return Err(GateError::NoInterface(missing.clone()));
+        }
         let there = existing(&mut self.socket, &self.plan.cluster)?;
         let tables = rules::tables(&self.plan);
         self.shielded = match self.replace(&there, &tables, OWNED) {

@@ -30,7 +30,7 @@
 //! - Before Linux 6.9 whoever may change nftables can remove the table, `nft flush ruleset` for
 //!   one; from 6.9 on only this process can, until it ends ([`State::shielded`]). A table that is
 //!   gone is made anew by the next hold.
-//! - An interface that is made anew is not looked at again before [`Gate::replan`].
+//! - Before Linux 6.16 an interface that is made anew is not looked at again before [`Gate::replan`].
 //! - No IPv6 address in L2 mode.
 #![forbid(unsafe_code)]
 

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant as Wall;
 
-use lns_gate::{Announce, Gate, Mark, Plan, clock};
+use lns_gate::{Announce, Gate, GateError, Mark, Plan, clock};
 use lns_tables::time::Instant;
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::gettid;
@@ -141,9 +141,19 @@ pub(crate) fn plan() -> Plan {
     }
 }
 
-/// The gate of [`plan`].
+/// The gate of [`plan`], as soon as the one before is nobody's: another test may be starting a process
+/// just now, which has this one's sockets until it is another program.
 pub(crate) fn gate() -> Gate {
-    Gate::install(plan()).unwrap()
+    let mut made = None;
+    eventually("the end of the gate before", || {
+        let installed = Gate::install(plan());
+        if matches!(installed, Err(GateError::Taken(_))) {
+            return false;
+        }
+        made = Some(installed.unwrap());
+        true
+    });
+    made.unwrap()
 }
 
 /// In ten minutes.

@@ -156,6 +156,23 @@ fn gratuitous_arp_is_said_several_times_and_leaves_while_control_is_held() {
 }
 
 #[test]
+fn an_interface_that_is_made_anew_is_fenced_again() {
+    in_bed(|_| {
+        let mut gate = Gate::install(l2()).unwrap();
+        ip(&[
+            "link delete acc0",
+            "link add acc0 type veth peer name away0",
+            "link set acc0 up",
+            "link set away0 up",
+        ]);
+        let mut announcer = Announcer::open(&l2(), clock::now()).unwrap().unwrap();
+        announcer.tick(clock::now()).unwrap();
+        // A request and a reply for each of two addresses. From Linux 6.16 on.
+        assert_eq!(gate.state().unwrap().dropped["control"], 4);
+    });
+}
+
+#[test]
 fn a_member_finds_its_neighbours_without_saying_where_the_service_address_is() {
     in_bed(|bed| {
         let mut gate = Gate::install(l2()).unwrap();

@@ -46,8 +46,10 @@ fn the_child_of_the_tests_beside() {
     loop {
         let now = clock::now();
         if now >= due {
+            // Whoever was stopped goes on sending for a while before it comes to its next hold.
+            let stopped = now.since(due) > Duration::from_millis(every);
             due = now + Duration::from_millis(every);
-            if rounds > 0 {
+            if rounds > 0 && !stopped {
                 rounds -= 1;
                 let until = now + Duration::from_millis(life);
                 say(&format!("hold {} {}", now.as_nanos(), until.as_nanos()));
