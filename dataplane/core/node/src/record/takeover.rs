@@ -24,7 +24,7 @@ impl Node {
             return;
         }
         self.records.role = Role::Active;
-        let is_empty = self.tunnels.after(None).next().is_none() && self.accounts.is_told();
+        let is_empty = self.sessions.is_empty() && self.accounts.is_told();
         let is_cold = beginning == Beginning::Start && is_empty;
         self.accounts.begin_epoch(epoch, is_cold);
         self.take_over_tunnels(now);
