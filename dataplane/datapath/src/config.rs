@@ -32,6 +32,18 @@ pub struct Config {
     pub icmp_source: Ipv4Addr,
     /// What the classifier is started with.
     pub flows: FlowConfig,
+    /// How the kernel tells apart what is sent to LACs; `None`: it need not.
+    pub marks: Option<Marks>,
+}
+
+/// The values of `SO_MARK` of what is sent to LACs, by which rules of the kernel pass or drop it. They need
+/// `CAP_NET_ADMIN`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Marks {
+    /// Of what workers send: subscribers' packets.
+    pub data: u32,
+    /// Of what [`Control::send`](crate::Control::send) sends: L2TP control and PPP negotiation.
+    pub control: u32,
 }
 
 /// What the classifier is started with.

@@ -21,6 +21,7 @@ use lns_tables::path::{PathReport, PathUpdate, SlotIndex};
 use lns_wire::id::{SessionId, TunnelId};
 
 use crate::flows::port_of;
+use crate::io::send::send_one;
 use crate::limits::GRACE;
 use crate::shared::{Published, Shared, Stage};
 use crate::stats::{DropReason, ThreadCounters};
@@ -75,6 +76,8 @@ pub struct Control {
     /// The policers that no session has.
     policers: FreeList,
     sockets: Vec<UdpSocket>,
+    /// The sockets' own is that of the workers, who have the same ones.
+    mark: Option<u32>,
     counters: Arc<ThreadCounters>,
     capacity: u32,
 }
@@ -95,9 +98,15 @@ impl Control {
             grace: GRACE,
             policers: FreeList::new(capacity),
             sockets,
+            mark: None,
             counters: Arc::clone(&shared.control_counters),
             capacity,
         }
+    }
+
+    /// This control, with this mark on all that it sends.
+    pub(crate) fn with_mark(self, mark: Option<u32>) -> Self {
+        Self { mark, ..self }
     }
 
     /// Does what the node says; the workers see it with their next packet.
@@ -272,8 +281,8 @@ impl Control {
             self.counters.count_shared_drop(DropReason::SocketError);
             return false;
         };
-        match socket.send_to(datagram.octets, datagram.remote) {
-            Ok(_) => true,
+        match send_one(socket, datagram.octets, datagram.remote, self.mark) {
+            Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.counters.count_shared_drop(DropReason::SocketFull);
                 false

@@ -34,7 +34,7 @@ mod stats;
 pub mod tables;
 mod worker;
 
-pub use config::{Config, FlowConfig, StartError};
+pub use config::{Config, FlowConfig, Marks, StartError};
 pub use control::{Control, Datagram};
 pub use flows::FlowsHandle;
 pub use punt::{Punt, PuntSink};

@@ -52,7 +52,8 @@ impl Datapath {
     ) -> Result<(Self, Control), StartError> {
         check(config)?;
         let queues = tun::create(&config.interface, config.workers)?;
-        let mut sockets = udp::bind(&config.listen, config.workers)?;
+        let data_mark = config.marks.map(|marks| marks.data);
+        let mut sockets = udp::bind(&config.listen, config.workers, data_mark)?;
         let listen = udp::local_addresses(&config.listen, &sockets)?;
         let shared = share(config, listen.clone(), index)
             .map_err(|NoMemory { octets }| StartError::Memory { octets })?;
@@ -64,7 +65,8 @@ impl Datapath {
             Some(first) => udp::duplicate(first, &listen)?,
             None => Vec::new(),
         };
-        let control = Control::new(&shared, own, config.capacity);
+        let control_mark = config.marks.map(|marks| marks.control);
+        let control = Control::new(&shared, own, config.capacity).with_mark(control_mark);
         let (alive, ended) = UnixStream::pair().map_err(|source| StartError::Thread { source })?;
 
         let interface = config.interface.clone();
@@ -260,6 +262,7 @@ mod tests {
             pools: Vec::new(),
             icmp_source: Ipv4Addr::new(100, 64, 0, 1),
             flows: FlowConfig::default(),
+            marks: None,
         };
         change(&mut config);
         let (_writer, index) = PageIndex::new(IndexLimits {

@@ -26,8 +26,9 @@ use std::thread;
 use std::time::Instant;
 
 use lns_datapath::{
-    Config, Control, Datagram, Datapath, DropReason, FlowConfig, Punt, PuntSink, StartError,
+    Config, Control, Datagram, Datapath, DropReason, FlowConfig, Marks, Punt, PuntSink, StartError,
 };
+use lns_gate::{Announce, Gate, Kind, Mark, Plan, clock};
 use lns_l2sess::graph::Event;
 use lns_l2sess::policy::{Action, OnChange, Policy, PolicyBook, PolicyTable};
 use lns_l2sess::{PolicyId, Timeouts};
@@ -43,6 +44,10 @@ const SLOT: SlotIndex = SlotIndex(4);
 const SUBSCRIBER: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 9);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 1);
 const SERVER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+/// A Configure-Request of LCP.
+const NEGOTIATION: &[u8] = &[
+    0, 2, 0x0a, 0x0b, 0x0c, 0x0d, 0xff, 0x03, 0xc0, 0x21, 1, 1, 0, 4,
+];
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `test` on a thread in a new network namespace whose loopback is up.
@@ -92,6 +97,7 @@ fn config(workers: usize) -> Config {
         pools: vec!["100.64.0.0/24".parse().unwrap()],
         icmp_source: GATEWAY,
         flows: FlowConfig::default(),
+        marks: None,
     }
 }
 
@@ -121,12 +127,16 @@ fn session() -> SessionPath {
 
 impl Bed {
     fn new(workers: usize) -> Self {
+        Self::with(&config(workers))
+    }
+
+    fn with(config: &Config) -> Self {
         let (mut writer, index) = index();
         assert!(writer.claim_tunnel(TUNNEL) && writer.claim_session(TUNNEL, SESSION, SLOT));
         let (sender, punts) = mpsc::sync_channel(16);
         let sender = Mutex::new(sender);
         let sink: PuntSink = Arc::new(move |punt| sender.lock().unwrap().try_send(punt).is_ok());
-        let (datapath, mut control) = Datapath::start(&config(workers), index, sink).unwrap();
+        let (datapath, mut control) = Datapath::start(config, index, sink).unwrap();
         ip("link set lns-t0 up mtu 1500");
         ip("route add 100.64.0.0/24 dev lns-t0");
         let lac = UdpSocket::bind("127.0.0.2:0").unwrap();
@@ -180,6 +190,22 @@ impl Bed {
             [0, 2, 0x0a, 0x0b, 0x0c, 0x0d, 0xff, 0x03, 0x00, 0x21]
         );
         octets[10..length].to_vec()
+    }
+
+    /// The next datagram, whole.
+    fn next(&self) -> Vec<u8> {
+        let mut octets = [0; 2048];
+        let length = self.lac.recv(&mut octets).expect("a datagram");
+        octets[..length].to_vec()
+    }
+
+    /// LCP to the LAC: PPP, so without the T bit.
+    fn negotiation(&self) -> Datagram<'static> {
+        Datagram {
+            local: self.service(),
+            remote: self.lac.local_addr().unwrap(),
+            octets: NEGOTIATION,
+        }
     }
 
     fn dropped(&self, reason: DropReason) -> u64 {
@@ -502,6 +528,56 @@ fn an_interface_that_exists_is_not_taken() {
             matches!(error, StartError::InterfaceExists { .. }),
             "{error}"
         );
+    });
+}
+
+/// As a member of a cluster: the fence in the kernel tells control and data apart by their marks.
+#[test]
+fn what_workers_send_is_data_to_the_gate_and_what_the_control_sends_is_control() {
+    in_namespace(|| {
+        let service = SocketAddr::from(([192, 0, 2, 1], 1701));
+        let mut gate = Gate::install(Plan {
+            cluster: "lns/edge".to_owned(),
+            service: [service.ip()].into(),
+            nas: None,
+            announce: Announce::External,
+            interfaces: [].into(),
+            subscribers: "lns-t0".to_owned(),
+        })
+        .unwrap();
+        let marks = Marks {
+            data: Mark::Data.value(),
+            control: Mark::Control.value(),
+        };
+        let mut bed = Bed::with(&Config {
+            listen: vec![service],
+            marks: Some(marks),
+            ..config(2)
+        });
+        let server = server();
+        let later = || clock::now() + Duration::from_secs(600);
+        let negotiates = |bed: &Bed| bed.control.send(&[bed.negotiation()]) == 1;
+
+        gate.control_until(later()).unwrap();
+        assert!(negotiates(&bed));
+        assert_eq!(bed.next(), NEGOTIATION);
+        gate.close_control().unwrap();
+        assert!(!negotiates(&bed));
+
+        gate.data_until(later()).unwrap();
+        assert!(!negotiates(&bed));
+        server.send_to(b"data", (SUBSCRIBER, 5000)).unwrap();
+        assert_eq!(bed.down()[28..], *b"data");
+        gate.close(Kind::Data).unwrap();
+        gate.control_until(later()).unwrap();
+        server.send_to(b"late", (SUBSCRIBER, 5000)).unwrap();
+        eventually("the drop is counted", || {
+            gate.state().unwrap().dropped["data"] == 1
+        });
+        assert!(negotiates(&bed));
+        assert_eq!(bed.next(), NEGOTIATION, "and nothing before it");
+        gate.remove().unwrap();
+        bed.datapath.take().unwrap().stop();
     });
 }
 

@@ -29,6 +29,7 @@ impl Mark {
 
     /// Marks what `socket` sends from now on. Needs `CAP_NET_ADMIN`.
     ///
+    /// Copies of a socket share its mark; `lns-datapath` gives single packets another one.
     /// A packet that the gate drops makes the send fail with `EPERM`.
     pub fn set(self, socket: &impl AsFd) -> io::Result<()> {
         setsockopt(socket, sockopt::Mark, &self.value())?;

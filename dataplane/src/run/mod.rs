@@ -342,6 +342,8 @@ fn start_datapath(
             entries: setup.flows.entries.number,
             options: setup.flows.options,
         },
+        // A node without a cluster has no gate.
+        marks: None,
     };
     let punts: PuntSink = Arc::new(move |packet| punt.try_send(packet).is_ok());
     Datapath::start(&config, node.index(), punts)

@@ -138,6 +138,63 @@ fn send(socket: &UdpSocket, waiting: &mut [Waiting], buffer: &[u8]) -> io::Resul
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
 
+/// Sends one datagram with a mark that is not the socket's (Linux 5.5), or with the socket's.
+pub(crate) fn send_one(
+    socket: &UdpSocket,
+    payload: &[u8],
+    remote: SocketAddr,
+    mark: Option<u32>,
+) -> io::Result<()> {
+    let Some(mark) = mark else {
+        return socket.send_to(payload, remote).map(drop);
+    };
+    let (mut name, name_length) = RawAddress::encode(remote);
+    let mut vector = libc::iovec {
+        iov_base: payload.as_ptr().cast_mut().cast(),
+        iov_len: payload.len(),
+    };
+    let mut ancillary = MarkMessage::new(mark);
+    // SAFETY: a structure of integers and pointers, for which zeros (and null) are values.
+    let mut message: libc::msghdr = unsafe { core::mem::zeroed() };
+    message.msg_name = (&raw mut name).cast();
+    message.msg_namelen = name_length;
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut ancillary).cast();
+    message.msg_controllen = size_of::<MarkMessage>();
+    // SAFETY: the descriptor is open; the message names one address, one vector and one ancillary message, which
+    // live through the call and have the lengths given; the kernel only reads them (the pointers are
+    // mutable by the structure's definition only).
+    let result =
+        unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// An ancillary message `SO_MARK`: header, value, and padding up to the header's alignment.
+#[derive(Debug)]
+#[repr(C)]
+struct MarkMessage {
+    header: libc::cmsghdr,
+    mark: u32,
+}
+
+impl MarkMessage {
+    fn new(mark: u32) -> Self {
+        let length = core::mem::offset_of!(Self, mark).saturating_add(size_of::<u32>());
+        Self {
+            header: libc::cmsghdr {
+                cmsg_len: length,
+                cmsg_level: libc::SOL_SOCKET,
+                cmsg_type: libc::SO_MARK,
+            },
+            mark,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,6 +18,7 @@ use crate::limits::SOCKET_BUFFER;
 pub(crate) fn bind(
     listen: &[SocketAddr],
     workers: usize,
+    mark: Option<u32>,
 ) -> Result<Vec<Vec<UdpSocket>>, StartError> {
     let mut all: Vec<Vec<UdpSocket>> = (0..workers)
         .map(|_| Vec::with_capacity(listen.len()))
@@ -25,7 +26,7 @@ pub(crate) fn bind(
     for address in listen {
         let mut actual = *address;
         for (number, sockets) in all.iter_mut().enumerate() {
-            let socket = open(actual, number > 0).map_err(|error| explain(error, actual))?;
+            let socket = open(actual, number > 0, mark).map_err(|error| explain(error, actual))?;
             actual = socket
                 .local_addr()
                 .map_err(|error| explain(error, actual))?;
@@ -47,7 +48,7 @@ pub(crate) fn local_addresses(
     sockets.iter().zip(listen).map(address).collect()
 }
 
-/// The same sockets once more, for another thread to send by.
+/// The same sockets once more, for another thread to send by. They share their mark.
 pub(crate) fn duplicate(
     sockets: &[UdpSocket],
     listen: &[SocketAddr],
@@ -58,7 +59,7 @@ pub(crate) fn duplicate(
     sockets.iter().zip(listen).map(copy).collect()
 }
 
-fn open(address: SocketAddr, joins: bool) -> io::Result<UdpSocket> {
+fn open(address: SocketAddr, joins: bool, mark: Option<u32>) -> io::Result<UdpSocket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::DGRAM.nonblocking().cloexec(),
@@ -73,6 +74,9 @@ fn open(address: SocketAddr, joins: bool) -> io::Result<UdpSocket> {
     socket.bind(&address.into())?;
     if !joins {
         socket.set_reuse_port(true)?;
+    }
+    if let Some(mark) = mark {
+        socket.set_mark(mark)?;
     }
     enlarge_buffers(&socket)?;
     allow_fragments(&socket, address)?;
@@ -170,7 +174,7 @@ mod tests {
 
     #[test]
     fn workers_share_an_address_and_strangers_do_not() {
-        let all = bind(&[any()], 3).unwrap();
+        let all = bind(&[any()], 3, None).unwrap();
         let [address] = local_addresses(&[any()], &all).unwrap()[..] else {
             panic!("one address")
         };
@@ -178,16 +182,16 @@ mod tests {
             all.iter()
                 .all(|sockets| sockets[0].local_addr().unwrap() == address)
         );
-        let error = bind(&[address], 1).unwrap_err();
+        let error = bind(&[address], 1, None).unwrap_err();
         assert!(matches!(error, StartError::AddressTaken { .. }), "{error}");
         assert!(error.to_string().contains("is taken"), "{error}");
         drop(all);
-        bind(&[address], 1).unwrap();
+        bind(&[address], 1, None).unwrap();
     }
 
     #[test]
     fn all_workers_of_an_address_receive() {
-        let all = bind(&[any()], 2).unwrap();
+        let all = bind(&[any()], 2, None).unwrap();
         let address = all[0][0].local_addr().unwrap();
         let mut got = [0; 2];
         for _ in 0..64 {
@@ -207,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_drops_for_want_of_room_is_known() {
-        let all = bind(&[any()], 1).unwrap();
+        let all = bind(&[any()], 1, None).unwrap();
         let socket = &all[0][0];
         assert_eq!(overflows(socket), 0);
         setsockopt(socket, sockopt::RcvBuf, &2048).unwrap();
@@ -227,7 +231,7 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_named() {
-        let error = bind(&["192.0.2.1:1701".parse().unwrap()], 1).unwrap_err();
+        let error = bind(&["192.0.2.1:1701".parse().unwrap()], 1, None).unwrap_err();
         assert_eq!(
             error.to_string(),
             "192.0.2.1:1701 is not an address of this machine: add it to an interface, or correct the service address"
