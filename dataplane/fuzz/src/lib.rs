@@ -36,6 +36,7 @@ mod ops;
 mod ppp;
 mod radius;
 pub mod random;
+mod records;
 mod session;
 mod tunnel;
 
@@ -72,7 +73,7 @@ pub struct Family {
 }
 
 /// All harnesses.
-pub const FAMILIES: [Family; 19] = [
+pub const FAMILIES: [Family; 20] = [
     family("l2tp-header", l2tp::header, 400_000),
     family("l2tp-message", l2tp::message, 400_000),
     family("l2tp-hidden", l2tp::hidden, 300_000),
@@ -96,6 +97,7 @@ pub const FAMILIES: [Family; 19] = [
     family("ppp-session", session::run, 100_000),
     family("l2tp-tunnel", tunnel::run, 60_000),
     family("radius-dynamic", dynamic::run, 100_000),
+    family("records", records::run, 2_500),
     family("node", node::run, 800),
     Family {
         also: &[

@@ -28,7 +28,7 @@
 mod accounts;
 mod check;
 mod servers;
-mod setup;
+pub(crate) mod setup;
 
 use core::net::SocketAddr;
 use core::time::Duration;

@@ -98,6 +98,7 @@ families! {
     ppp_sessions "ppp-session",
     l2tp_tunnels "l2tp-tunnel",
     radius_dynamic "radius-dynamic",
+    records "records",
     nodes "node",
     explanations "explain",
 }

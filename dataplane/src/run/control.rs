@@ -253,7 +253,7 @@ impl Control {
         let mut ended = false;
         while let Some(order) = self.node.poll_order() {
             if let Order::Record(record) = order {
-                self.keeper.take(record);
+                self.keeper.take(*record);
                 continue;
             }
             if let Some(outcome) = self.radius.order(order) {

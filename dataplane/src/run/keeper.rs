@@ -46,7 +46,7 @@ pub(crate) struct Keeper {
     news: Arc<Notify>,
     waiting: VecDeque<(Ticket, Output)>,
     /// Records that were ordered in this round.
-    ordered: Vec<Box<Record>>,
+    ordered: Vec<Record>,
     /// The number of the last record of accounting that was kept.
     number: u64,
     /// Those that are kept.
@@ -161,7 +161,7 @@ impl Keeper {
     }
 
     /// A record of accounting that the node has ordered in this round.
-    pub(super) fn take(&mut self, record: Box<Record>) {
+    pub(super) fn take(&mut self, record: Record) {
         self.ordered.push(record);
     }
 
@@ -182,7 +182,8 @@ impl Keeper {
         }
         let ticket = self.journal.close(now);
         for record in ordered.drain(..) {
-            self.waiting.push_back((ticket, Output::Record(record)));
+            let output = Output::Record(Box::new(record));
+            self.waiting.push_back((ticket, output));
         }
         self.ordered = ordered;
         self.write();

@@ -145,17 +145,8 @@ impl Process {
         hangups: Signal,
         logs: Arc<Ring>,
     ) -> Result<Self, Failure> {
-        let mut setup =
-            Setup::new(&manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
-        setup.node.epoch = lns_spool::next_epoch(&arguments.state.directory, unix_seconds());
+        let (setup, node, keeper) = resume(arguments, &manifest)?;
         let (punt, punts) = mpsc::channel(control::PUNT_QUEUE);
-        let mut node = Node::standby(setup.node.clone(), seed()?, clock::now());
-        let keeper = Keeper::resume(
-            &arguments.state.directory,
-            &mut node,
-            setup.node.epoch,
-            clock::now(),
-        )?;
         let (datapath, path) = start_datapath(&setup, &node, punt)?;
         let (mut radius, line, radius_ended) = service(seed()?, arguments.state.directory.clone());
         let configured = radius.configure(setup.radius_thread.clone()).await;
@@ -316,6 +307,20 @@ impl Process {
             datapath.stop();
         }
     }
+}
+
+/// The node, with what was up when the process before it ended.
+fn resume(
+    arguments: &RunArguments,
+    manifest: &Manifest,
+) -> Result<(Setup, Node, Keeper), Failure> {
+    let state = &arguments.state.directory;
+    let mut setup = Setup::new(manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
+    setup.node.epoch = lns_spool::next_epoch(state, unix_seconds());
+    let now = clock::now();
+    let mut node = Node::standby(setup.node.clone(), seed()?, now);
+    let keeper = Keeper::resume(state, &mut node, setup.node.epoch, now)?;
+    Ok((setup, node, keeper))
 }
 
 /// Random octets of the system, from which everything unpredictable comes.

@@ -56,12 +56,13 @@ impl Folder {
     /// Opens the folder, or begins it; what is there and unreadable is moved aside. All records, tunnels
     /// first.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Entry>), OpenError> {
-        let failed = |cause: fjall::Error| match cause {
-            fjall::Error::Locked => OpenError::Locked(path.display().to_string()),
-            cause => OpenError::Io {
-                path: path.display().to_string(),
-                cause: cause.to_string(),
-            },
+        let failed = |cause: fjall::Error| {
+            let path = path.display().to_string();
+            if matches!(cause, fjall::Error::Locked) {
+                return OpenError::Locked(path);
+            }
+            let cause = cause.to_string();
+            OpenError::Io { path, cause }
         };
         match Self::read(path) {
             Ok(opened) => Ok(opened),
@@ -159,10 +160,7 @@ fn entry(key: &[u8], value: &[u8]) -> Option<Entry> {
 
 /// Whether what is there is the cause, and not the system.
 const fn is_damage(error: &fjall::Error) -> bool {
-    match error {
-        fjall::Error::Io(_) | fjall::Error::Locked => false,
-        _ => true,
-    }
+    !matches!(error, fjall::Error::Io(_) | fjall::Error::Locked)
 }
 
 /// Moves what cannot be read to a name of its own.

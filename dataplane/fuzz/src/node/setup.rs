@@ -37,7 +37,7 @@ pub(super) fn peer(n: u8) -> SocketAddr {
 }
 
 /// The configuration with those differences: see the steps.
-pub(super) fn config(bits: u8) -> Config {
+pub(crate) fn config(bits: u8) -> Config {
     let has = |bit: u8| bits & (1 << bit) != 0;
     let admission = match (has(1), has(2)) {
         (_, true) => Admission::Refuse,
