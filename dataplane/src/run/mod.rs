@@ -310,10 +310,7 @@ impl Process {
 }
 
 /// The node, with what was up when the process before it ended.
-fn resume(
-    arguments: &RunArguments,
-    manifest: &Manifest,
-) -> Result<(Setup, Node, Keeper), Failure> {
+fn resume(arguments: &RunArguments, manifest: &Manifest) -> Result<(Setup, Node, Keeper), Failure> {
     let state = &arguments.state.directory;
     let mut setup = Setup::new(manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
     setup.node.epoch = lns_spool::next_epoch(state, unix_seconds());

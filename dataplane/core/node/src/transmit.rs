@@ -46,6 +46,11 @@ impl FrameQueue {
         true
     }
 
+    /// Forgets all that waits.
+    pub(crate) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
     /// Takes the oldest datagram into `out`.
     pub(crate) fn pop(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
         let (transmit, octets) = self.waiting.pop_front()?;

@@ -144,6 +144,11 @@ impl Accounts {
         self.leaving.remove(&key);
     }
 
+    /// Whoever is active now tells of those that are gone.
+    pub(crate) fn wait_for_nobody(&mut self) {
+        self.patience.clear();
+    }
+
     /// Nobody is known to bring the counters that Stops wait for: they wait as long as others do.
     pub(crate) fn wait_for_all(&mut self, now: Instant) {
         let until = now + limits::REPORT_PATIENCE;

@@ -13,8 +13,9 @@
 //! record of its own until it may be given out again, so that nobody does before.
 //!
 //! [`form`](self::form) has the octets, `write` and `read` what is between them and the node's tables,
-//! `takeover` the change of sides.
+//! `takeover` and `demotion` the change of sides.
 
+mod demotion;
 mod form;
 mod read;
 mod takeover;
@@ -23,7 +24,7 @@ mod write;
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lns_l2tp::{KeptMessage, MessageNumber, TunnelImage};
 use lns_tables::dirty::DirtyList;
@@ -170,6 +171,8 @@ pub(crate) struct Records {
     said: BTreeMap<RecordKey, Vec<KeptMessage>>,
     /// On standby: what sessions negotiate from at the takeover.
     ppp: BTreeMap<SlotIndex, (Instant, lns_ppp::SessionImage)>,
+    /// While everything is read anew: what has not been read yet.
+    unread: Option<BTreeSet<RecordKey>>,
 }
 
 /// What is over.
@@ -196,6 +199,7 @@ impl Records {
             images: BTreeMap::new(),
             said: BTreeMap::new(),
             ppp: BTreeMap::new(),
+            unread: None,
         }
     }
 

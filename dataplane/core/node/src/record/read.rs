@@ -59,6 +59,7 @@ impl Node {
         let (written, form) = form::read(octets)?;
         let age = date.since(written);
         let reading = Reading { now, age };
+        self.note_read(key);
         match (key, form) {
             (RecordKey::Tunnel(tunnel), Form::Tunnel(form)) => {
                 self.take_tunnel(tunnel, *form, reading)
@@ -82,11 +83,12 @@ impl Node {
     /// A record is forgotten: what it kept may be given out again.
     pub fn handle_forgotten(&mut self, key: RecordKey) {
         if self.records.role == Role::Standby {
+            self.note_read(key);
             self.open_grave(key);
         }
     }
 
-    fn open_grave(&mut self, key: RecordKey) {
+    pub(super) fn open_grave(&mut self, key: RecordKey) {
         let Some(grave) = self.records.graves.remove(&key) else {
             return;
         };
@@ -180,7 +182,7 @@ impl Node {
         }
     }
 
-    fn take_tunnel_end(&mut self, tunnel: TunnelId, now: Instant) {
+    pub(super) fn take_tunnel_end(&mut self, tunnel: TunnelId, now: Instant) {
         if tunnel.is_none() {
             return;
         }
@@ -298,8 +300,8 @@ impl Node {
         Ok(())
     }
 
-    /// Takes a session out of all tables: its place is another's.
-    fn evict(&mut self, slot: SlotIndex, now: Instant) {
+    /// Takes a session out of all tables: its place is another's, or it is unknown to the store.
+    pub(super) fn evict(&mut self, slot: SlotIndex, now: Instant) {
         let Some(session) = self.sessions.get(slot) else {
             return;
         };

@@ -181,6 +181,55 @@ fn a_takeover_is_noticed_by_no_lac_and_no_subscriber() {
 }
 
 #[test]
+fn a_node_that_steps_down_follows_and_takes_over_again() {
+    let mut world = with_sessions(with_radius(), 10, 30);
+    grants(&mut world);
+    world.run(seconds(10));
+    for round in 0..12 {
+        // Something has just ended, something else is coming up.
+        if let Some((tunnel, session)) = ids(&world).pop() {
+            world.node.handle_disconnect(tunnel, session, world.now);
+        }
+        let id = 100 + round;
+        let name = format!("guest{id}");
+        world.dial(0, id, Client::new(&name, &name));
+        world.run(Duration::from_millis(10 * u64::from(round)));
+        world.step_down();
+        world.run(seconds(1));
+        assert_equal(&world);
+        world.run(seconds(20));
+        assert_equal(&world);
+    }
+    assert_eq!(world.lacs[0].closed, None);
+    let (starts, stops) = (of(&world, Status::Start), of(&world, Status::Stop));
+    let there = world.node.status().sessions;
+    assert_eq!(
+        starts.len() - stops.len(),
+        usize::try_from(there).expect("few")
+    );
+    assert!(there >= 30, "{there}");
+}
+
+#[test]
+fn what_the_store_does_not_know_is_gone_when_all_is_read_anew() {
+    let mut world = with_sessions(with_radius(), 11, 10);
+    world.run(seconds(10));
+    let now = world.now;
+    world.node.handle_demotion(now);
+    world.node.handle_reload();
+    world.node.handle_reloaded(now);
+    world.settle();
+    assert_eq!(world.node.status().sessions, 0);
+    assert!(world.workers.sessions.is_empty() && world.workers.tunnels.is_empty());
+    assert!(world.node.pools().iter().all(|pool| pool.used == 0));
+    // Every id may be given out again.
+    world
+        .node
+        .handle_takeover(9, lns_node::Beginning::Start, now);
+    world.settle();
+}
+
+#[test]
 fn nodes_that_die_at_any_moment_lose_nobody() {
     let mut takeovers = 0;
     for seed in 0..40 {

@@ -51,6 +51,8 @@ pub struct World {
     pub sent: Vec<(SocketAddr, Vec<u8>)>,
     /// What is stored of the node, and who would take over from it.
     pub followed: Option<Followed>,
+    /// Who was active before, its workers, and what was sent to them.
+    dead: Option<(Node, Workers, BTreeSet<Ipv4Net>)>,
     net: BinaryHeap<Flight>,
     rng: Rng,
     order: u64,
@@ -165,6 +167,7 @@ impl World {
             last_frames: BTreeMap::new(),
             sent: Vec::new(),
             followed: None,
+            dead: None,
             net: BinaryHeap::new(),
             rng: Rng::from_seed([seed ^ 0x55; 32]),
             order: 0,
@@ -234,11 +237,34 @@ impl World {
         }
     }
 
+    /// The node loses its authority and lives: the second one takes over, and it follows that one.
+    pub fn step_down(&mut self) {
+        let (now, date) = (self.now, self.date());
+        self.take_over_from(false);
+        let (mut node, mut workers, mut reached) = self.dead.take().expect("one has just died");
+        node.handle_demotion(now);
+        node.handle_reload();
+        let followed = self.followed.as_mut().expect("somebody follows");
+        for (key, octets) in &followed.store {
+            assert_eq!(node.handle_record(*key, octets, now, date), Ok(()), "{key}");
+        }
+        node.handle_reloaded(now);
+        core::mem::swap(&mut followed.standby, &mut node);
+        core::mem::swap(&mut followed.workers, &mut workers);
+        core::mem::swap(&mut followed.reached, &mut reached);
+        followed.settle();
+    }
+
     /// The node is gone, with all that it had not sent: the second one, or one that reads the store anew,
     /// takes over.
     pub fn take_over(&mut self) {
-        let (now, date) = (self.now, self.date());
         let reads_anew = self.rng.u32().is_multiple_of(2);
+        self.take_over_from(reads_anew);
+        self.dead = None;
+    }
+
+    fn take_over_from(&mut self, reads_anew: bool) {
+        let (now, date) = (self.now, self.date());
         let followed = self.followed.as_mut().expect("somebody follows");
         followed.takeovers += 1;
         // Each process draws other numbers.
@@ -255,9 +281,13 @@ impl World {
             followed.settle();
         }
         let fresh = followed.fresh(second, now, date);
-        self.node = core::mem::replace(&mut followed.standby, fresh);
-        self.workers = core::mem::replace(&mut followed.workers, Workers::new());
-        self.reached = core::mem::take(&mut followed.reached);
+        let next = core::mem::replace(&mut followed.standby, fresh);
+        let node = core::mem::replace(&mut self.node, next);
+        let next = core::mem::replace(&mut followed.workers, Workers::new());
+        let workers = core::mem::replace(&mut self.workers, next);
+        let next = core::mem::take(&mut followed.reached);
+        let reached = core::mem::replace(&mut self.reached, next);
+        self.dead = Some((node, workers, reached));
         followed.settle();
         let epoch = followed.config.epoch + followed.takeovers;
         // Whoever was asked, answers a process that is gone.

@@ -30,6 +30,11 @@ impl<T> Quarantine<T> {
         self.queue.push_back((Instant::add(now, self.rest), id));
     }
 
+    /// Forgets all: whoever asks knows what becomes of them.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+    }
+
     /// An id whose time is over.
     pub(super) fn pop(&mut self, now: Instant) -> Option<T> {
         self.queue

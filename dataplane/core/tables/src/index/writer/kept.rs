@@ -62,6 +62,14 @@ impl IndexWriter {
         }
     }
 
+    /// All ids that rest are kept from now on: another node knows when they may be given out again.
+    pub fn keep_resting(&mut self) {
+        let resting = self.resting_tunnels.len();
+        self.kept_tunnels = self.kept_tunnels.saturating_add(resting);
+        self.resting_tunnels.clear();
+        self.resting_sessions.clear();
+    }
+
     fn take_place(&mut self, tunnel: TunnelId, session: SessionId) -> Option<()> {
         let (page, place) = (scale::page_of(session), scale::place_of(session));
         let block = self.blocks.get_mut(self.index.block(tunnel, page)?)?;
