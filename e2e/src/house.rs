@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lns-lease", &["lns-wire", "lns-tables", "lns-cluster"]),
     ("lns-spool", &["lns-wire", "lns-tables", "lns-radius"]),
     ("lns-store", &["lns-crypto", "lns-cluster"]),
+    ("lns-vault", &["lns-wire", "lns-tables", "lns-cluster"]),
     (
         "lns-node",
         &[
@@ -54,7 +55,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-node",
             "lns-datapath",
             "lns-radius",
+            "lns-cluster",
             "lns-spool",
+            "lns-vault",
         ],
     ),
     (
@@ -99,7 +102,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("netlink-packet-route", &["lns-gate"]),
     ("netlink-sys", &["lns-gate"]),
     ("nftables", &["lnsd"]),
-    ("redb", &["lns-spool", "lns-store"]),
+    ("redb", &["lns-spool"]),
+    ("fjall", &["lns-vault"]),
     ("libc", &["lns-datapath"]),
     ("tun", &["lns-e2e"]),
     ("tracing-subscriber", &["lnsd"]),
