@@ -6,6 +6,7 @@
 //! done, which the marks make harmless.
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -124,6 +125,13 @@ async fn connect(dialer: &Arc<Dialer>) -> Result<Parts, Reason> {
     let (connection, server) = dialer.open(&address).await?;
     let waiting = dialer.open_more(&server).await?;
     Ok((connection, waiting, server))
+}
+
+fn strange(standing: &Standing, text: &str) -> Reason {
+    Reason::Strange {
+        address: standing.connection.address.clone(),
+        text: text.into(),
+    }
 }
 
 /// Why the server is not the one that it should be, if an answer says that.
@@ -251,14 +259,20 @@ impl Link {
     }
 
     async fn work(&mut self, standing: &mut Standing) -> Result<(), Reason> {
-        let mut look = interval(self.dialer.config.timing.watch);
+        let mut look = interval(
+            self.dialer
+                .config
+                .timing
+                .watch
+                .max(Duration::from_millis(1)),
+        );
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.reset();
         loop {
             tokio::select! {
                 biased;
                 Some(ended) = standing.watchers.join_next() => {
-                    return Err(ended.unwrap_or(Reason::Closed));
+                    return Err(ended.unwrap_or_else(|error| strange(standing, &error.to_string())));
                 }
                 _ = look.tick() => self.look(standing).await?,
                 () = core::future::ready(()), if !self.queue.is_empty() => {
@@ -357,10 +371,8 @@ impl Link {
             .connection
             .ask(&cmd("INFO"), Some(config.timing.call))
             .await?;
-        let info = info
-            .ok()
-            .and_then(|info| redis::from_redis_value(info).ok());
-        let info: String = info.unwrap_or_default();
+        let info = info.map_err(|error| self.dialer.denied(&standing.connection, &error))?;
+        let info: String = redis::from_redis_value(info).unwrap_or_default();
         let server = Server::parse(&standing.server.address, &info, config.durability)?;
         if server.origin != standing.server.origin {
             return Err(Reason::Changed {

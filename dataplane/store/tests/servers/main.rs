@@ -5,6 +5,7 @@
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
+    clippy::cast_precision_loss,
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
@@ -19,6 +20,7 @@ mod connect;
 mod faults;
 mod fence;
 mod follow;
+mod measure;
 mod replicas;
 mod rig;
 mod tls;

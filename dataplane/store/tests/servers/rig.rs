@@ -23,8 +23,15 @@ use tokio::time::{sleep, timeout};
 /// How long a test waits for what must come.
 pub const LONG: Duration = Duration::from_secs(60);
 
-/// What a server of a test has, so that it keeps records: nothing else is changed.
-const SAFE: &[&str] = &["--appendonly", "yes", "--save", ""];
+/// What a server of a test has, so that it keeps records and copies them at once.
+const SAFE: &[&str] = &[
+    "--appendonly",
+    "yes",
+    "--save",
+    "",
+    "--repl-diskless-sync-delay",
+    "0",
+];
 
 /// A server that is a process of this test.
 pub struct Process {
@@ -98,13 +105,7 @@ impl Process {
     /// One that copies another.
     pub async fn replica_of(master: &Self, options: &[&str]) -> Self {
         let port = master.port.to_string();
-        let replica = [
-            "--replicaof",
-            "127.0.0.1",
-            &port,
-            "--repl-diskless-sync-delay",
-            "0",
-        ];
+        let replica = ["--replicaof", "127.0.0.1", &port];
         let process = Self::with(&[&replica, options].concat()).await;
         until("a replica is in step", async || {
             process.info("master_link_status").await == "up"
