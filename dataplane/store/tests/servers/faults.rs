@@ -1,9 +1,12 @@
 //! Servers that stop, die and come back: what was done, what was not, and what nobody knows.
 
+use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use lns_store::{Error, Mark, Reason, Redis, Refusal};
 use nix::sys::signal::Signal;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::rig::{
     Process, claim, config, content, down, epoch, holder, mark, put, rows, store, until, up, write,
@@ -133,4 +136,36 @@ async fn a_store_that_nobody_has_any_more_leaves_its_server() {
         server.info("connected_clients").await == "1"
     })
     .await;
+}
+
+/// An address behind which two servers take turns, as behind a name with several addresses.
+async fn turns(ports: [u16; 2]) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for server in ports.into_iter().cycle() {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))
+                .await
+                .unwrap();
+            tokio::spawn(async move {
+                let _over = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn an_address_that_leads_to_several_servers_is_told() {
+    let (one, other) = (Process::start().await, Process::start().await);
+    let port = turns([one.port, other.port]).await;
+    let store = Redis::start(config(&format!("redis://127.0.0.1:{port}"))).unwrap();
+    let reason = down(&store).await;
+    assert_eq!(
+        reason.to_string(),
+        format!(
+            "store.redis: 127.0.0.1:{port} is no longer the server that it was (another connection to the same address led to another server)"
+        )
+    );
 }

@@ -4,7 +4,8 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use lns_store::{
-    Address, Change, Durability, Error, Followed, Mark, Reason, Redis, Refusal, Server, Target,
+    Address, Change, Config, Durability, Error, Followed, Mark, Reason, Redis, Refusal, Server,
+    Target,
 };
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
@@ -110,6 +111,19 @@ async fn too_few_replicas_refuse_a_write_and_that_is_told() {
     assert_eq!(content(&store).await, rows(&[]));
 }
 
+/// A configuration that asks the Sentinels at these ports.
+fn asking(ports: &[u16]) -> Config {
+    let sentinel = |port: &u16| Address::sentinel(&format!("127.0.0.1:{port}")).unwrap();
+    let mut config = config("redis://127.0.0.1");
+    config.target = Target::Sentinel {
+        master: "lns".into(),
+        sentinels: ports.iter().map(sentinel).collect(),
+        tls: false,
+        database: 0,
+    };
+    config
+}
+
 /// A master, a replica which may be cut off from it, and a Sentinel.
 struct Trio {
     master: Process,
@@ -145,15 +159,7 @@ impl Trio {
 
     /// A store that asks the Sentinel, and one that is not there.
     async fn store(&self) -> Redis {
-        let mut config = config(&self.master.url());
-        let sentinel = |port| Address::sentinel(&format!("127.0.0.1:{port}")).unwrap();
-        config.target = Target::Sentinel {
-            master: "lns".into(),
-            sentinels: vec![sentinel(free_port()), sentinel(self.sentinel.port)],
-            tls: false,
-            database: 0,
-        };
-        let store = Redis::start(config).unwrap();
+        let store = Redis::start(asking(&[free_port(), self.sentinel.port])).unwrap();
         up(&store).await;
         store
     }
@@ -268,13 +274,10 @@ async fn sentinels_that_do_not_know_or_do_not_answer_are_told() {
     let master = Process::start().await;
     let sentinel = Process::sentinel(&master).await;
     let asked = async |name: &str, port: u16| {
-        let mut config = config(&master.url());
-        config.target = Target::Sentinel {
-            master: name.into(),
-            sentinels: vec![Address::sentinel(&format!("127.0.0.1:{port}")).unwrap()],
-            tls: false,
-            database: 0,
-        };
+        let mut config = asking(&[port]);
+        if let Target::Sentinel { master, .. } = &mut config.target {
+            *master = name.into();
+        }
         Redis::probe(config).await
     };
     let server = asked("lns", sentinel.port).await.unwrap();
@@ -295,4 +298,18 @@ async fn sentinels_that_do_not_know_or_do_not_answer_are_told() {
         ),
         "{nobody}"
     );
+}
+
+#[tokio::test]
+async fn of_sentinels_that_differ_the_one_that_knows_the_last_failover_is_believed() {
+    let mut trio = Trio::start().await;
+    let store = trio.store().await;
+    let after = trio.fail_over(&store).await;
+    // It has not heard of the failover, and names the master of before.
+    let stale = Process::sentinel(&trio.master).await;
+    let known = trio.sentinel.port;
+    for ports in [[stale.port, known], [known, stale.port]] {
+        let server = Redis::probe(asking(&ports)).await.unwrap();
+        assert_eq!(server.address, after.address);
+    }
 }
