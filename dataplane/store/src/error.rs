@@ -254,14 +254,6 @@ pub enum Reason {
         /// How.
         why: &'static str,
     },
-    /// The file of a store without a server fails.
-    #[error("{path} fails ({why})")]
-    Disk {
-        /// Which file.
-        path: Box<str>,
-        /// What the system says.
-        why: Box<str>,
-    },
     /// It has answered what is no answer to this.
     #[error("store.redis: {address} answers {text:?}")]
     Strange {

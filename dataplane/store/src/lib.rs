@@ -1,5 +1,4 @@
-//! Where session records live: in Redis or Valkey ([`Redis`]), or in a file of the state folder
-//! ([`Embedded`]).
+//! Where the session records of a cluster live: in Redis or Valkey ([`Redis`]).
 //!
 //! The thin hand that executes (specification, 14): it connects, checks, writes, reads and tells what came of it.
 //! What is written when, what is kept while a store is away, and what is read again after a failover, is decided in
@@ -55,17 +54,15 @@
 //!
 //! # What is not here
 //! Failover within a Redis Cluster (a server with `cluster-enabled yes` is refused), client certificates,
-//! WAITAOF, and any decision.
+//! WAITAOF, the records of a node that serves alone (`dataplane/vault`), and any decision.
 #![forbid(unsafe_code)]
 
 mod config;
-mod embedded;
 mod error;
 mod record;
 mod remote;
 
 pub use config::{Address, Config, Credentials, Durability, Endpoint, Target, Timing, UrlError};
-pub use embedded::{Embedded, EmbeddedLoad, FILE, OpenError};
 pub use error::{Beat, Error, Fenced, Reason, Refusal, UnsafeSetting};
 pub use record::{Change, Entry, Key, MAX_PATH, Mark, NameError, Record, Space, Write};
 pub use remote::{
