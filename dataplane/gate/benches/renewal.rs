@@ -1,4 +1,5 @@
-//! What a renewal costs, beside the start of a process that would do it.
+//! What a renewal costs, beside the start of a process that would do it, and how long before its deadline a
+//! gate closes.
 //!
 //! `cargo bench -p lns-gate`, as root: it runs in a network namespace of its own.
 #![allow(
@@ -11,11 +12,12 @@
 use core::hint::black_box;
 use core::time::Duration;
 use std::collections::BTreeSet;
+use std::net::UdpSocket;
 use std::process::Command;
 use std::thread;
 
 use criterion::Criterion;
-use lns_gate::{Announce, Gate, Kind, Plan, clock};
+use lns_gate::{Announce, Gate, Kind, Mark, Plan, clock};
 use nix::sched::{CloneFlags, unshare};
 
 fn main() {
@@ -27,6 +29,10 @@ fn main() {
             ])
             .status();
         assert!(made.unwrap().success());
+        let up = Command::new("ip")
+            .args(["link", "set", "lo", "up"])
+            .status();
+        assert!(up.unwrap().success());
         measure(&mut Criterion::default().configure_from_args());
     })
     .join()
@@ -43,6 +49,7 @@ fn measure(criterion: &mut Criterion) {
         subscribers: "lns0".to_owned(),
     })
     .unwrap();
+    closing(&mut gate);
     for (name, kind) in [
         ("renew control", Kind::Control),
         ("renew data", Kind::Data),
@@ -64,4 +71,33 @@ fn measure(criterion: &mut Criterion) {
             black_box(output.unwrap().status)
         });
     });
+}
+
+/// Prints how long before its deadline control was last seen to pass.
+fn closing(gate: &mut Gate) {
+    let socket = UdpSocket::bind("192.0.2.1:0").unwrap();
+    Mark::Control.set(&socket).unwrap();
+    let mut early: Vec<_> = (0..40)
+        .map(|_| {
+            let deadline = clock::now() + Duration::from_millis(300);
+            gate.control_until(deadline).unwrap();
+            let mut last = clock::now();
+            loop {
+                // Looked at before: what passes passed at this time or later.
+                let now = clock::now();
+                if socket.send_to(b"x", "127.0.0.1:9").is_err() {
+                    break;
+                }
+                last = now;
+            }
+            assert!(last <= deadline, "{last:?} is past {deadline:?}");
+            deadline.since(last)
+        })
+        .collect();
+    early.sort_unstable();
+    println!(
+        "closes {:?} to {:?} before the deadline",
+        early.first().unwrap(),
+        early.last().unwrap()
+    );
 }

@@ -18,13 +18,14 @@ use crate::{Kind, clock};
 #[cfg(test)]
 mod tests;
 
-/// How much earlier than its deadline a hold ends: for the kernel's ticks, and for what a
-/// transaction takes.
-pub const MARGIN: Duration = Duration::from_millis(20);
+/// How much earlier than its deadline a hold ends. The kernel times elements by its ticks, and notices after six
+/// of them that the processor that counts them does not run (it may be a virtual one): 60 ms
+/// where a tick is 10 ms.
+pub const MARGIN: Duration = Duration::from_millis(60);
 
 /// What is tried, one after the other, where transactions take longer: another process may be
 /// changing nftables, and nobody does so while it is.
-const MARGINS: [Duration; 3] = [MARGIN, Duration::from_millis(200), Duration::from_secs(1)];
+const MARGINS: [Duration; 3] = [MARGIN, Duration::from_millis(250), Duration::from_secs(1)];
 
 /// A gate in the kernel. It stays when this is dropped, and closes when its last hold ends.
 #[derive(Debug)]

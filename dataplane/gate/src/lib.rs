@@ -23,7 +23,8 @@
 //! where BPF is not allowed in any case, and one gate is easier to be sure of than two.
 //!
 //! # Limits
-//! - It closes up to [`MARGIN`] and a tick of the kernel (1 to 10 ms) before the deadline, never after.
+//! - It closes about [`MARGIN`] before the deadline, by the kernel's ticks, which may be late by a
+//!   few and then are counted up; never after it.
 //! - Timeouts stand still while the machine is suspended, and everything does while a virtual
 //!   machine is paused. The store and the routers refuse an older epoch then (F2, F3).
 //! - What is behind the hook of an interface, in the queue of a network card, leaves.
