@@ -80,3 +80,13 @@ pub enum GateError {
     #[error(transparent)]
     Kernel(#[from] KernelError),
 }
+
+impl GateError {
+    /// Whether another plan would do, and nothing was changed for this one.
+    pub(crate) const fn is_about_the_plan(&self) -> bool {
+        match self {
+            Self::Plan(_) | Self::NodesOwn { .. } | Self::NoInterface(_) => true,
+            Self::Taken(_) | Self::Gone(_) | Self::Kernel(_) => false,
+        }
+    }
+}

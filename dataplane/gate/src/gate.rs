@@ -114,11 +114,16 @@ impl Gate {
         remove(&mut socket, cluster)
     }
 
-    /// Makes the gate anew for another plan, closed, and the addresses those of that plan.
+    /// Makes the gate anew for another plan, closed, and the addresses those of that plan. A plan that is refused
+    /// changes nothing.
     pub fn replan(&mut self, plan: Plan) -> Result<(), GateError> {
         plan.check()?;
-        self.plan = plan;
-        self.renew()
+        let before = core::mem::replace(&mut self.plan, plan);
+        let renewed = self.renew();
+        if matches!(&renewed, Err(error) if error.is_about_the_plan()) {
+            self.plan = before;
+        }
+        renewed
     }
 
     /// Takes the addresses away, and then the gate: what it dropped passes from then on.
@@ -198,7 +203,8 @@ impl Gate {
         self.hold(Kind::Announce, deadline)
     }
 
-    /// Closes `kind`. When this returns, the kernel has done so.
+    /// Closes `kind`. When this returns, the kernel has done so; after an error, the hold ends by
+    /// itself.
     pub fn close(&mut self, kind: Kind) -> Result<(), GateError> {
         self.repair()?;
         self.select(kind, None)

@@ -105,6 +105,43 @@ fn an_address_of_the_node_itself_is_refused_before_anything_is_dropped() {
 }
 
 #[test]
+fn a_plan_that_is_refused_later_leaves_the_gate_as_it_was() {
+    in_bed(|_| {
+        let mut gate = gate();
+        gate.control_until(later()).unwrap();
+        let before = footprint();
+        let no_interface = Plan {
+            interfaces: BTreeSet::from(["eth7".to_owned()]),
+            ..plan()
+        };
+        let of_the_node = Plan {
+            nas: Some(crate::bed::NODE.into()),
+            ..plan()
+        };
+        let shared = Plan {
+            nas: Some(SERVICE.into()),
+            ..plan()
+        };
+        for refused in [no_interface, of_the_node, shared] {
+            gate.replan(refused).unwrap_err();
+            let control = socket(SERVICE, 0, Some(Mark::Control));
+            control.send_to(b"\xc8\x02", (PEER, L2TP)).unwrap();
+        }
+        gate.close_control().unwrap();
+        gate.control_until(later()).unwrap();
+        assert_eq!(without_times(&footprint()), without_times(&before));
+    });
+}
+
+/// The rules without times and counts.
+fn without_times(footprint: &str) -> String {
+    let lines = footprint.lines();
+    lines
+        .filter(|line| !line.contains("expires") && !line.contains("packets"))
+        .collect()
+}
+
+#[test]
 fn an_interface_that_does_not_exist_is_refused_by_name() {
     in_bed(|_| {
         let refused = Gate::install(Plan {
