@@ -5,6 +5,7 @@
 //! panic. This list covers the rest: on SIGINT or SIGTERM it is emptied before the process ends.
 //! Only a SIGKILL gets past it; [`crate::net::Topology`] removes what such a run left.
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +20,8 @@ pub(crate) enum Leftover {
     Process(i32),
     /// A named network namespace.
     Namespace(String),
+    /// What is mounted there.
+    Mount(PathBuf),
 }
 
 static LIST: Mutex<Vec<Leftover>> = Mutex::new(Vec::new());
@@ -42,6 +45,19 @@ pub(crate) fn delete_namespace(name: &str) {
         .status();
     if let Err(error) = deleted {
         eprintln!("namespace {name} stays: {error}");
+    }
+}
+
+/// Unmounts what is mounted at `at`, whoever uses it still.
+pub(crate) fn unmount(at: &Path) {
+    let unmounted = Command::new("umount")
+        .arg("--lazy")
+        .arg(at)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    if let Err(error) = unmounted {
+        eprintln!("{} stays mounted: {error}", at.display());
     }
 }
 
@@ -81,6 +97,7 @@ fn abandon(code: i32) -> ! {
                 kill(Pid::from_raw(id), Signal::SIGKILL).ok();
             }
             Leftover::Namespace(name) => delete_namespace(&name),
+            Leftover::Mount(at) => unmount(&at),
         }
     }
     eprintln!("interrupted: processes ended, namespaces removed");

@@ -49,7 +49,15 @@ impl<'a> Lnsd<'a> {
 
     /// The same with the manifest's text.
     pub(crate) fn start_text(namespace: &'a Namespace, manifest: &str) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
+        Self::start_in(namespace, manifest, tempfile::tempdir()?)
+    }
+
+    /// The same in a folder whose `state` may be there already.
+    pub(crate) fn start_in(
+        namespace: &'a Namespace,
+        manifest: &str,
+        folder: tempfile::TempDir,
+    ) -> Result<Self> {
         std::fs::write(folder.path().join("cluster.yaml"), manifest)?;
         let mut lnsd = Self {
             child: spawn(namespace, folder.path())?,

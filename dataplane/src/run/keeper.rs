@@ -16,12 +16,12 @@ use lns_cluster::journal::{Journal, Patience, Standing, Ticket};
 use lns_node::{Beginning, Node, RecordChange, RecordKey, StoreTime, Transmit, Unreadable};
 use lns_radius::record::{Kept, Record, Status};
 use lns_tables::time::Instant;
-use lns_vault::{Entry, News, Vault, last_mark};
+use lns_vault::{Entry, News, OpenError, Vault, last_mark};
 use lns_wire::radius::AttributeList;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::situation::unix_millis;
 use crate::failure::Failure;
@@ -42,7 +42,8 @@ pub(super) enum Output {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     journal: Journal<String>,
-    vault: Vault,
+    /// `None`: there can be none, and nothing is kept.
+    vault: Option<Vault>,
     news: Arc<Notify>,
     waiting: VecDeque<(Ticket, Output)>,
     /// Records that were ordered in this round.
@@ -98,8 +99,10 @@ struct Found {
 impl Keeper {
     /// Opens the vault in `state`, lets `node` have what is in it, and makes it the active one.
     ///
+    /// Where there can be no vault the node serves without one.
+    ///
     /// # Errors
-    /// There can be no vault.
+    /// Another process has the vault.
     pub(super) fn resume(
         state: &Path,
         node: &mut Node,
@@ -111,8 +114,15 @@ impl Keeper {
             let news = Arc::clone(&news);
             move || news.notify_one()
         };
-        let (vault, entries) =
-            Vault::open(state, wake).map_err(|error| Failure::Failed(error.to_string()))?;
+        let (vault, entries) = match Vault::open(state, wake) {
+            Ok((vault, entries)) => (Some(vault), entries),
+            Err(error @ OpenError::Locked(_)) => return Err(Failure::Failed(error.to_string())),
+            Err(error @ (OpenError::Io { .. } | OpenError::NoThread(_))) => {
+                error!("{error}: sessions are not stored, and are lost with the process");
+                node.handle_no_store();
+                (None, Vec::new())
+            }
+        };
         let mut journal = Journal::new(Patience::default());
         let last = last_mark(&entries);
         // Higher than all that were there, though the counter of starts was lost.
@@ -192,7 +202,7 @@ impl Keeper {
 
     /// Keeps a record until the spool has it. An interim says nothing that the next does not say.
     fn keep(&mut self, record: &mut Record, now: Instant) {
-        if record.status == Status::Interim {
+        if record.status == Status::Interim || self.vault.is_none() {
             return;
         }
         self.number = self.number.saturating_add(1);
@@ -248,7 +258,7 @@ impl Keeper {
 
     /// Takes what the vault has done, and lets go what has waited too long.
     pub(super) fn turn(&mut self, now: Instant) {
-        while let Some(news) = self.vault.poll_news() {
+        while let Some(news) = self.vault.as_ref().and_then(Vault::poll_news) {
             match news {
                 News::Stored(ticket) => self.journal.handle_stored_through(ticket, now),
                 News::Failing(true) => {
@@ -277,8 +287,11 @@ impl Keeper {
     }
 
     fn write(&mut self) {
+        let Some(vault) = &self.vault else {
+            return;
+        };
         while let Some(round) = self.journal.poll_round() {
-            self.vault.write(round.clone());
+            vault.write(round.clone());
         }
     }
 
@@ -295,8 +308,8 @@ impl Keeper {
     /// How it stands.
     pub(crate) fn figures(&self) -> Figures {
         Figures {
-            degraded: self.journal.standing() == Standing::Degraded,
-            failing: self.failing,
+            degraded: self.journal.standing() == Standing::Degraded || self.vault.is_none(),
+            failing: self.failing || self.vault.is_none(),
             unstored: self.journal.unstored(),
             waiting: self.waiting.len(),
             foreign: self.foreign,

@@ -20,8 +20,9 @@ const CACHE: u64 = 4 * 1024 * 1024;
 /// Records that are not in their place yet, octets in memory.
 const UNSORTED: u64 = 16 * 1024 * 1024;
 
-/// What is written before it is sorted, octets on disk: of 100,000 sessions some changes each.
-const LOG: u64 = 128 * 1024 * 1024;
+/// What is written before it is sorted, octets on disk: some changes of each of 100,000 sessions, and as
+/// little as the store lets be said.
+const LOG: u64 = 64 * 1024 * 1024;
 
 /// A mark in front of each record: epoch and place.
 const MARK: usize = 16;

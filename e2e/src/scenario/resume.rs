@@ -2,7 +2,10 @@
 //! tunnel and session, by what is kept in the state folder.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -11,6 +14,7 @@ use serde_json::Value;
 
 use super::datapath::ping;
 use super::{Scenario, expect, options, serve_http, start, topology};
+use crate::cleanup::{self, Leftover};
 use crate::http;
 use crate::lac::{Lac, Options, Order, Stage};
 use crate::lnsd::Lnsd;
@@ -27,6 +31,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "resume-quit",
         says: "SIGQUIT and a start: the same",
         run: || restart(Signal::SIGQUIT),
+    },
+    Scenario {
+        name: "resume-disk-full",
+        says: "a full disk: all go on dialling in, it is said, and stored when there is room again",
+        run: disk_full,
     },
     Scenario {
         name: "resume-again-and-again",
@@ -169,4 +178,91 @@ fn again_and_again() -> Result<String> {
         Ok(lnsd.status("sessions")? == 0)
     })?;
     Ok(format!("{up} of {count} up"))
+}
+
+/// A small disk of its own for a state folder; it is gone with this.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn mount(at: PathBuf) -> Result<Self> {
+        std::fs::create_dir(&at)?;
+        let mut mount = Command::new("mount");
+        let mount = mount.args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"]);
+        expect(mount.arg(&at).status()?.success(), "no disk can be made")?;
+        cleanup::remember(Leftover::Mount(at.clone()));
+        Ok(Self(at))
+    }
+
+    /// Fills it to the last octet.
+    fn fill(&self) -> Result<()> {
+        let mut ballast = std::fs::File::create(self.0.join("ballast"))?;
+        for size in [65_536, 512, 1] {
+            let octets = vec![0; size];
+            while ballast.write_all(&octets).is_ok() {}
+        }
+        Ok(())
+    }
+
+    fn make_room(&self) -> Result<()> {
+        Ok(std::fs::remove_file(self.0.join("ballast"))?)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        cleanup::unmount(&self.0);
+        cleanup::forget(&Leftover::Mount(self.0.clone()));
+    }
+}
+
+fn disk_full() -> Result<String> {
+    let topology = topology()?;
+    let folder = tempfile::tempdir()?;
+    let disk = Disk::mount(folder.path().join("state"))?;
+    let mut lnsd = Lnsd::start_in(&topology.lns, &Manifest::default().yaml(), folder)?;
+    let some = || Options {
+        sessions: 50,
+        ..options()
+    };
+    let first = Lac::up(&topology.lac, some())?;
+    let degraded = |lnsd: &Lnsd<'_>| -> Result<bool> {
+        let status = lnsd.json(&["status"])?;
+        Ok(status.pointer("/records/degraded") == Some(&Value::Bool(true)))
+    };
+    expect(!degraded(&lnsd)?, "it is degraded while there is room")?;
+
+    disk.fill()?;
+    let second = Options {
+        from: net::OTHER_LAC,
+        ..some()
+    };
+    let second = Lac::up(&topology.lac, second)?;
+    lnsd.wait(
+        Duration::from_secs(10),
+        "it says that nothing is stored",
+        degraded,
+    )?;
+    let said = lnsd.table(&["status"])?;
+    expect(said.contains("NOT STORED"), format!("{said}"))?;
+    expect(
+        lnsd.metric("lns_records_degraded", &[])? == 1,
+        "no metric says so",
+    )?;
+
+    disk.make_room()?;
+    lnsd.wait(Duration::from_secs(20), "all is stored", |lnsd| {
+        Ok(!degraded(lnsd)?)
+    })?;
+    let before = known(&lnsd)?;
+    kill(&mut lnsd, Signal::SIGKILL)?;
+    expect(
+        known(&lnsd)? == before,
+        "the sessions are not those of before",
+    )?;
+    expect(before.len() == 100, format!("{} sessions", before.len()))?;
+    first.close()?;
+    second.close()?;
+    drop(lnsd);
+    drop(disk);
+    Ok(String::new())
 }

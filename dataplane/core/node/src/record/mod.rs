@@ -210,6 +210,11 @@ impl Records {
 }
 
 impl Node {
+    /// Nobody stores its records: it gives none out.
+    pub const fn handle_no_store(&mut self) {
+        self.records.kept = false;
+    }
+
     /// Which side it is on.
     pub const fn role(&self) -> Role {
         self.records.role
