@@ -38,6 +38,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: disk_full,
     },
     Scenario {
+        name: "resume-no-folder",
+        says: "no folder for records: all dial in all the same, and it is said",
+        run: no_folder,
+    },
+    Scenario {
         name: "resume-again-and-again",
         says: "killed ten times while subscribers dial in and hang up: all that want to are up",
         run: again_and_again,
@@ -243,7 +248,7 @@ fn disk_full() -> Result<String> {
         degraded,
     )?;
     let said = lnsd.table(&["status"])?;
-    expect(said.contains("NOT STORED"), format!("{said}"))?;
+    expect(said.contains("NOT STORED"), said)?;
     expect(
         lnsd.metric("lns_records_degraded", &[])? == 1,
         "no metric says so",
@@ -265,4 +270,25 @@ fn disk_full() -> Result<String> {
     drop(lnsd);
     drop(disk);
     Ok(String::new())
+}
+
+fn no_folder() -> Result<String> {
+    let topology = topology()?;
+    let folder = tempfile::tempdir()?;
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state)?;
+    std::fs::write(state.join("records"), "in the way")?;
+    let lnsd = Lnsd::start_in(&topology.lns, &Manifest::default().yaml(), folder)?;
+    let some = Options {
+        sessions: 50,
+        ..options()
+    };
+    Lac::up(&topology.lac, some)?.close()?;
+    let said = lnsd.table(&["status"])?;
+    expect(said.contains("NOT STORED"), said)?;
+    let log = lnsd.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("/records cannot be opened"));
+    Ok(line.context("the log does not say so")?.to_owned())
 }
