@@ -9,7 +9,7 @@ use lns_cluster::journal::Round;
 use tracing::{error, info};
 
 use crate::News;
-use crate::folder::Folder;
+use crate::folder::{Folder, said};
 
 /// Rounds that are stored in one go.
 const GROUP: usize = 64;
@@ -63,7 +63,8 @@ impl<W: Fn()> Work<W> {
             return true;
         };
         error!(
-            "session records cannot be written ({cause}): the node serves on, and it is tried again each second"
+            "session records cannot be written ({}): the node serves on, and it is tried again each second",
+            said(&cause)
         );
         self.tell(News::Failing(true));
         // Those that come meanwhile are stored behind these.

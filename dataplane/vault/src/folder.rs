@@ -62,7 +62,7 @@ impl Folder {
             if matches!(cause, fjall::Error::Locked) {
                 return OpenError::Locked(path);
             }
-            let cause = cause.to_string();
+            let cause = said(&cause);
             OpenError::Io { path, cause }
         };
         match Self::read(path) {
@@ -159,6 +159,14 @@ fn entry(key: &[u8], value: &[u8]) -> Option<Entry> {
     })
 }
 
+/// What went wrong, in the system's words where it was the system.
+pub(crate) fn said(error: &fjall::Error) -> String {
+    if let fjall::Error::Io(error) = error {
+        return error.to_string();
+    }
+    error.to_string()
+}
+
 /// Whether what is there is the cause, and not the system.
 const fn is_damage(error: &fjall::Error) -> bool {
     !matches!(error, fjall::Error::Io(_) | fjall::Error::Locked)
@@ -173,8 +181,9 @@ fn set_aside(path: &Path, cause: &fjall::Error) -> io::Result<()> {
         return fs::remove_dir_all(path);
     };
     error!(
-        "{} cannot be read ({cause}): it is kept as {}, and sessions of before are not resumed",
+        "{} cannot be read ({}): it is kept as {}, and sessions of before are not resumed",
         path.display(),
+        said(cause),
         to.display()
     );
     fs::rename(path, to)
