@@ -7,9 +7,10 @@
     reason = "a test's own panics are its findings"
 )]
 
+use core::time::Duration;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lns_cluster::Epoch;
 use lns_cluster::journal::{Change, Mark, Round, Ticket, Write};
