@@ -241,6 +241,11 @@ impl Keeper {
         self.waiting.is_empty() && self.journal.is_settled(ticket)
     }
 
+    /// Whether nothing waits to leave.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Has a datagram wait.
     pub(super) fn delay(&mut self, ticket: Ticket, transmit: Transmit, octets: &[u8]) {
         let output = Output::Datagram(transmit, octets.to_vec());
