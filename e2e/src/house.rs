@@ -24,6 +24,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lns-radius", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-cluster", &["lns-wire", "lns-crypto", "lns-tables"]),
     ("lns-lease", &["lns-wire", "lns-tables", "lns-cluster"]),
+    (
+        "lns-peers",
+        &["lns-wire", "lns-crypto", "lns-tables", "lns-cluster"],
+    ),
     ("lns-spool", &["lns-wire", "lns-tables", "lns-radius"]),
     ("lns-store", &["lns-crypto", "lns-cluster"]),
     ("lns-vault", &["lns-wire", "lns-tables", "lns-cluster"]),
@@ -90,11 +94,15 @@ const LAYERS: &[(&str, &[&str])] = &[
 
 /// Crates of others that only these of ours may use.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("tokio", &["lnsd", "lns-e2e", "lns-lease", "lns-store"]),
+    (
+        "tokio",
+        &["lnsd", "lns-e2e", "lns-lease", "lns-peers", "lns-store"],
+    ),
     // Nothing else speaks with the store: what is written there is fenced, and never elects anybody.
     ("redis", &["lns-store"]),
     ("kube", &["lns-api", "lns-lease"]),
     ("k8s-openapi", &["lns-api", "lns-lease"]),
+    ("ring", &["lns-peers"]),
     ("aide", &["lnsd"]),
     ("axum", &["lnsd"]),
     ("rtnetlink", &["lnsd"]),
