@@ -261,9 +261,8 @@ impl Process {
     /// Tells each LAC, and waits for the answers for a while; then hands over what RADIUS is to be told.
     async fn drain(&self) {
         self.drain_tunnels().await;
-        let flushed = |control: &mut Control, _| {
-            control.keeper.is_empty() && control.radius.is_flushed()
-        };
+        let flushed =
+            |control: &mut Control, _| control.keeper.is_empty() && control.radius.is_flushed();
         while self.asker.ask(flushed).await == Ok(false) {
             sleep(DRAIN_INTERVAL).await;
         }
