@@ -7,9 +7,9 @@ use core::fmt;
 use std::sync::Arc;
 
 use lns_cluster::Epoch;
+use lns_cluster::journal::Mark;
 use thiserror::Error;
 
-use crate::record::Mark;
 use crate::remote::ACL;
 
 /// Why something was not done.
@@ -44,12 +44,6 @@ pub enum Refusal {
         /// The mark of its last entry.
         last: Mark,
     },
-    /// The record that was to be forgotten has changed.
-    #[error("the record has changed: {stored}")]
-    Changed {
-        /// Its mark.
-        stored: Mark,
-    },
     /// Somebody has claimed a higher epoch, or the same.
     #[error("the store knows a later master: {0}")]
     StaleEpoch(Fenced),
@@ -63,6 +57,11 @@ pub enum Refusal {
         /// When its master was heard last. It is not alive if this stays the same.
         beat: Beat,
     },
+    /// The store does not compare numbers as large as these exactly.
+    #[error(
+        "the store does not know numbers from 2^53 on exactly, and this is {0}: the epoch of the Lease is damaged"
+    )]
+    Inexact(Mark),
     /// Redis has fewer replicas than it needs for a write.
     #[error("too few replicas are connected to take a write (min-replicas-to-write)")]
     TooFewReplicas,

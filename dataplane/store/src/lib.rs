@@ -14,8 +14,8 @@
 //! Everything is written by functions (`remote/functions.lua`), which Redis replicates and persists as it does the
 //! data; they are loaded on connecting if they are missing or older. A change is refused
 //! - unless epoch and holder are those of the fence ([`Refusal::NotHolder`]),
-//! - if the record has that mark or a later one ([`Refusal::StaleSeq`]): so it protects itself when a failover of
-//!   Redis has lost the fence,
+//! - if the record has that mark or a later one ([`Refusal::StaleSeq`]), whether it is to say something else or to be
+//!   forgotten: so it protects itself when a failover of Redis has lost the fence,
 //! - if the stream has ([`Refusal::StaleId`]): so what is new is protected, too.
 //!
 //! [`Redis::claim`] refuses lower epochs, an equal one of another holder, and another owner (the uid of the
@@ -64,8 +64,8 @@ mod remote;
 
 pub use config::{Address, Config, Credentials, Durability, Endpoint, Target, Timing, UrlError};
 pub use error::{Beat, Error, Fenced, Reason, Refusal, UnsafeSetting};
-pub use record::{Change, Entry, Key, MAX_PATH, Mark, NameError, Record, Space, Write};
+pub use record::{Entry, Event, Key, MAX_PATH, NameError, Record, Space};
 pub use remote::{
-    ACL, Claim, Digest, Fence, Followed, LinkId, Load, Origin, Redis, Server, State, Tail, Version,
-    Written,
+    ACL, Claim, Claimed, Digest, Fence, Followed, LinkId, Load, Origin, Redis, Server, State, Tail,
+    Version, Written,
 };

@@ -1,5 +1,5 @@
-//! What is stored: records under their keys, each with the mark of its last change, and the changes
-//! themselves.
+//! What is stored: records under their keys, each with the mark of its last change, and what the stream tells.
+//! The changes themselves are those of the [journal](lns_cluster::journal).
 //!
 //! What a record says is not known here: it is a blob.
 
@@ -8,14 +8,12 @@ use core::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lns_cluster::{Epoch, Identity};
+use lns_cluster::Identity;
+use lns_cluster::journal::Mark;
 use thiserror::Error;
 
 /// The longest path of a record, octets.
 pub const MAX_PATH: usize = 128;
-
-/// The first number that Lua, which compares the marks in Redis, does not know exactly.
-const INEXACT: u64 = 1 << 53;
 
 /// The cluster whose records these are. Its namespace and name make the prefix of all its keys, which is
 /// a hash tag too: all are in one slot (rule S1).
@@ -25,14 +23,6 @@ pub struct Space(Arc<str>);
 /// The name of a record in its space: `<kind>/<name>`, as `t/4711` for a tunnel.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Key(Arc<str>);
-
-/// Which change this is: the epoch in which it was made, and its place among those of the epoch. Marks
-/// grow with every change of a cluster, and are the ids of its stream.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Mark {
-    epoch: Epoch,
-    seq: u64,
-}
 
 /// Why a text is no name of a space or of a record.
 #[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
@@ -58,41 +48,18 @@ pub struct Record {
     pub blob: Bytes,
 }
 
-/// A change of a record.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Write {
-    /// It says this from now on. A deletion that others must learn of is one of these, too.
-    Put {
-        /// Which record.
-        key: Key,
-        /// Which change this is.
-        mark: Mark,
-        /// What it says.
-        blob: Bytes,
-    },
-    /// It is gone for good, if nothing has changed it since `at`.
-    Forget {
-        /// Which record.
-        key: Key,
-        /// Which change this is.
-        mark: Mark,
-        /// The mark that the record must have.
-        at: Mark,
-    },
-}
-
 /// What a cluster's stream tells of a change.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Entry {
     /// Which change it is.
     pub mark: Mark,
-    /// What has changed.
-    pub change: Change,
+    /// What has happened.
+    pub event: Event,
 }
 
-/// What has changed.
+/// What has happened.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Change {
+pub enum Event {
     /// A record says something else.
     Put {
         /// Which.
@@ -100,12 +67,10 @@ pub enum Change {
         /// What.
         blob: Bytes,
     },
-    /// A record is gone for good; it had this mark.
+    /// A record is gone for good, unless whoever hears this has a later change of it.
     Forget {
         /// Which.
         key: Key,
-        /// The mark of the record that is gone.
-        at: Mark,
     },
     /// Somebody is master from here on.
     Claim {
@@ -194,69 +159,8 @@ impl fmt::Debug for Key {
     }
 }
 
-impl Mark {
-    /// Before every change.
-    pub const ZERO: Self = Self {
-        epoch: Epoch::NONE,
-        seq: 0,
-    };
-
-    /// The mark of these numbers, if both are below 2^53.
-    pub const fn new(epoch: Epoch, seq: u64) -> Option<Self> {
-        if epoch.number() >= INEXACT || seq >= INEXACT {
-            return None;
-        }
-        Some(Self { epoch, seq })
-    }
-
-    /// In which epoch.
-    pub const fn epoch(self) -> Epoch {
-        self.epoch
-    }
-
-    /// Its place in the epoch.
-    pub const fn seq(self) -> u64 {
-        self.seq
-    }
-}
-
-impl fmt::Display for Mark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch.number(), self.seq)
-    }
-}
-
-impl FromStr for Mark {
-    type Err = ();
-
-    /// What its `Display` writes, and Redis gives as the id of an entry.
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (epoch, seq) = text.split_once('-').ok_or(())?;
-        let epoch = epoch.parse().ok().and_then(Epoch::new).ok_or(())?;
-        Self::new(epoch, seq.parse().map_err(|_| ())?).ok_or(())
-    }
-}
-
-impl Write {
-    /// Which record it changes.
-    pub const fn key(&self) -> &Key {
-        match self {
-            Self::Put { key, .. } | Self::Forget { key, .. } => key,
-        }
-    }
-
-    /// Which change it is.
-    pub const fn mark(&self) -> Mark {
-        match self {
-            Self::Put { mark, .. } | Self::Forget { mark, .. } => *mark,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -283,39 +187,6 @@ mod tests {
             "", "t", "t/", "/1", "T/1", "1/1", "t/a b", "t/\u{e4}", "t/\n", &long,
         ] {
             assert_eq!(path.parse::<Key>(), Err(NameError::Path), "{path}");
-        }
-    }
-
-    #[test]
-    fn numbers_that_lua_does_not_know_are_no_marks() {
-        let epoch = |number| Epoch::new(number).unwrap();
-        assert_eq!(Mark::new(epoch(INEXACT), 0), None);
-        assert_eq!(Mark::new(epoch(1), INEXACT), None);
-        assert_eq!(Mark::new(epoch(0), 0), Some(Mark::ZERO));
-        for text in [
-            "",
-            "1",
-            "1-",
-            "-1",
-            "1-9007199254740992",
-            "1-1-1",
-            "18446744073709551615-1",
-        ] {
-            assert_eq!(text.parse::<Mark>(), Err(()), "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_mark_is_read_as_it_is_written(epoch in 0..INEXACT, seq in 0..INEXACT) {
-            let mark = Mark::new(Epoch::new(epoch).unwrap(), seq).unwrap();
-            prop_assert_eq!(mark.to_string().parse(), Ok(mark));
-        }
-
-        #[test]
-        fn marks_are_ordered_by_epoch_and_then_by_place(a in any::<(u32, u32)>(), b in any::<(u32, u32)>()) {
-            let mark = |(epoch, seq)| Mark::new(Epoch::new(u64::from(epoch)).unwrap(), u64::from(seq)).unwrap();
-            prop_assert_eq!(mark(a).cmp(&mark(b)), a.cmp(&b));
         }
     }
 }

@@ -73,19 +73,20 @@ local function put(keys, args)
   return redis.status_reply('OK')
 end
 
--- keys: fence, record, stream; args: epoch, seq, holder, path, maxlen, the record's mark
+-- keys: fence, record, stream; args: epoch, seq, holder, path, maxlen
 local function forget(keys, args)
   local refused = fenced(keys[1], args[1], args[3])
   if refused then return refused end
   if redis.call('EXISTS', keys[2]) == 0 then return redis.status_reply('ABSENT') end
   local e, s = mark(keys[2])
-  if e .. '-' .. s ~= args[6] then return redis.error_reply('CHANGED ' .. e .. '-' .. s) end
-  refused = append(keys[3], args[5], args[1], args[2], 'f', args[4], 'm', args[6])
+  if stale(args[1], args[2], e, s) then return redis.error_reply('STALESEQ ' .. e .. '-' .. s) end
+  refused = append(keys[3], args[5], args[1], args[2], 'f', args[4])
   if refused then return refused end
   redis.call('DEL', keys[2])
   return redis.status_reply('OK')
 end
 
+-- AGAIN: the fence had this epoch and holder already.
 -- keys: fence, stream; args: epoch, seq, holder, owner, the beat that was seen, maxlen, roster
 local function claim(keys, args)
   local f = redis.call('HMGET', keys[1], 'epoch', 'holder', 'owner', 'beat')
@@ -100,7 +101,7 @@ local function claim(keys, args)
   if refused then return refused end
   redis.call('HSET', keys[1], 'epoch', args[1], 'holder', args[3], 'owner', args[4], 'beat', now(),
     'roster', args[7])
-  return redis.status_reply('OK')
+  return redis.status_reply(e == cur and f[2] and 'AGAIN' or 'OK')
 end
 
 -- keys: fence; args: epoch, holder

@@ -1,12 +1,13 @@
 //! The function library, its commands, and what its answers mean (rules S2 and S3).
 
 use bytes::Bytes;
+use lns_cluster::journal::{Change, Mark, Write};
 use lns_cluster::{Epoch, Identity};
 use redis::{Cmd, ServerError, Value, cmd};
 
 use crate::config::Config;
 use crate::error::{Beat, Error, Fenced, Reason, Refusal};
-use crate::record::{Mark, Space, Write};
+use crate::record::{Key, Space};
 use crate::remote::Claim;
 use crate::remote::dial::Answer;
 
@@ -32,24 +33,23 @@ pub(crate) fn load() -> Cmd {
 }
 
 /// A change of a record.
-pub(crate) fn write(config: &Config, holder: &Identity, write: &Write) -> Cmd {
-    let (space, mark) = (&config.space, write.mark());
-    let keys = [fence(space), space.record(write.key()), stream(space)];
-    let name = match write {
-        Write::Put { .. } => "lns_put",
-        Write::Forget { .. } => "lns_forget",
+pub(crate) fn write(config: &Config, holder: &Identity, write: &Write<Key>) -> Cmd {
+    let (space, mark) = (&config.space, write.mark);
+    let keys = [fence(space), space.record(&write.key), stream(space)];
+    let name = match write.change {
+        Change::Put(_) => "lns_put",
+        Change::Forget => "lns_forget",
     };
     let mut command = fcall(name, &keys);
     command
-        .arg(mark.epoch().number())
-        .arg(mark.seq())
+        .arg(mark.epoch.number())
+        .arg(mark.seq)
         .arg(holder.to_string())
-        .arg(write.key().as_str())
+        .arg(write.key.as_str())
         .arg(config.stream_entries);
-    match write {
-        Write::Put { blob, .. } => command.arg(&blob[..]),
-        Write::Forget { at, .. } => command.arg(at.to_string()),
-    };
+    if let Change::Put(octets) = &write.change {
+        command.arg(&octets[..]);
+    }
     command
 }
 
@@ -59,8 +59,8 @@ pub(crate) fn claim(config: &Config, claim: &Claim) -> Cmd {
     let mut command = fcall("lns_claim", &[fence(space), stream(space)]);
     let seen = claim.seen.as_ref().map_or("", |beat| &*beat.0);
     command
-        .arg(claim.mark.epoch().number())
-        .arg(claim.mark.seq())
+        .arg(claim.mark.epoch.number())
+        .arg(claim.mark.seq)
         .arg(claim.holder.to_string())
         .arg(&*claim.owner)
         .arg(seen)
@@ -113,7 +113,6 @@ fn refusal(error: &ServerError, address: &str) -> Error {
         "STALEEPOCH" => Refusal::StaleEpoch(fenced(detail)),
         "STALESEQ" => Refusal::StaleSeq { stored: mark() },
         "STALEID" => Refusal::StaleId { last: mark() },
-        "CHANGED" => Refusal::Changed { stored: mark() },
         "OTHEROWNER" => {
             let (beat, owner) = detail.split_once(' ').unwrap_or((detail, ""));
             let (beat, owner) = (Beat(beat.into()), owner.into());

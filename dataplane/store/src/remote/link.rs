@@ -71,6 +71,8 @@ pub(crate) enum Order {
 
 /// Questions that belong together, in order.
 pub(crate) struct Job {
+    /// On no other connection than this.
+    pub(crate) only: Option<LinkId>,
     pub(crate) questions: VecDeque<Cmd>,
     pub(crate) reply: oneshot::Sender<Answers>,
 }
@@ -108,6 +110,14 @@ impl Task {
             asked: 0,
             answers,
         }
+    }
+
+    /// What of it was not sent stays so.
+    fn away(mut self, reason: &Arc<Reason>) {
+        let unsent = self.job.questions.drain(..);
+        let away = unsent.map(|_| Err(Error::Away(Arc::clone(reason))));
+        self.answers.values.extend(away);
+        self.done();
     }
 
     fn done(self) {
@@ -291,6 +301,11 @@ impl Link {
 
     fn take(&mut self, order: Order, standing: &Standing) {
         match order {
+            Order::Ask(job) if job.only.is_some_and(|link| link != standing.id) => {
+                let why = "it is connected anew";
+                let address = standing.connection.address.clone();
+                Task::new(job).away(&Arc::new(Reason::Changed { address, why }));
+            }
             Order::Ask(job) => self.queue.push_back(Task::new(job)),
             Order::Wait(wait) if wait.link == standing.id => {
                 if let Err(unsent) = standing.waits.try_send(wait) {
@@ -356,11 +371,8 @@ impl Link {
 
     /// Everything that was not sent stays so.
     fn away(&mut self, reason: &Arc<Reason>) {
-        for mut task in self.queue.drain(..) {
-            let unsent = task.job.questions.drain(..);
-            let away = unsent.map(|_| Err(Error::Away(Arc::clone(reason))));
-            task.answers.values.extend(away);
-            task.done();
+        for task in self.queue.drain(..) {
+            task.away(reason);
         }
     }
 

@@ -16,11 +16,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lns_cluster::journal::{Mark, Write};
 use lns_cluster::{Epoch, Identity};
 use redis::{Cmd, Value, cmd};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+pub(crate) use backoff::Backoff;
 pub use functions::ACL;
 pub use link::{LinkId, State};
 pub use scan::{Digest, Load};
@@ -28,8 +30,8 @@ pub use server::{Origin, Server, Version};
 pub use tail::{Followed, Tail};
 
 use crate::config::Config;
-use crate::error::{Beat, Error, Fenced, Reason};
-use crate::record::{Mark, Write};
+use crate::error::{Beat, Error, Fenced, Reason, Refusal};
+use crate::record::Key;
 use dial::Dialer;
 use link::{Answers, Job, Link, Order};
 use wait::{Goal, Wait};
@@ -51,6 +53,16 @@ pub struct Claim {
     pub seen: Option<Beat>,
     /// Who belongs to the cluster; a blob.
     pub roster: Bytes,
+}
+
+/// A claim that was accepted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Claimed {
+    /// On this connection.
+    pub link: LinkId,
+    /// This holder was master in this epoch already. Where it should have been and was not, the store has lost
+    /// what it had.
+    pub again: bool,
 }
 
 /// Who is master, as the store has it.
@@ -120,12 +132,19 @@ impl Redis {
     /// Makes this holder master. What older epochs write is refused from then on.
     ///
     /// # Errors
-    /// [`StaleEpoch`](crate::Refusal::StaleEpoch), [`OtherOwner`](crate::Refusal::OtherOwner), [`StaleId`](crate::Refusal::StaleId) among others.
-    pub async fn claim(&self, claim: &Claim) -> Result<LinkId, Error> {
-        let (link, _) = self
-            .ask_one(functions::claim(&self.dialer.config, claim))
-            .await?;
-        Ok(link)
+    /// [`StaleEpoch`](Refusal::StaleEpoch), [`OtherOwner`](Refusal::OtherOwner), [`StaleId`](Refusal::StaleId),
+    /// [`Inexact`](Refusal::Inexact) among others.
+    pub async fn claim(&self, claim: &Claim) -> Result<Claimed, Error> {
+        if !claim.mark.is_exact() {
+            return Err(Refusal::Inexact(claim.mark).into());
+        }
+        let claim = functions::claim(&self.dialer.config, claim);
+        let (link, answer) = self.ask_one(claim).await?;
+        let answer: String = redis::from_redis_value(answer).map_err(|_| Error::Unknown)?;
+        Ok(Claimed {
+            link,
+            again: answer == "AGAIN",
+        })
     }
 
     /// Tells that the master is alive.
@@ -138,11 +157,31 @@ impl Redis {
     }
 
     /// Makes changes, in their order, and behind those of every earlier call.
-    pub async fn write(&self, holder: &Identity, writes: &[Write]) -> Written {
+    pub async fn write(&self, holder: &Identity, writes: &[Write<Key>]) -> Written {
+        self.write_over(None, holder, writes).await
+    }
+
+    /// As [`write`](Self::write), but over this connection only. Nothing is sent if it is gone: what the next one
+    /// leads to must be claimed first (rule S4).
+    pub async fn write_on(
+        &self,
+        link: LinkId,
+        holder: &Identity,
+        writes: &[Write<Key>],
+    ) -> Written {
+        self.write_over(Some(link), holder, writes).await
+    }
+
+    async fn write_over(
+        &self,
+        link: Option<LinkId>,
+        holder: &Identity,
+        writes: &[Write<Key>],
+    ) -> Written {
         let commands = writes
             .iter()
             .map(|write| functions::write(&self.dialer.config, holder, write));
-        let Answers { link, values } = self.ask(commands.collect()).await;
+        let Answers { link, values } = self.ask(link, commands.collect()).await;
         let results = values.into_iter().map(|value| value.map(drop)).collect();
         Written { link, results }
     }
@@ -241,24 +280,28 @@ impl Redis {
         Tail::new(Arc::clone(&self.dialer), self.state.clone(), from)
     }
 
-    fn up(&self) -> Result<(LinkId, Arc<Server>), Error> {
+    pub(crate) fn up(&self) -> Result<(LinkId, Arc<Server>), Error> {
         self.state.borrow().up().map_err(Error::Away)
     }
 
     async fn ask_one(&self, command: Cmd) -> Result<(LinkId, Value), Error> {
-        let Answers { link, mut values } = self.ask(VecDeque::from([command])).await;
+        let Answers { link, mut values } = self.ask(None, VecDeque::from([command])).await;
         let value = values.pop().unwrap_or(Err(Error::Unknown))?;
         Ok((link.ok_or(Error::Unknown)?, value))
     }
 
-    async fn ask(&self, questions: VecDeque<Cmd>) -> Answers {
+    async fn ask(&self, only: Option<LinkId>, questions: VecDeque<Cmd>) -> Answers {
         let count = questions.len();
         let none = |error: Error| Answers {
             link: None,
             values: vec![Err(error); count],
         };
         let (reply, answers) = oneshot::channel();
-        let job = Job { questions, reply };
+        let job = Job {
+            only,
+            questions,
+            reply,
+        };
         if self.orders.send(Order::Ask(job)).await.is_err() {
             return none(closed());
         }

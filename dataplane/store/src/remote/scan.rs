@@ -8,11 +8,12 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lns_cluster::journal::Mark;
 use redis::{Pipeline, Value, cmd};
 use tracing::error;
 
 use crate::error::{Error, Reason};
-use crate::record::{Key, Mark, Record, Space};
+use crate::record::{Key, Record, Space};
 use crate::remote::dial::{Answer, Connection, Dialer};
 use crate::remote::functions;
 use crate::remote::server::Server;

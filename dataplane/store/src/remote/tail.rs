@@ -4,12 +4,13 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lns_cluster::journal::Mark;
 use redis::{Pipeline, Value, cmd};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::error::{Error, Reason};
-use crate::record::{Change, Entry, Mark};
+use crate::record::{Entry, Event};
 use crate::remote::backoff::Backoff;
 use crate::remote::dial::{Connection, Dialer};
 use crate::remote::functions;
@@ -196,25 +197,25 @@ fn mark(id: &str, connection: &Connection) -> Result<Mark, Error> {
 fn entry((id, fields): RawEntry, connection: &Connection) -> Result<Entry, Error> {
     Ok(Entry {
         mark: mark(&id, connection)?,
-        change: change(&fields).unwrap_or(Change::Unknown),
+        event: event(&fields).unwrap_or(Event::Unknown),
     })
 }
 
-fn change(fields: &[Bytes]) -> Option<Change> {
-    let [first, name, second, value] = fields else {
-        return None;
+fn event(fields: &[Bytes]) -> Option<Event> {
+    let (first, name, rest) = match fields {
+        [first, name, rest @ ..] => (first, core::str::from_utf8(name).ok()?, rest),
+        _ => return None,
     };
-    let name = core::str::from_utf8(name).ok()?;
+    let [second, value] = rest else {
+        let key = name.parse().ok()?;
+        return (&first[..] == b"f" && rest.is_empty()).then_some(Event::Forget { key });
+    };
     match (&first[..], &second[..]) {
-        (b"k", b"v") => Some(Change::Put {
+        (b"k", b"v") => Some(Event::Put {
             key: name.parse().ok()?,
             blob: value.clone(),
         }),
-        (b"f", b"m") => Some(Change::Forget {
-            key: name.parse().ok()?,
-            at: core::str::from_utf8(value).ok()?.parse().ok()?,
-        }),
-        (b"c", b"r") => Some(Change::Claim {
+        (b"c", b"r") => Some(Event::Claim {
             holder: name.parse().ok()?,
             roster: value.clone(),
         }),

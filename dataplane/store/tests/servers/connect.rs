@@ -4,8 +4,9 @@ use core::net::Ipv4Addr;
 use std::net::TcpListener;
 
 use core::time::Duration;
+use lns_cluster::journal::Mark;
 use lns_crypto::Secret;
-use lns_store::{ACL, Credentials, Durability, Mark, Reason, Redis, Refusal, State};
+use lns_store::{ACL, Credentials, Durability, Reason, Redis, Refusal, State};
 use tokio::time::timeout;
 
 use crate::rig::{
@@ -229,9 +230,7 @@ async fn a_user_with_the_commands_of_the_manual_can_do_everything_and_nothing_el
     claim_and_write(&store).await;
     let refused = write(&store, "a", put("t/2", mark(7, 2), "x")).await;
     assert_eq!(refusal(refused), Refusal::StaleId { last: mark(7, 2) });
-    write(&store, "a", forget("t/1", mark(7, 3), mark(7, 2)))
-        .await
-        .unwrap();
+    write(&store, "a", forget("t/1", mark(7, 3))).await.unwrap();
     store.beat(epoch(7), &holder("a")).await.unwrap();
     let (link, _) = up(&store).await;
     assert_eq!(

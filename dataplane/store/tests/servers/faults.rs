@@ -3,7 +3,8 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
-use lns_store::{Error, Mark, Reason, Redis, Refusal};
+use lns_cluster::journal::Mark;
+use lns_store::{Error, Reason, Redis, Refusal};
 use nix::sys::signal::Signal;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};

@@ -1,7 +1,8 @@
 //! What the functions refuse, and that nothing changes then (rules S2 and S3).
 
 use bytes::Bytes;
-use lns_store::{Fenced, Refusal, Write};
+use lns_cluster::journal::{Change, Mark, Write};
+use lns_store::{Fenced, Refusal};
 
 use crate::rig::{
     Process, claim, config, content, down, epoch, forget, holder, key, mark, mastership, put,
@@ -29,7 +30,7 @@ async fn only_the_holder_of_the_epoch_writes() {
     for (node, mark) in others {
         let result = write(&store, node, put("t/1", mark, "x")).await;
         assert_eq!(refusal(result), Refusal::NotHolder(fenced(7, "a")));
-        let result = write(&store, node, forget("t/1", mark, mark)).await;
+        let result = write(&store, node, forget("t/1", mark)).await;
         assert_eq!(refusal(result), Refusal::NotHolder(fenced(7, "a")));
     }
     let beat = store.beat(epoch(6), &holder("a")).await;
@@ -54,8 +55,10 @@ async fn a_claim_is_refused_to_lower_epochs_and_to_another_holder_of_the_same() 
     // The same again, under a mark of its own: after a failover of the server, for example.
     let again = store.claim(&mastership("a", mark(7, 1))).await;
     assert_eq!(refusal(again), Refusal::StaleId { last: mark(7, 1) });
-    claim(&store, "a", mark(7, 2)).await;
-    claim(&store, "b", mark(8, 1)).await;
+    let again = store.claim(&mastership("a", mark(7, 2))).await.unwrap();
+    assert!(again.again);
+    let first = store.claim(&mastership("b", mark(8, 1))).await.unwrap();
+    assert!(!first.again);
     let fence = store.fence().await.unwrap().unwrap();
     assert_eq!(fence.fenced, fenced(8, "b"));
     assert_eq!((&*fence.owner, &fence.roster[..]), ("uid-1", &b"a b"[..]));
@@ -114,29 +117,50 @@ async fn a_record_takes_no_change_that_is_not_later_than_its_own() {
 }
 
 #[tokio::test]
-async fn a_record_is_forgotten_only_as_it_was_seen() {
+async fn a_record_is_forgotten_unless_it_is_as_new() {
     let server = Process::start().await;
     let store = store(&server).await;
     claim(&store, "a", mark(7, 1)).await;
-    write(&store, "a", put("s/1/1", mark(7, 2), "x"))
+    for seq in [2, 5] {
+        write(&store, "a", put("s/1/1", mark(7, seq), "x"))
+            .await
+            .unwrap();
+    }
+    // Whichever of its own marks the record has.
+    for seq in [4, 5] {
+        let result = write(&store, "a", forget("s/1/1", mark(7, seq))).await;
+        assert_eq!(refusal(result), Refusal::StaleSeq { stored: mark(7, 5) });
+    }
+    assert_eq!(content(&store).await, rows(&[("s/1/1", "7-5", "x")]));
+    write(&store, "a", put("s/1/2", mark(7, 6), "y"))
         .await
         .unwrap();
-    write(&store, "a", put("s/1/1", mark(7, 3), "y"))
+    let late = write(&store, "a", forget("s/1/1", mark(7, 6))).await;
+    assert_eq!(refusal(late), Refusal::StaleId { last: mark(7, 6) });
+    write(&store, "a", forget("s/1/1", mark(7, 7)))
         .await
         .unwrap();
-    let result = write(&store, "a", forget("s/1/1", mark(7, 4), mark(7, 2))).await;
-    assert_eq!(refusal(result), Refusal::Changed { stored: mark(7, 3) });
-    let late = write(&store, "a", forget("s/1/1", mark(7, 3), mark(7, 3))).await;
-    assert_eq!(refusal(late), Refusal::StaleId { last: mark(7, 3) });
-    assert_eq!(content(&store).await, rows(&[("s/1/1", "7-3", "y")]));
-    write(&store, "a", forget("s/1/1", mark(7, 4), mark(7, 3)))
+    // Of an earlier master, too.
+    claim(&store, "b", mark(8, 1)).await;
+    write(&store, "b", forget("s/1/2", mark(8, 2)))
         .await
         .unwrap();
     assert_eq!(content(&store).await, rows(&[]));
     // What is gone is gone: who asks again has what it wants.
-    write(&store, "a", forget("s/1/1", mark(7, 5), mark(7, 3)))
+    write(&store, "b", forget("s/1/1", mark(8, 3)))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn numbers_that_the_store_does_not_compare_exactly_are_refused() {
+    let server = Process::start().await;
+    let store = store(&server).await;
+    let mut large = mastership("a", mark(7, 1));
+    large.mark.epoch = epoch(Mark::INEXACT);
+    let refused = refusal(store.claim(&large).await);
+    assert_eq!(refused, Refusal::Inexact(large.mark));
+    assert_eq!(store.fence().await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -163,8 +187,8 @@ async fn a_zombie_is_refused_even_with_the_fence_rewound_by_hand() {
     assert_eq!(refusal(result), Refusal::StaleSeq { stored: mark(7, 2) });
     let result = write(&store, "zombie", put("s/1/2", mark(6, 9), "zombie")).await;
     assert_eq!(refusal(result), Refusal::StaleId { last: mark(7, 2) });
-    let result = write(&store, "zombie", forget("s/1/1", mark(6, 9), mark(7, 2))).await;
-    assert_eq!(refusal(result), Refusal::StaleId { last: mark(7, 2) });
+    let result = write(&store, "zombie", forget("s/1/1", mark(6, 9))).await;
+    assert_eq!(refusal(result), Refusal::StaleSeq { stored: mark(7, 2) });
     let result = store.claim(&mastership("zombie", mark(6, 10))).await;
     assert_eq!(refusal(result), Refusal::StaleId { last: mark(7, 2) });
 
@@ -184,7 +208,7 @@ async fn changes_of_one_call_stand_for_themselves_and_are_made_in_order() {
         put("t/1", mark(7, 2), "a"),
         put("t/1", mark(7, 2), "b"),
         put("t/2", mark(7, 3), "c"),
-        forget("t/1", mark(7, 4), mark(7, 2)),
+        forget("t/1", mark(7, 4)),
     ];
     let written = store.write(&holder("a"), &writes).await;
     assert_eq!(written.link, Some(up(&store).await.0));
@@ -207,8 +231,8 @@ async fn a_blob_is_any_octets() {
     ];
     for (number, blob) in (2..).zip(&blobs) {
         let (key, mark) = (key("s/1/1"), mark(7, number));
-        let blob = blob.clone();
-        let one = Write::Put { key, mark, blob };
+        let change = Change::Put(blob[..].into());
+        let one = Write { key, mark, change };
         write(&store, "a", one).await.unwrap();
         let records = store.load().await.unwrap().page().await.unwrap().unwrap();
         assert_eq!(records[0].blob, blobs[usize::try_from(number).unwrap() - 2]);
@@ -228,7 +252,7 @@ async fn a_full_server_takes_no_record_but_still_what_makes_room_and_what_fences
     assert_eq!(refusal(result), Refusal::Full);
     store.beat(epoch(7), &holder("a")).await.unwrap();
     claim(&store, "b", mark(8, 1)).await;
-    write(&store, "b", forget("s/1/1", mark(8, 2), mark(7, 2)))
+    write(&store, "b", forget("s/1/1", mark(8, 2)))
         .await
         .unwrap();
 }

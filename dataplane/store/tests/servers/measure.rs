@@ -1,7 +1,7 @@
 //! What a session costs: memory of the server, which has a bound, and time, which is printed.
 
-use bytes::Bytes;
-use lns_store::{Redis, Write};
+use lns_cluster::journal::{Change, Write};
+use lns_store::{Key, Redis};
 use tokio::time::Instant;
 
 use crate::rig::{Process, claim, config, holder, key, mark, up};
@@ -15,14 +15,13 @@ const BLOB: usize = 300;
 /// Memory of the server for each session, octets.
 const BOUND: u64 = 700;
 
-fn sessions() -> Vec<Write> {
+fn sessions() -> Vec<Write<Key>> {
     // As many tunnels as a wholesaler has, each with its share.
     let path = |number: u64| format!("s/{}/{}", number / 1_000, number % 1_000 + 40_000);
-    let blob = Bytes::from(vec![7; BLOB]);
-    let one = |number| Write::Put {
+    let one = |number| Write {
         key: key(&path(number)),
         mark: mark(7, number + 2),
-        blob: blob.clone(),
+        change: Change::Put(vec![7; BLOB].into()),
     };
     (0..SESSIONS).map(one).collect()
 }

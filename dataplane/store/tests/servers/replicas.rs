@@ -3,9 +3,9 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use lns_cluster::journal::Mark;
 use lns_store::{
-    Address, Change, Config, Durability, Error, Followed, Mark, Reason, Redis, Refusal, Server,
-    Target,
+    Address, Config, Durability, Error, Event, Followed, Reason, Redis, Refusal, Server, Target,
 };
 use nix::sys::signal::Signal;
 use tokio::time::timeout;
@@ -262,7 +262,7 @@ async fn a_failover_that_loses_acknowledged_writes_is_told_and_lets_no_zombie_in
         told.len() == 3
     })
     .await;
-    assert!(matches!(told[0].change, Change::Claim { .. }));
+    assert!(matches!(told[0].event, Event::Claim { .. }));
     assert_eq!(
         content(&store).await,
         rows(&[("t/1", "7-6", "again"), ("t/2", "7-7", "again")])

@@ -9,10 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lns_cluster::journal::{Change, Mark, Write};
 use lns_cluster::{Epoch, Identity};
 use lns_store::{
-    Claim, Config, Durability, Endpoint, Error, Key, LinkId, Mark, Reason, Redis, Refusal, Server,
-    Space, State, Target, Timing, Write,
+    Claim, Config, Durability, Endpoint, Error, Key, LinkId, Reason, Redis, Refusal, Server, Space,
+    State, Target, Timing,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -304,19 +305,19 @@ pub fn key(path: &str) -> Key {
     path.parse().unwrap()
 }
 
-pub fn put(path: &str, mark: Mark, blob: &str) -> Write {
-    Write::Put {
+pub fn put(path: &str, mark: Mark, blob: &str) -> Write<Key> {
+    Write {
         key: key(path),
         mark,
-        blob: Bytes::copy_from_slice(blob.as_bytes()),
+        change: Change::Put(blob.as_bytes().into()),
     }
 }
 
-pub fn forget(path: &str, mark: Mark, at: Mark) -> Write {
-    Write::Forget {
+pub fn forget(path: &str, mark: Mark) -> Write<Key> {
+    Write {
         key: key(path),
         mark,
-        at,
+        change: Change::Forget,
     }
 }
 
@@ -332,11 +333,11 @@ pub fn mastership(node: &str, mark: Mark) -> Claim {
 
 /// Makes `node` master in this epoch.
 pub async fn claim(store: &Redis, node: &str, mark: Mark) -> LinkId {
-    store.claim(&mastership(node, mark)).await.unwrap()
+    store.claim(&mastership(node, mark)).await.unwrap().link
 }
 
 /// Makes one change.
-pub async fn write(store: &Redis, node: &str, write: Write) -> Result<(), Error> {
+pub async fn write(store: &Redis, node: &str, write: Write<Key>) -> Result<(), Error> {
     let mut written = store.write(&holder(node), &[write]).await;
     written.results.pop().unwrap()
 }

@@ -14,6 +14,7 @@
 //! Nothing here speaks with a store: rounds are given out ([`Journal::poll_round`]), and what became of
 //! them is brought back.
 
+mod mark;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,8 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use lns_tables::time::Instant;
+
+pub use mark::Mark;
 
 use crate::record::Epoch;
 
@@ -32,15 +35,6 @@ const UNDER_WAY: usize = 8;
 /// not hold up the others for long.
 pub const ROUND: usize = 512;
 
-/// Which change: the epoch in which it was made, and its place among those of the epoch.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Mark {
-    /// The mastership.
-    pub epoch: Epoch,
-    /// From 1; 0 is the claim.
-    pub seq: u64,
-}
-
 /// What waits for a round, and what it waits for.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Ticket(u64);
@@ -50,7 +44,8 @@ pub struct Ticket(u64);
 pub enum Change {
     /// It says this.
     Put(Box<[u8]>),
-    /// It is gone, unless it is newer than this change.
+    /// It is gone. A store forgets it unless it has a change that is as late: after an unknown outcome nobody
+    /// knows which of a mastership's own marks it has, and the fence lets in nobody else's.
     Forget,
 }
 
