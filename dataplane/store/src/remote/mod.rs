@@ -22,7 +22,6 @@ use redis::{Cmd, Value, cmd};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-pub(crate) use backoff::Backoff;
 pub use functions::ACL;
 pub use link::{LinkId, State};
 pub use scan::{Digest, Load};
