@@ -45,6 +45,10 @@
 //! from there. If the entry at its position is gone, others behind it may be, and that is a [`Followed::Gap`]:
 //! load again.
 //!
+//! # Tasks
+//! [`writer`] and [`follower`] are the two that a node has: one while it is master, for its journal, and one while it
+//! is not.
+//!
 //! # What a server needs
 //! Version 7.0 or newer (of Valkey the version of Redis that it stands for), `maxmemory-policy noeviction`,
 //! `appendonly yes`, and, unless it may be alone ([`Durability::Single`]), `min-replicas-to-write` and
@@ -59,8 +63,10 @@
 
 mod config;
 mod error;
+pub mod follower;
 mod record;
 mod remote;
+pub mod writer;
 
 pub use config::{Address, Config, Credentials, Durability, Endpoint, Target, Timing, UrlError};
 pub use error::{Beat, Error, Fenced, Reason, Refusal, UnsafeSetting};

@@ -63,6 +63,15 @@ impl State {
     }
 }
 
+/// Waits until a link does not stand any more. Why.
+pub(crate) async fn ended(state: &mut watch::Receiver<State>, link: LinkId) -> Arc<Reason> {
+    let state = state.wait_for(|state| !state.is_link(link)).await;
+    let up = state.map(|state| state.up().map(drop));
+    up.unwrap_or(Err(Reason::Closed.into()))
+        .err()
+        .unwrap_or(Reason::Connecting.into())
+}
+
 /// What the task is told.
 pub(crate) enum Order {
     Ask(Job),

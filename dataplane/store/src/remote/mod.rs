@@ -22,7 +22,9 @@ use redis::{Cmd, Value, cmd};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+pub(crate) use backoff::Backoff;
 pub use functions::ACL;
+pub(crate) use link::ended;
 pub use link::{LinkId, State};
 pub use scan::{Digest, Load};
 pub use server::{Origin, Server, Version};
@@ -254,6 +256,30 @@ impl Redis {
         let (seconds, micros): (u64, u32) =
             redis::from_redis_value(value).map_err(|_| Error::Unknown)?;
         Ok(Duration::from_secs(seconds).saturating_add(Duration::from_micros(micros.into())))
+    }
+
+    /// The last change that the stream has had.
+    ///
+    /// # Errors
+    /// It is away.
+    pub async fn position(&self) -> Result<Mark, Error> {
+        let mut question = cmd("XINFO");
+        question
+            .arg("STREAM")
+            .arg(functions::stream(&self.dialer.config.space));
+        match self.ask_one(question).await {
+            Ok((_, value)) => scan::stream_info(value).map(|info| info.last),
+            // There is none yet.
+            Err(Error::Refused(Refusal::Other(text))) if text.contains("no such key") => {
+                Ok(Mark::ZERO)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The longest pause between two attempts.
+    pub(crate) fn patience(&self) -> Duration {
+        self.dialer.config.timing.patience
     }
 
     /// Begins to read all records.

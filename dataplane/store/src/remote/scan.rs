@@ -16,7 +16,7 @@ use crate::error::{Error, Reason};
 use crate::record::{Key, Record, Space};
 use crate::remote::dial::{Answer, Connection, Dialer};
 use crate::remote::functions;
-use crate::remote::server::Server;
+use crate::remote::server::{Origin, Server};
 
 /// Keys that a server looks at for one page, about.
 const PAGE: u32 = 1_000;
@@ -36,6 +36,7 @@ pub struct Digest(Scan);
 struct Scan {
     connection: Connection,
     space: Space,
+    origin: Origin,
     call: Duration,
     /// The stream's last entry before the scan began.
     position: Mark,
@@ -59,6 +60,11 @@ impl Load {
     /// The stream's position before the scan began: who follows from here misses nothing.
     pub const fn position(&self) -> Mark {
         self.0.position
+    }
+
+    /// Which data the server has that is read.
+    pub(crate) const fn origin(&self) -> &Origin {
+        &self.0.origin
     }
 
     /// Records that have no mark in front, so far: nobody of us has written them. They are left out, and
@@ -139,6 +145,7 @@ impl Scan {
         Ok(Self {
             connection,
             space,
+            origin: server.origin.clone(),
             call,
             position,
             stage: Stage::Tunnels,
@@ -237,17 +244,27 @@ pub(crate) async fn stream(
         }
         answer => functions::answer(answer, &connection.address)?,
     };
-    let fields: Vec<(String, Value)> = parsed(answer, connection)?;
+    stream_info(answer).map_err(|_| strange(connection, "what is no description of a stream"))
+}
+
+/// What XINFO STREAM answers.
+///
+/// # Errors
+/// It is none of that: nobody knows.
+pub(crate) fn stream_info(answer: Value) -> Result<StreamInfo, Error> {
+    let fields: Vec<(String, Value)> =
+        redis::from_redis_value(answer).map_err(|_| Error::Unknown)?;
+    let number = |value| redis::from_redis_value::<u64>(value).map_err(|_| Error::Unknown);
     let mut info = StreamInfo::default();
     let (mut added, mut there) = (0_u64, 0_u64);
     for (name, value) in fields {
         match name.as_str() {
             "last-generated-id" => {
-                let id: String = parsed(value, connection)?;
-                info.last = id.parse().map_err(|()| strange(connection, &id))?;
+                let id: String = redis::from_redis_value(value).map_err(|_| Error::Unknown)?;
+                info.last = id.parse().map_err(|()| Error::Unknown)?;
             }
-            "entries-added" => added = parsed(value, connection)?,
-            "length" => there = parsed(value, connection)?,
+            "entries-added" => added = number(value)?,
+            "length" => there = number(value)?,
             _ => {}
         }
     }

@@ -14,7 +14,7 @@ use crate::record::{Entry, Event};
 use crate::remote::backoff::Backoff;
 use crate::remote::dial::{Connection, Dialer};
 use crate::remote::functions;
-use crate::remote::link::{LinkId, State};
+use crate::remote::link::{LinkId, State, ended};
 use crate::remote::scan::{away, parsed, strange, stream};
 
 /// Entries that are read at once, at most.
@@ -99,7 +99,7 @@ impl Tail {
                         return self.pause(reason(error)).await;
                     }
                 },
-                _ = state.wait_for(|state| !state.is_link(link)) => {}
+                _ = ended(&mut state, link) => {}
             }
         }
     }

@@ -285,12 +285,12 @@ const ROUNDS: u64 = 200;
 const ROUND: u64 = 50;
 
 /// The last change.
-fn end() -> Mark {
+pub fn end() -> Mark {
     mark(7, ROUNDS * ROUND + 2)
 }
 
 /// Changes as they come in a cluster: records come, change and go.
-fn traffic() -> Vec<Vec<Write<Key>>> {
+pub fn traffic() -> Vec<Vec<Write<Key>>> {
     let mut there: BTreeSet<String> = BTreeSet::new();
     let mut seq = 1;
     let mut draw = 1_u64;

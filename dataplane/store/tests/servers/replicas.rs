@@ -125,14 +125,14 @@ fn asking(ports: &[u16]) -> Config {
 }
 
 /// A master, a replica which may be cut off from it, and a Sentinel.
-struct Trio {
-    master: Process,
-    replica: Process,
+pub struct Trio {
+    pub master: Process,
+    pub replica: Process,
     sentinel: Process,
 }
 
 impl Trio {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let user = [
             "--user",
             "copier",
@@ -158,14 +158,14 @@ impl Trio {
     }
 
     /// A store that asks the Sentinel, and one that is not there.
-    async fn store(&self) -> Redis {
+    pub async fn store(&self) -> Redis {
         let store = Redis::start(asking(&[free_port(), self.sentinel.port])).unwrap();
         up(&store).await;
         store
     }
 
     /// From here on the replica gets nothing, and the master goes on.
-    async fn cut(&self) {
+    pub async fn cut(&self) {
         self.master.tell(&["ACL", "SETUSER", "copier", "off"]).await;
         self.master
             .tell(&["CLIENT", "KILL", "TYPE", "replica"])
@@ -177,7 +177,7 @@ impl Trio {
     }
 
     /// The master dies. What there is, when the Sentinel has made the replica master.
-    async fn fail_over(&mut self, store: &Redis) -> Arc<Server> {
+    pub async fn fail_over(&mut self, store: &Redis) -> Arc<Server> {
         self.master.kill();
         let port = self.replica.port;
         let mut state = store.state();

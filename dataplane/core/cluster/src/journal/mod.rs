@@ -165,6 +165,20 @@ impl<K: Ord + Clone> Journal<K> {
         self.marks.insert(key, mark);
     }
 
+    /// The store may have lost what it had, and has this now. The keys of records that it has not as they were
+    /// stored last, or that only it has: the node gives them out again or forgets them, before
+    /// [`handle_claimed`](Self::handle_claimed), so that the journal is whole only when the store has them.
+    ///
+    /// # Cost
+    /// One step for each record.
+    pub fn handle_digest(&mut self, digest: impl IntoIterator<Item = (K, Mark)>) -> Vec<K> {
+        let known = core::mem::replace(&mut self.marks, digest.into_iter().collect());
+        let differs = |(key, mark): &(&K, &Mark)| self.marks.get(*key) != Some(*mark);
+        let lost = known.iter().filter(differs).map(|(key, _)| key);
+        let foreign = self.marks.keys().filter(|key| !known.contains_key(key));
+        lost.chain(foreign).cloned().collect()
+    }
+
     /// The store has accepted this mastership: what is written from now on has its epoch, and marks behind
     /// `seq`.
     pub fn handle_claimed(&mut self, epoch: Epoch, seq: u64, now: Instant) {

@@ -259,3 +259,32 @@ fn what_was_loaded_is_forgotten_and_what_never_was_there_is_not() {
     assert_eq!(writes, [(1, Change::Forget)]);
     assert_eq!(journal.mark(&1), None);
 }
+
+#[test]
+fn what_the_store_has_lost_is_named_and_what_only_it_has_can_be_forgotten() {
+    let (mut journal, now) = claimed();
+    for key in 1..=3_u8 {
+        journal.put(key, b"x", true);
+    }
+    journal.close(now);
+    let round = journal.poll_round().unwrap().clone();
+    journal.handle_stored(round.ticket, now);
+    journal.handle_away();
+    let [first, second, _] = [0, 1, 2].map(|at: usize| round.writes[at].mark);
+    let older = Mark { seq: 0, ..second };
+    // The third is lost, the second is older, and one was forgotten when the store still had it.
+    let differing = journal.handle_digest([(1, first), (2, older), (9, older)]);
+    assert_eq!(differing, [2, 3, 9]);
+    journal.put(2, b"x", true);
+    journal.put(3, b"x", true);
+    journal.forget(9);
+    let ticket = journal.close(now);
+    journal.handle_claimed(epoch(3), 40, now);
+    assert!(!journal.is_settled(ticket));
+    let again = journal.poll_round().unwrap().clone();
+    let keys: Vec<_> = again.writes.iter().map(|write| write.key).collect();
+    assert_eq!(keys, [2, 3, 9]);
+    assert_eq!(again.writes[2].change, Change::Forget);
+    journal.handle_stored(again.ticket, now);
+    assert!(journal.is_settled(ticket));
+}
