@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lns_cluster::journal::{Change, Journal, Mark, Patience, Round, Standing, Ticket, Write};
+use lns_cluster::journal::{Change, Journal, Patience, Round, Standing, Ticket, Write};
 use lns_store::writer::{Mastership, News, Settings, Writer};
 use lns_store::{Config, Error, Redis, Refusal};
 use lns_tables::time::Instant;
@@ -16,8 +16,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::replicas::Trio;
 use crate::rig::{
-    LONG, Process, claim, config, content, epoch, holder, key, mark, put, refusal, store, until,
-    up, write,
+    LONG, Process, claim, config, content, epoch, holder, mark, put, refusal, store, until, up,
+    write,
 };
 
 fn alone() -> Settings {
@@ -123,16 +123,13 @@ impl Master {
     }
 
     fn say(&mut self, key: &str, value: Option<&str>) {
-        match value {
-            Some(value) => {
-                self.has.insert(key.to_owned(), value.to_owned());
-                let lasting = self.draw(2) == 0;
-                self.journal.put(key.to_owned(), value.as_bytes(), lasting);
-            }
-            None => {
-                self.has.remove(key);
-                self.journal.forget(key.to_owned());
-            }
+        if let Some(value) = value {
+            self.has.insert(key.to_owned(), value.to_owned());
+            let lasting = self.draw(2) == 0;
+            self.journal.put(key.to_owned(), value.as_bytes(), lasting);
+        } else {
+            self.has.remove(key);
+            self.journal.forget(key.to_owned());
         }
     }
 
@@ -240,7 +237,7 @@ impl Master {
     }
 
     /// The store has what its user has.
-    async fn compare(&mut self, store: &Redis) {
+    async fn compare(&self, store: &Redis) {
         let stored: BTreeMap<_, _> = content(store)
             .await
             .into_iter()
@@ -543,5 +540,4 @@ async fn replicas_are_waited_for_and_missing_ones_are_told() {
         "{news:?}"
     );
     assert!(matches!(next(&mut writer).await, News::Stored(_)));
-    let _unused = (key("t/4"), Mark::ZERO);
 }
