@@ -195,8 +195,8 @@ impl Record {
         self.epoch == epoch && self.holder.as_ref() == Some(holder)
     }
 
-    /// Whether the two are different writes. Anything else in a Lease is metadata, and whoever edits
-    /// it makes nobody wait.
+    /// Whether the two are different writes. A revision tells that too, unless a store was put back and
+    /// gives it a second time.
     pub(crate) fn differs(&self, other: &Self) -> bool {
         let key = |record: &Self| (record.epoch, record.serial);
         key(self) != key(other) || self.holder != other.holder || self.released != other.released

@@ -7,6 +7,10 @@
 //! record before and after it, and cannot know that somebody renewed it in between and still lives by
 //! that renewal. So what was not looked at for longer than [`Timing::gap`](crate::Timing::gap) is seen
 //! anew, and D begins again.
+//!
+//! It is the same with a Lease that somebody puts back by hand: what it says is what it said, and in between
+//! it was somebody's. That is why a change is a change of the revision, whatever the record says. The
+//! price is that whoever edits a label of a Lease without a living holder makes candidates wait.
 
 use core::ops::Add as _;
 
@@ -123,7 +127,9 @@ impl View {
 impl Look {
     fn differs(&self, stored: Option<&Stored>) -> bool {
         match (&self.stored, stored) {
-            (Some(before), Some(after)) => before.record.differs(&after.record),
+            (Some(before), Some(after)) => {
+                before.revision != after.revision || before.record.differs(&after.record)
+            }
             (None, None) => false,
             (Some(_), None) | (None, Some(_)) => true,
         }

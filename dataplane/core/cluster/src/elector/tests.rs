@@ -113,6 +113,17 @@ fn a_candidate_waits_d_after_the_last_change_and_takes_a_higher_epoch() {
 }
 
 #[test]
+fn a_record_that_is_put_back_is_a_change_though_it_says_the_same() {
+    let mut bed = Bed::new(Some(by("b/1", 7, 1)));
+    bed.run_to(0, 3);
+    bed.lease.as_mut().unwrap().revision = Revision("by hand".into());
+    bed.run_to(4, 8);
+    assert_eq!(bed.elector.authority(at(8000)), None);
+    bed.run(at(9000));
+    assert!(bed.elector.authority(at(9000)).is_some());
+}
+
+#[test]
 fn an_epoch_that_the_store_knows_is_not_given_again() {
     let mut bed = Bed::new(Some(by("b/1", 7, 1)));
     bed.elector.handle_epoch(epoch(30));

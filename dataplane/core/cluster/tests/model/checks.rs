@@ -161,6 +161,20 @@ fn a_store_that_is_put_back_makes_no_second_master_and_no_epoch_comes_twice() {
 }
 
 #[test]
+fn a_lease_that_is_put_back_by_hand_makes_no_second_master() {
+    let check = Check {
+        profile: short(3, 4, 0),
+        horizon: 6,
+        faults: Faults {
+            restores: 2,
+            ..Faults::default()
+        },
+        ..base()
+    };
+    holds("restore", check);
+}
+
+#[test]
 fn promises_prolong_a_master_and_make_no_second_one() {
     let check = Check {
         profile: short(3, 4, 0),

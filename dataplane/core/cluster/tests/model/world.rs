@@ -51,6 +51,8 @@ pub struct Faults {
     pub deletions: u8,
     pub edits: u8,
     pub rewinds: u8,
+    /// Of the Lease alone, while the API server goes on.
+    pub restores: u8,
     pub restarts: u8,
     pub stops: u8,
 }
@@ -130,8 +132,10 @@ pub enum Action {
     Name(usize),
     /// Its roster is removed by hand.
     Unlist,
-    /// The store is copied.
+    /// The store is copied, or the Lease is.
     Save,
+    /// What the copy says is written into the Lease by hand.
+    Restore,
     /// The store is put back to its copy.
     Rewind,
     /// A process is killed and started again.
@@ -255,8 +259,11 @@ impl Check {
             actions.extend([Action::Empty, Action::Unnumber, Action::Unlist]);
             actions.extend((0..self.nodes).map(Action::Name));
         }
-        if left.rewinds > 0 && world.saved.is_none() {
+        if left.rewinds.max(left.restores) > 0 && world.saved.is_none() {
             actions.push(Action::Save);
+        }
+        if left.restores > 0 && world.lease.is_some() && matches!(world.saved, Some(Some(_))) {
+            actions.push(Action::Restore);
         }
         if left.rewinds > 0
             && world
@@ -480,6 +487,11 @@ impl Model for Check {
                 world.edit(|record| record.holder = Some(me));
             }
             Action::Save => world.saved = Some(world.lease.clone()),
+            Action::Restore => {
+                world.faults.restores -= 1;
+                let saved = world.saved.clone()??;
+                world.put(saved.record);
+            }
             Action::Rewind => {
                 // An API server whose store is put back is stopped: what was under way is gone.
                 world.faults.rewinds -= 1;
