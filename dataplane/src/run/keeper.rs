@@ -265,7 +265,7 @@ impl Keeper {
     pub(super) fn turn(&mut self, now: Instant) {
         while let Some(news) = self.vault.as_ref().and_then(Vault::poll_news) {
             match news {
-                News::Stored(ticket) => self.journal.handle_stored_through(ticket, now),
+                News::Stored(ticket) => self.journal.handle_stored_through(ticket),
                 News::Failing(true) => {
                     self.failing = true;
                     self.journal.handle_away();

@@ -3,7 +3,7 @@
 //!
 //! The node's changes come in rounds: all that one batch of inputs brought about. A round gets a
 //! [`Ticket`], and what the node wants sent waits for the ticket of the last round that was closed before.
-//! Rounds are written in their order, a few at once; a ticket is settled when its round and all before it
+//! Rounds are written in their order, a few at once, and those that wait meanwhile become one; a ticket is settled when its round and all before it
 //! are stored, and, for a round in which something begins or ends, when replicas have it. Each change has a
 //! [`Mark`] that grows, over masterships too.
 //!
@@ -127,8 +127,8 @@ pub struct Journal<K> {
     standing: Standing,
     /// More than may be kept was changed while the store was away.
     is_overrun: bool,
-    /// Since when something waits.
-    unsettled: Option<Instant>,
+    /// What is not settled, and since when: the last ticket of each moment.
+    unsettled: VecDeque<(Ticket, Instant)>,
 }
 
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl<K: Ord + Clone> Journal<K> {
             is_up: false,
             standing: Standing::Whole,
             is_overrun: false,
-            unsettled: None,
+            unsettled: VecDeque::new(),
         }
     }
 
@@ -222,9 +222,27 @@ impl<K: Ord + Clone> Journal<K> {
             // Nobody waits a second time for a store that is away.
             self.settled = self.last;
         } else {
-            self.unsettled.get_or_insert(now);
+            self.wait_from(now);
         }
         self.last
+    }
+
+    /// The last ticket is not settled. Each waits for its own time, however much is stored before it.
+    fn wait_from(&mut self, now: Instant) {
+        match self.unsettled.back_mut() {
+            Some((ticket, since)) if *since == now => *ticket = self.last,
+            Some(_) | None => self.unsettled.push_back((self.last, now)),
+        }
+    }
+
+    fn settle(&mut self, through: Ticket) {
+        self.settled = self.settled.max(through);
+        let settled = self.settled;
+        while self
+            .unsettled
+            .pop_front_if(|(ticket, _)| *ticket <= settled)
+            .is_some()
+        {}
     }
 
     fn queue(&mut self, changes: Vec<(K, Option<Box<[u8]>>)>, lasting: bool) {
@@ -246,6 +264,16 @@ impl<K: Ord + Clone> Journal<K> {
                 Change::Forget => drop(self.marks.remove(&key)),
             }
             writes.push(Write { key, mark, change });
+        }
+        if self.under_way.len() >= UNDER_WAY
+            && let Some(waiting) = self.waiting.back_mut()
+            && waiting.writes.len().saturating_add(writes.len()) <= ROUND
+        {
+            // Else a slow store would have ever more of them to answer, one by one.
+            waiting.ticket = self.last;
+            waiting.lasting |= lasting;
+            waiting.writes.append(&mut writes);
+            return;
         }
         self.waiting.push_back(Round {
             ticket: self.last,
@@ -280,7 +308,7 @@ impl<K: Ord + Clone> Journal<K> {
     }
 
     /// A round is stored, and where it is lasting, replicas have it or were waited for.
-    pub fn handle_stored(&mut self, ticket: Ticket, now: Instant) {
+    pub fn handle_stored(&mut self, ticket: Ticket) {
         for it in &mut self.under_way {
             if it.round.ticket == ticket {
                 it.is_stored = true;
@@ -289,13 +317,12 @@ impl<K: Ord + Clone> Journal<K> {
         while let Some(it) = self.under_way.pop_front_if(|it| it.is_stored) {
             self.stored = it.round.ticket;
         }
-        self.settled = self.settled.max(self.stored);
-        self.unsettled = (self.settled < self.last).then_some(now);
+        self.settle(self.stored);
         self.recover();
     }
 
     /// This round and all before it are stored.
-    pub fn handle_stored_through(&mut self, ticket: Ticket, now: Instant) {
+    pub fn handle_stored_through(&mut self, ticket: Ticket) {
         let tickets: Vec<Ticket> = self
             .under_way
             .iter()
@@ -303,7 +330,7 @@ impl<K: Ord + Clone> Journal<K> {
             .filter(|it| *it <= ticket)
             .collect();
         for ticket in tickets {
-            self.handle_stored(ticket, now);
+            self.handle_stored(ticket);
         }
     }
 
@@ -335,6 +362,7 @@ impl<K: Ord + Clone> Journal<K> {
         if kept.is_empty() {
             // All that the node has changed since, it has forgotten again.
             self.stored = self.last;
+            self.settle(self.stored);
             return self.recover();
         }
         let mut changes: Vec<_> = kept.into_iter().collect();
@@ -346,9 +374,9 @@ impl<K: Ord + Clone> Journal<K> {
         }
         if self.standing == Standing::Degraded {
             // Whoever waited for any of this has left.
-            self.settled = self.last;
+            self.settle(self.last);
         } else {
-            self.unsettled.get_or_insert(now);
+            self.wait_from(now);
         }
     }
 
@@ -407,16 +435,21 @@ impl<K: Ord + Clone> Journal<K> {
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.unsettled.map(|since| since + self.patience.output)
+        self.unsettled
+            .front()
+            .map(|(_, since)| *since + self.patience.output)
     }
 
-    /// What has waited too long leaves. Whether the journal is degraded by that.
+    /// What has waited too long leaves, and all that waits if the store is known to be away. Whether the
+    /// journal is degraded by that.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
-        if self.poll_timeout().is_none_or(|at| now < at) {
+        let patience = self.patience.output;
+        let late = self.unsettled.iter();
+        let late = late.take_while(|(_, since)| *since + patience <= now);
+        let Some((through, _)) = late.last().copied() else {
             return false;
-        }
-        self.unsettled = None;
-        self.settled = self.last;
+        };
+        self.settle(if self.is_up { through } else { self.last });
         core::mem::replace(&mut self.standing, Standing::Degraded) == Standing::Whole
     }
 }

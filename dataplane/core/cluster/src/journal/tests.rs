@@ -98,7 +98,7 @@ proptest! {
                 Step::Answer(count) => {
                     for _ in 0..count {
                         let Some(ticket) = store.unanswered.pop_front() else { break };
-                        journal.handle_stored(ticket, now);
+                        journal.handle_stored(ticket);
                     }
                 }
                 Step::Away(count) if up => {
@@ -176,9 +176,9 @@ fn a_round_settles_when_it_and_all_before_it_are_stored() {
             .collect::<Vec<_>>()
     });
     assert_eq!(marks, [vec![1], vec![2]]);
-    journal.handle_stored(second, now);
+    journal.handle_stored(second);
     assert!(!journal.is_settled(first) && !journal.is_settled(second));
-    journal.handle_stored(first, now);
+    journal.handle_stored(first);
     assert!(journal.is_settled(first) && journal.is_settled(second));
 }
 
@@ -194,8 +194,47 @@ fn what_waits_too_long_leaves_and_the_journal_says_so_until_all_is_stored() {
     assert_eq!(journal.standing(), Standing::Degraded);
     assert_eq!(journal.unstored(), 1);
     let given = journal.poll_round().unwrap().ticket;
-    journal.handle_stored(given, due);
+    journal.handle_stored(given);
     assert_eq!(journal.standing(), Standing::Whole);
+}
+
+#[test]
+fn each_waits_for_its_own_time_however_much_is_stored_before_it() {
+    let (mut journal, start) = claimed();
+    let late = start + Patience::default().output;
+    let mut tickets = Vec::new();
+    for tenth in 0..5 {
+        let now = start + Duration::from_millis(100) * tenth;
+        journal.put(1, b"x", false);
+        tickets.push(journal.close(now));
+    }
+    let first = journal.poll_round().unwrap().ticket;
+    journal.handle_stored(first);
+    assert_eq!(journal.poll_timeout(), Some(late + Duration::from_millis(100)));
+    assert!(journal.handle_timeout(late + Duration::from_millis(200)));
+    let settled: Vec<bool> = tickets.iter().map(|it| journal.is_settled(*it)).collect();
+    assert_eq!(settled, [true, true, true, false, false]);
+}
+
+#[test]
+fn rounds_that_wait_behind_those_under_way_become_one() {
+    let (mut journal, now) = claimed();
+    let mut close = |key| {
+        journal.put(key, b"x", key == 9);
+        (journal.close(now), journal.poll_round().cloned())
+    };
+    let given: Vec<_> = (0..8).map(&mut close).collect();
+    assert!(given.iter().all(|(ticket, round)| round.as_ref().map(|it| it.ticket) == Some(*ticket)));
+    let waiting: Vec<Ticket> = (8..12).map(&mut close).map(|it| it.0).collect();
+    for (ticket, _) in given {
+        journal.handle_stored(ticket);
+    }
+    let round = journal.poll_round().unwrap().clone();
+    assert_eq!((round.writes.len(), round.lasting), (4, true));
+    assert!(!journal.is_settled(waiting[0]));
+    journal.handle_stored(round.ticket);
+    assert!(waiting.iter().all(|ticket| journal.is_settled(*ticket)));
+    assert_eq!(journal.poll_round(), None);
 }
 
 #[test]
@@ -215,7 +254,7 @@ fn without_a_store_the_newest_of_each_key_is_kept_and_nobody_waits_twice() {
     assert_eq!(round.writes.len(), 1);
     assert_eq!(round.writes[0].change, Change::Put((*b"new").into()));
     assert_eq!(round.writes[0].mark.seq, 41);
-    journal.handle_stored(round.ticket, due);
+    journal.handle_stored(round.ticket);
     assert_eq!(journal.standing(), Standing::Whole);
 }
 
