@@ -27,6 +27,9 @@ pub const KEPT_OCTETS_UNVERIFIED: usize = 4_096;
 /// nothing and is about to be given up.
 pub const SEND_QUEUE: usize = 65_535;
 
+/// Numbers that can be told from older ones (RFC 2661, 5.8): half of all.
+pub const HALF_TURN: u16 = 0x7fff;
+
 /// Messages of a tunnel's own that stand in its record: its record stays small though a LAC that takes
 /// nothing is refused call after call. Those beyond are refused by the LAC's own patience after a takeover.
 pub const KEPT_MESSAGES: usize = 64;

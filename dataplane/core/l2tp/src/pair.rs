@@ -649,6 +649,42 @@ fn takeovers_around_the_wrap_of_ns_lose_nothing() {
 }
 
 #[test]
+fn what_was_acknowledged_after_the_record_was_written_is_acknowledged_after_a_takeover() {
+    let lns = Arc::new(config("lns", None));
+    let now = Instant::from_millis(1_000);
+    let mut rng = Rng::from_seed([0; 32]);
+    let mut pair = Pair::new(config("lac", None), config("lns", None), CLEAN, 1);
+    pair.dial();
+    pair.run(1);
+    let tunnel = pair.lns.tunnel.as_mut().unwrap();
+    for id in 1..=9 {
+        let peer = lns_wire::id::PeerSessionId(id);
+        tunnel
+            .refuse_call(peer, CdnReason::NoFacilitiesNow, &mut rng)
+            .unwrap();
+    }
+    // More than the windows let out at once have left and come since.
+    let image = TunnelImage {
+        channel: crate::ChannelImage {
+            peer_window: 1,
+            ..tunnel.image(now).unwrap().channel
+        },
+        ..tunnel.image(now).unwrap()
+    };
+    let queued = u16::try_from(image.channel.queued).unwrap();
+    let mut restored = Tunnel::restore(lns, LNS, image, [], now);
+    let zlb = lns_wire::l2tp::ControlHeader {
+        tunnel: LNS,
+        session: SessionId::NONE,
+        ns: restored.channel().nr,
+        nr: lns_wire::l2tp::Seq16(queued),
+    };
+    restored.handle_control(zlb, &[], now, &mut rng).unwrap();
+    assert_eq!(restored.channel().unacknowledged, 0);
+    assert!(!restored.poll_transmit(now, &mut Vec::new()));
+}
+
+#[test]
 fn a_message_that_is_in_nobodys_record_leaves_no_gap() {
     let lns = Arc::new(config("lns", None));
     let now = Instant::from_millis(1_000);

@@ -96,14 +96,15 @@ impl Sender {
         (self.acknowledged..).map(MessageNumber).zip(&self.queue)
     }
 
-    /// Begins behind so many acknowledged messages, with these not acknowledged: a window of them may have
-    /// been sent, and all go out again as the windows open.
+    /// Begins behind so many acknowledged messages, with these not acknowledged for certain: each of them may
+    /// have been sent and acknowledged since, for an acknowledgement alone changes no record. All go out again
+    /// as the windows open.
     pub(super) fn restore(&mut self, acknowledged: u64, queue: VecDeque<Message>) {
         let [.., high, low] = acknowledged.to_be_bytes();
         self.first = self.first.plus(u16::from_be_bytes([high, low]));
         self.acknowledged = acknowledged;
         let waiting = u16::try_from(queue.len()).unwrap_or(u16::MAX);
-        self.reached = waiting.min(self.peer_window);
+        self.reached = waiting.min(limits::HALF_TURN);
         self.queue = queue;
     }
 
