@@ -107,6 +107,7 @@ impl Node {
             .is_some_and(|user| *user == *request.name);
         if is_same {
             session.proxied_authentication = request.proxied;
+            self.touch(slot);
             return Ok(());
         }
         if request.repeated || session.told.is_some() {
