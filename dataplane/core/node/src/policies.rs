@@ -309,6 +309,11 @@ impl Node {
     /// their chain, it has the default ones.
     pub(crate) fn bind_restored(&mut self, slot: SlotIndex, wanted: Wanted) {
         let unknown = wanted.unknown.clone();
+        // The default policies are those of this node, whatever they were when the record was written.
+        let wanted = match wanted.by {
+            By::Default => self.bindings.default(unknown.clone()),
+            By::Nobody | By::FilterId => wanted,
+        };
         let bound = self
             .bindings
             .take(wanted)

@@ -435,6 +435,24 @@ fn ids(world: &World) -> Vec<(TunnelId, SessionId)> {
 }
 
 #[test]
+fn default_policies_are_those_of_the_node_that_takes_over() {
+    let config = crate::policies::with_policies(&[]);
+    let mut world = with_sessions(config.clone(), 6, 0);
+    world.dial(0, 1, Client::new("user1", "user1"));
+    world.run(seconds(10));
+    let mut other = config;
+    other.subscribers.default_policies = vec!["gold".into()];
+    let followed = world.followed.as_ref().expect("followed");
+    let mut node = Node::standby(other, [9; 32], world.now);
+    for (key, octets) in &followed.store {
+        let taken = node.handle_record(*key, octets, world.now, StoreTime(1_795_000_000_000));
+        assert_eq!(taken, Ok(()));
+    }
+    let page = node.sessions(&SessionFilter::default(), None, 10, world.now);
+    assert_eq!(page.sessions[0].policies, ["gold"]);
+}
+
+#[test]
 fn policies_of_who_follows_are_told_before_their_sessions() {
     // `Workers::apply` fails where a session has a chain that it was not told of.
     let config = crate::policies::with_policies(&[("user2", &["gold", "no-mail"])]);
