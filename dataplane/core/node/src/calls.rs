@@ -17,6 +17,7 @@ use crate::lacs::Denial;
 use crate::limits;
 use crate::node::Node;
 use crate::radius::said;
+use crate::record::RecordKey;
 use crate::session::{About, Session};
 
 impl Node {
@@ -151,10 +152,11 @@ impl Node {
             Session::new(tunnel, call, profile, account, about(icrq), now)
         });
         let slot = slot.ok_or(("max_sessions_of_node", CdnReason::NoFacilitiesNow))?;
-        if id.is_none() {
+        let Some(id) = id else {
             self.sessions.remove(slot);
             return Err(("no_session_ids", CdnReason::NoFacilitiesNow));
-        }
+        };
+        self.reopen(RecordKey::Session(tunnel, id));
         self.accounts.enter(account, slot);
         self.opening = self.opening.saturating_add(1);
         Ok(slot)

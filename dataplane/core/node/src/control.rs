@@ -24,7 +24,7 @@ use crate::lacs::{Denial, Profile};
 use crate::limits;
 use crate::node::{Node, SecretKey};
 use crate::observe::TurnedAway;
-use crate::record::Role;
+use crate::record::{RecordKey, Role};
 use crate::transmit::Transmit;
 use crate::tunnels::{Asked, Link};
 
@@ -320,6 +320,7 @@ impl Node {
             let answer = Some(StopReason::Resources);
             return self.turn_away(asking, "no_tunnel_ids", answer, now);
         };
+        self.reopen(RecordKey::Tunnel(tunnel));
         let key = (Arc::clone(&profile.lac.name), asking.remote.ip());
         let choice = self.secret_choices.get(&key).copied().unwrap_or_default();
         match Tunnel::accept(

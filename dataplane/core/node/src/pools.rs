@@ -1,6 +1,7 @@
 //! The address pools of the manifest, as one.
 
 use core::net::Ipv4Addr;
+use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -165,6 +166,26 @@ impl Pools {
         {
             named.addresses.claim(address);
         }
+    }
+
+    /// An address of this pool was given back while another node served: it rests from now on, unless
+    /// somebody has it.
+    pub(crate) fn rest(&mut self, pool: &str, address: Ipv4Addr, now: Instant) {
+        let named = self
+            .pools
+            .iter_mut()
+            .find(|named| *named.config.name == *pool);
+        if let Some(named) = named
+            && named.addresses.claim(address)
+        {
+            named.addresses.release(address, now);
+        }
+    }
+
+    /// How long addresses of this pool rest.
+    pub(crate) fn reuse_delay(&self, pool: &str) -> Duration {
+        let named = self.pools.iter().find(|named| *named.config.name == *pool);
+        named.map_or(Duration::ZERO, |named| named.config.addresses.reuse_delay)
     }
 
     /// Gives an address back to its pool.

@@ -161,8 +161,8 @@ pub(crate) struct Records {
     gone: VecDeque<RecordKey>,
     /// What is over and may not be given out again.
     graves: BTreeMap<RecordKey, Grave>,
-    /// When not to keep them any longer: all rest for the same time. None on standby.
-    rests: VecDeque<(Instant, RecordKey)>,
+    /// When not to keep them any longer. None on standby.
+    rests: BTreeSet<(Instant, RecordKey)>,
     /// Graves whose time is over, and whose records are to be forgotten.
     over: VecDeque<RecordKey>,
     /// On standby: what tunnels are made of at the takeover.
@@ -194,7 +194,7 @@ impl Records {
             sessions: DirtyList::new(max_sessions),
             gone: VecDeque::new(),
             graves: BTreeMap::new(),
-            rests: VecDeque::new(),
+            rests: BTreeSet::new(),
             over: VecDeque::new(),
             images: BTreeMap::new(),
             said: BTreeMap::new(),

@@ -240,7 +240,18 @@ impl Node {
         if let Some(cdn) = cdn {
             self.records.said.insert(key, vec![cdn]);
         }
+        self.rest_address(grave.held.as_ref(), reading.now);
         self.records.graves.insert(key, grave);
+    }
+
+    /// The address of a session that is over rests, also where the session was never known.
+    fn rest_address(&mut self, held: Option<&Held>, now: Instant) {
+        if let Some(held) = held
+            && let Some(pool) = &held.pool
+            && !self.addresses.contains_key(&held.address)
+        {
+            self.pools.rest(pool, held.address, now);
+        }
     }
 
     fn take_session(

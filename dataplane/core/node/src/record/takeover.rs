@@ -10,7 +10,6 @@ use lns_wire::id::TunnelId;
 
 use super::{Beginning, RecordKey, Role};
 use crate::ends::TUNNEL_CLOSED;
-use crate::limits;
 use crate::node::Node;
 
 impl Node {
@@ -62,16 +61,17 @@ impl Node {
 
     /// What another node gave back rests from the beginning: since when it does is known to nobody.
     fn take_over_graves(&mut self, now: Instant) {
-        let until = now + limits::ID_QUARANTINE;
-        for key in self.records.graves.keys() {
+        let graves = core::mem::take(&mut self.records.graves);
+        for (key, grave) in &graves {
             match *key {
                 RecordKey::Tunnel(tunnel) => self.index.rest_tunnel(tunnel, now),
                 RecordKey::Session(tunnel, session) => {
                     self.index.rest_session(tunnel, session, now);
                 }
             }
-            self.records.rests.push_back((until, *key));
+            self.rest(*key, grave, now);
         }
+        self.records.graves = graves;
     }
 
     fn take_over_sessions(&mut self, now: Instant) {

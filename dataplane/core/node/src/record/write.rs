@@ -110,10 +110,26 @@ impl Node {
         if !self.records.are_written() {
             return;
         }
+        self.rest(key, &grave, now);
         self.records.graves.insert(key, grave);
         self.records.gone.push_back(key);
-        let until = now + limits::ID_QUARANTINE;
-        self.records.rests.push_back((until, key));
+    }
+
+    /// A record of what is over is kept as long as its id rests, and its address.
+    pub(super) fn rest(&mut self, key: RecordKey, grave: &Grave, now: Instant) {
+        let pool = grave.held.as_ref().and_then(|held| held.pool.as_deref());
+        let address = pool.map(|pool| self.pools.reuse_delay(pool));
+        let rest = limits::ID_QUARANTINE.max(address.unwrap_or_default());
+        self.records.rests.insert((now + rest, key));
+    }
+
+    /// An id is given out again: its record is the new one's. An address that rests longer than ids do rests
+    /// at this node only, from then on.
+    pub(crate) fn reopen(&mut self, key: RecordKey) {
+        if self.records.graves.remove(&key).is_some() {
+            self.records.rests.retain(|(_, other)| *other != key);
+        }
+        self.records.over.retain(|other| *other != key);
     }
 
     /// The LAC is being told of the end of a session.
@@ -139,7 +155,10 @@ impl Node {
 
     /// Forgets what has rested long enough.
     pub(crate) fn exhume(&mut self, now: Instant) {
-        while let Some((_, key)) = self.records.rests.pop_front_if(|(until, _)| *until <= now) {
+        while let Some(&(until, key)) = self.records.rests.first()
+            && until <= now
+        {
+            self.records.rests.pop_first();
             if self.records.graves.remove(&key).is_some() {
                 self.records.over.push_back(key);
             }
@@ -148,7 +167,7 @@ impl Node {
 
     /// When something will have.
     pub(crate) fn next_exhumation(&self) -> Option<Instant> {
-        self.records.rests.front().map(|(until, _)| *until)
+        self.records.rests.first().map(|(until, _)| *until)
     }
 
     fn session_record(&self, slot: SlotIndex, now: Instant) -> Option<(RecordKey, Form)> {

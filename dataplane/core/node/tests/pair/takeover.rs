@@ -416,6 +416,24 @@ fn ids_and_addresses_of_who_is_gone_are_given_to_nobody_after_a_takeover() {
     }
 }
 
+#[test]
+fn an_address_rests_over_a_takeover_also_longer_than_ids_do() {
+    for (reads_anew, after) in [(true, 5), (false, 5), (true, 40), (false, 40)] {
+        let mut world = with_sessions(config(), 5, 0);
+        world.dial(0, 1, Client::new("user1", "user1"));
+        world.run(seconds(5));
+        let had = world.address(0, 1).expect("it is up");
+        let (tunnel, session) = ids(&world)[0];
+        assert!(world.node.handle_disconnect(tunnel, session, world.now));
+        world.run(seconds(after));
+        world.take_over_by(reads_anew);
+        world.dial(0, 2, Client::new("user2", "user2"));
+        world.run(seconds(5));
+        let has = world.address(0, 2).expect("it is up");
+        assert_ne!(had, has, "read anew: {reads_anew}, after {after} s");
+    }
+}
+
 fn shown(world: &World) -> Vec<(u16, Option<Ipv4Addr>)> {
     let page = world
         .node

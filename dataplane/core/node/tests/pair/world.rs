@@ -240,7 +240,7 @@ impl World {
     /// The node loses its authority and lives: the second one takes over, and it follows that one.
     pub fn step_down(&mut self) {
         let (now, date) = (self.now, self.date());
-        self.take_over_from(false);
+        self.take_over_by(false);
         let (mut node, mut workers, mut reached) = self.dead.take().expect("one has just died");
         node.handle_demotion(now);
         node.handle_reload();
@@ -259,11 +259,12 @@ impl World {
     /// takes over.
     pub fn take_over(&mut self) {
         let reads_anew = self.rng.u32().is_multiple_of(2);
-        self.take_over_from(reads_anew);
+        self.take_over_by(reads_anew);
         self.dead = None;
     }
 
-    fn take_over_from(&mut self, reads_anew: bool) {
+    /// The same, by the second one, or by one that `reads_anew`.
+    pub fn take_over_by(&mut self, reads_anew: bool) {
         let (now, date) = (self.now, self.date());
         let followed = self.followed.as_mut().expect("somebody follows");
         followed.takeovers += 1;
