@@ -154,7 +154,7 @@ impl Master {
                 self.claims += 1;
                 self.journal.handle_claimed(epoch, seq, now);
             }
-            News::Stored(ticket) => self.journal.handle_stored(ticket, now),
+            News::Stored(ticket) => self.journal.handle_stored(ticket),
             News::NotReplicated { .. } => self.unreplicated += 1,
             News::Away { reason } => {
                 self.aways.push(reason);

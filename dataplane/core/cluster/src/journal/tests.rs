@@ -307,7 +307,7 @@ fn what_the_store_has_lost_is_named_and_what_only_it_has_can_be_forgotten() {
     }
     journal.close(now);
     let round = journal.poll_round().unwrap().clone();
-    journal.handle_stored(round.ticket, now);
+    journal.handle_stored(round.ticket);
     journal.handle_away();
     let [first, second, _] = [0, 1, 2].map(|at: usize| round.writes[at].mark);
     let older = Mark { seq: 0, ..second };
@@ -324,6 +324,6 @@ fn what_the_store_has_lost_is_named_and_what_only_it_has_can_be_forgotten() {
     let keys: Vec<_> = again.writes.iter().map(|write| write.key).collect();
     assert_eq!(keys, [2, 3, 9]);
     assert_eq!(again.writes[2].change, Change::Forget);
-    journal.handle_stored(again.ticket, now);
+    journal.handle_stored(again.ticket);
     assert!(journal.is_settled(ticket));
 }
