@@ -210,7 +210,10 @@ fn each_waits_for_its_own_time_however_much_is_stored_before_it() {
     }
     let first = journal.poll_round().unwrap().ticket;
     journal.handle_stored(first);
-    assert_eq!(journal.poll_timeout(), Some(late + Duration::from_millis(100)));
+    assert_eq!(
+        journal.poll_timeout(),
+        Some(late + Duration::from_millis(100))
+    );
     assert!(journal.handle_timeout(late + Duration::from_millis(200)));
     let settled: Vec<bool> = tickets.iter().map(|it| journal.is_settled(*it)).collect();
     assert_eq!(settled, [true, true, true, false, false]);
@@ -224,7 +227,11 @@ fn rounds_that_wait_behind_those_under_way_become_one() {
         (journal.close(now), journal.poll_round().cloned())
     };
     let given: Vec<_> = (0..8).map(&mut close).collect();
-    assert!(given.iter().all(|(ticket, round)| round.as_ref().map(|it| it.ticket) == Some(*ticket)));
+    assert!(
+        given
+            .iter()
+            .all(|(ticket, round)| round.as_ref().map(|it| it.ticket) == Some(*ticket))
+    );
     let waiting: Vec<Ticket> = (8..12).map(&mut close).map(|it| it.0).collect();
     for (ticket, _) in given {
         journal.handle_stored(ticket);
