@@ -108,6 +108,8 @@ pub(crate) struct Held {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Idle {
     pub(crate) after: Duration,
+    /// Since when it counts: workers of a node that has taken over do not know what passed before.
+    pub(crate) since: Instant,
     /// When to ask the workers next.
     pub(crate) check_at: Instant,
 }

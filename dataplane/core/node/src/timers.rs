@@ -154,7 +154,7 @@ impl Node {
         };
         let up_at = session.up_at.unwrap_or(session.opened_at);
         if let Some(idle) = session.idle.as_mut() {
-            let ends_at = last_forwarded.unwrap_or(up_at).max(up_at) + idle.after;
+            let ends_at = last_forwarded.unwrap_or(idle.since).max(idle.since) + idle.after;
             idle.check_at = ends_at;
             if ends_at <= now {
                 session.idle = None;

@@ -387,6 +387,7 @@ impl Node {
             let after = granted.unwrap_or(of_manifest);
             session.idle = (!after.is_zero()).then(|| Idle {
                 after,
+                since: now,
                 check_at: now + after,
             });
         });

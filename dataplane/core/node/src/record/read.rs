@@ -523,6 +523,7 @@ fn fill(
     session.address = up.address.map(held);
     session.idle = up.idle.map(|after| Idle {
         after: after.duration(),
+        since: now,
         check_at: now + after.duration(),
     });
     session.ends_at = up.ends.map(|ends| ends.after(now, age));

@@ -87,6 +87,7 @@ impl Node {
             };
             if let Some(idle) = &mut session.idle {
                 // When it was last heard is known to the workers of the node that is gone.
+                idle.since = now;
                 idle.check_at = now + idle.after;
             }
             if let Some(reason) = session.closing {

@@ -388,6 +388,26 @@ fn times_go_on_over_a_takeover() {
 }
 
 #[test]
+fn what_has_passed_before_a_takeover_is_no_idle_time_after_it() {
+    let mut config = config();
+    config.subscribers.idle = seconds(300);
+    let mut world = with_sessions(config, 5, 0);
+    world.dial(0, 1, Client::new("user1", "user1"));
+    world.run(seconds(5));
+    let slot = *world.workers.sessions.keys().next().expect("a session");
+    for _ in 0..6 {
+        world.run(seconds(100));
+        world.workers.last_forwarded.insert(slot, world.now);
+    }
+    world.take_over();
+    // Long enough for workers to be asked whether the subscriber is there.
+    world.run(seconds(290));
+    assert!(world.ends().is_empty(), "{:?}", world.ends());
+    world.run(seconds(20));
+    assert_eq!(world.ends(), ["idle_timeout"]);
+}
+
+#[test]
 fn ids_and_addresses_of_who_is_gone_are_given_to_nobody_after_a_takeover() {
     let mut world = with_sessions(config(), 5, 0);
     for id in 1..=50 {
