@@ -1,4 +1,4 @@
-//! The requests of an elector to the API server, and what is concluded from its answers (rule E3).
+//! Requests for one Lease of an API server, and what is concluded from the answers (rule E3).
 //!
 //! No answer is taken for more than it says. What is unclear is [`Answer::Unknown`]: no answer in time, a
 //! broken connection, any error that does not say whether the write was done, a body that is no Lease or
@@ -24,8 +24,12 @@ use kube::{Api, Client, Error};
 use lns_cluster::{Answer, Operation, Record, Request, RequestId, Revision};
 
 use crate::notes::Notes;
-use crate::record::{Form, emit, kind, parse};
+use crate::object::{Content, Form, emit, kind};
+use crate::record::{content, parse};
 use crate::trouble::{Cause, of_error};
+
+/// Why there is no usable answer.
+pub(crate) type Failure = (Cause, Arc<str>);
 
 /// One Lease of an API server.
 #[derive(Clone)]
@@ -36,14 +40,14 @@ pub(crate) struct LeaseApi {
     patience: Duration,
 }
 
-/// What came of a request.
+/// What came of a request of an elector.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) id: RequestId,
     pub(crate) answer: Answer,
     /// The Lease as it is now, with all that others put there.
     pub(crate) lease: Option<DynamicObject>,
-    pub(crate) trouble: Option<(Cause, Arc<str>)>,
+    pub(crate) trouble: Option<Failure>,
 }
 
 impl LeaseApi {
@@ -67,7 +71,7 @@ impl LeaseApi {
         self.form.name.as_str()
     }
 
-    /// Sends a request now. `base` is the Lease that it is conditional on.
+    /// Sends a request of an elector now. `base` is the Lease that it is conditional on.
     pub(crate) async fn send(
         self,
         request: Request,
@@ -81,32 +85,58 @@ impl LeaseApi {
                 self.write(&record, on.as_ref(), base, &notes).await
             }
         };
-        match result {
-            Ok((answer, lease)) => Outcome {
-                id,
-                answer,
-                lease,
-                trouble: None,
-            },
-            Err(trouble) => Outcome {
-                id,
-                answer: Answer::Unknown,
-                lease: None,
-                trouble: Some(trouble),
-            },
+        let (answer, lease, trouble) = match result {
+            Ok((answer, lease)) => (answer, lease, None),
+            Err(trouble) => (Answer::Unknown, None, Some(trouble)),
+        };
+        Outcome {
+            id,
+            answer,
+            lease,
+            trouble,
         }
     }
 
-    async fn read(&self) -> Result<(Answer, Option<DynamicObject>), (Cause, Arc<str>)> {
+    /// The Lease as it is in the store.
+    pub(crate) async fn get(&self) -> Result<Option<DynamicObject>, Failure> {
         match self.in_time(self.api.get(self.name())).await? {
-            Ok(lease) => {
-                let stored = self.is_it(&lease).then(|| parse(&lease)).flatten();
-                let stored = stored.ok_or_else(|| unreadable("what was read is not the Lease"))?;
-                Ok((Answer::Found(Some(stored)), Some(lease)))
-            }
-            Err(Error::Api(status)) if self.is_missing(&status) => Ok((Answer::Found(None), None)),
+            Ok(lease) => Ok(Some(lease)),
+            Err(Error::Api(status)) if self.is_missing(&status) => Ok(None),
             Err(error) => Err(of_error(&error)),
         }
+    }
+
+    /// Writes it over `base`, or a new one. None: it is another one than `base`, or there is one.
+    pub(crate) async fn put(
+        &self,
+        content: Content,
+        base: Option<&DynamicObject>,
+        notes: &Notes,
+    ) -> Result<Option<DynamicObject>, Failure> {
+        let lease = emit(content, base, &self.form, notes, Timestamp::now());
+        let lease = lease.map_err(|error| unreadable(&error.to_string()))?;
+        let result = if base.is_some() {
+            let put = self.api.replace(self.name(), &self.parameters, &lease);
+            self.in_time(put).await?
+        } else {
+            let post = self.api.create(&self.parameters, &lease);
+            self.in_time(post).await?
+        };
+        match result {
+            Ok(lease) => Ok(Some(lease)),
+            Err(Error::Api(status)) if is_conflict(&status) => Ok(None),
+            Err(Error::Api(status)) if base.is_some() && self.is_missing(&status) => Ok(None),
+            Err(error) => Err(of_error(&error)),
+        }
+    }
+
+    async fn read(&self) -> Result<(Answer, Option<DynamicObject>), Failure> {
+        let Some(lease) = self.get().await? else {
+            return Ok((Answer::Found(None), None));
+        };
+        let stored = self.is_it(&lease).then(|| parse(&lease)).flatten();
+        let stored = stored.ok_or_else(|| unreadable("what was read is not the Lease"))?;
+        Ok((Answer::Found(Some(stored)), Some(lease)))
     }
 
     async fn write(
@@ -115,43 +145,26 @@ impl LeaseApi {
         on: Option<&Revision>,
         base: Option<DynamicObject>,
         notes: &Notes,
-    ) -> Result<(Answer, Option<DynamicObject>), (Cause, Arc<str>)> {
-        let base =
-            base.filter(|base| base.metadata.resource_version.as_deref() == on.map(|on| &*on.0));
+    ) -> Result<(Answer, Option<DynamicObject>), Failure> {
+        let version = on.map(|Revision(version)| &**version);
+        let base = base.filter(|base| base.metadata.resource_version.as_deref() == version);
         if on.is_some() && base.is_none() {
-            return Err(unreadable(
-                "the Lease that the write is conditional on is not at hand",
-            ));
+            let text = "the Lease that the write is conditional on is not at hand";
+            return Err(unreadable(text));
         }
-        let lease = emit(record, base.as_ref(), &self.form, notes, Timestamp::now());
-        let lease = lease.map_err(|error| unreadable(&error.to_string()))?;
-        let result = if on.is_some() {
-            let put = self.api.replace(self.name(), &self.parameters, &lease);
-            self.in_time(put).await?
-        } else {
-            let post = self.api.create(&self.parameters, &lease);
-            self.in_time(post).await?
+        let Some(lease) = self.put(content(record), base.as_ref(), notes).await? else {
+            return Ok((Answer::Conflict, None));
         };
-        match result {
-            Ok(lease) => {
-                let stored = self.is_it(&lease).then(|| parse(&lease)).flatten();
-                let stored = stored.filter(|stored| stored.record == *record);
-                let stored =
-                    stored.ok_or_else(|| unreadable("the Lease is not what was written"))?;
-                Ok((Answer::Written(stored.revision), Some(lease)))
-            }
-            Err(Error::Api(status)) if is_conflict(&status) => Ok((Answer::Conflict, None)),
-            Err(Error::Api(status)) if on.is_some() && self.is_missing(&status) => {
-                Ok((Answer::Conflict, None))
-            }
-            Err(error) => Err(of_error(&error)),
-        }
+        let stored = self.is_it(&lease).then(|| parse(&lease)).flatten();
+        let stored = stored.filter(|stored| stored.record == *record);
+        let stored = stored.ok_or_else(|| unreadable("the Lease is not what was written"))?;
+        Ok((Answer::Written(stored.revision), Some(lease)))
     }
 
     async fn in_time<T>(
         &self,
         request: impl Future<Output = Result<T, Error>>,
-    ) -> Result<Result<T, Error>, (Cause, Arc<str>)> {
+    ) -> Result<Result<T, Error>, Failure> {
         let in_time = tokio::time::timeout(self.patience, request).await;
         in_time.map_err(|_| too_late(self.patience))
     }
@@ -164,15 +177,14 @@ impl LeaseApi {
     /// or of a server that has no Leases yet, does not.
     fn is_missing(&self, status: &Status) -> bool {
         let details = status.details.as_ref();
-        status.code == 404
-            && status.reason == "NotFound"
-            && details
-                .is_some_and(|details| details.kind == "leases" && details.name == self.name())
+        let is_it =
+            details.is_some_and(|details| details.kind == "leases" && details.name == self.name());
+        status.code == 404 && status.reason == "NotFound" && is_it
     }
 }
 
 /// No answer came.
-pub(crate) fn too_late(patience: Duration) -> (Cause, Arc<str>) {
+pub(crate) fn too_late(patience: Duration) -> Failure {
     let text = format!("the API server gave no answer within {patience:?}");
     (Cause::Timeout, text.into())
 }
@@ -181,7 +193,7 @@ fn is_conflict(status: &Status) -> bool {
     status.code == 409 && matches!(status.reason.as_str(), "Conflict" | "AlreadyExists")
 }
 
-fn unreadable(text: &str) -> (Cause, Arc<str>) {
+fn unreadable(text: &str) -> Failure {
     (Cause::Unreadable, text.into())
 }
 

@@ -1,41 +1,19 @@
 //! The watch of a Lease: a hint that it has changed, and never more than that.
 //!
-//! A watch may be served from a cache, may be late, and may be lost without a sign. So nothing of what it
-//! says is used but that somebody else may hold now, which makes the elector look earlier than it would.
-//! Without it everything goes on, a renewal later.
+//! A watch may be served from a cache, may be late, and may be lost without a sign. So what it says is
+//! used only to decide whether to look earlier. Without it everything goes on, a renewal later.
 
 use core::time::Duration;
 
 use futures::StreamExt as _;
 use kube::Api;
 use kube::api::{DynamicObject, WatchEvent, WatchParams};
-use lns_cluster::{Epoch, Identity, Record};
 use tokio::sync::mpsc;
 
 use crate::chance;
 use crate::limits::{WATCH_PAUSE, WATCH_SECONDS, WATCH_SILENCE};
-use crate::record::parse;
-
-/// What of a record is worth a look when it changes: a renewal is not.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Gist {
-    holder: Option<Identity>,
-    epoch: Epoch,
-    released: Option<Identity>,
-}
-
-/// What the watch has seen; None: there is no Lease.
-pub(crate) type Hint = Option<Gist>;
-
-impl Gist {
-    pub(crate) fn of(record: &Record) -> Self {
-        Self {
-            holder: record.holder.clone(),
-            epoch: record.epoch,
-            released: record.released.clone(),
-        }
-    }
-}
+/// The Lease as the watch has seen it; None: it was deleted.
+pub(crate) type Hint = Option<DynamicObject>;
 
 /// A watch that is opened anew whenever it ends.
 pub(crate) struct Watch {
@@ -92,9 +70,7 @@ impl Watch {
         let mut has_spoken = false;
         while let Ok(Some(Ok(event))) = tokio::time::timeout(self.silence, events.next()).await {
             let hint = match event {
-                WatchEvent::Added(lease) | WatchEvent::Modified(lease) => {
-                    parse(&lease).map(|stored| Gist::of(&stored.record))
-                }
+                WatchEvent::Added(lease) | WatchEvent::Modified(lease) => Some(lease),
                 WatchEvent::Deleted(_) => None,
                 WatchEvent::Bookmark(_) => continue,
                 WatchEvent::Error(_) => return has_spoken,

@@ -27,7 +27,9 @@ mod hint;
 mod incarnation;
 mod limits;
 mod name;
+mod node;
 mod notes;
+mod object;
 mod record;
 mod trouble;
 
@@ -37,5 +39,7 @@ pub use driver::{
 };
 pub use limits::NOTES;
 pub use name::{CLUSTER_NAME, ClusterName, LeaseName, NameError};
+pub use node::{Announcing, Directory, Entry, NodeConfig, NodeState, Nodes, announce, directory};
 pub use notes::{NoteError, Notes};
+pub use object::{CLUSTER_LABEL, KIND_LABEL};
 pub use trouble::{Cause, Trouble};

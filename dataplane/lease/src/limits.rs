@@ -35,3 +35,18 @@ pub(crate) const WATCH_SILENCE: Duration = Duration::from_secs(30);
 
 /// For how many seconds the API server keeps a watch open.
 pub(crate) const WATCH_SECONDS: u32 = 290;
+
+/// Nodes whose Leases are kept in mind: those of a full roster, and as many that are gone.
+pub(crate) const NODES: usize = 2 * lns_cluster::MEMBERS;
+
+/// The shortest time between two writes of a node's own Lease.
+pub(crate) const ANNOUNCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long a request for a node's own Lease is waited for: nothing hangs on it.
+pub(crate) const ANNOUNCE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a write is tried in a row when others write as well.
+pub(crate) const TRIES: usize = 3;
+
+/// What a node says is current for so many renewals.
+pub(crate) const NODE_LASTS: u32 = 3;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::limits::NOTES;
-use crate::record::{OWN, PREFIX};
+use crate::object::{OWN, PREFIX};
 
 /// Annotations `kubelns.io/<name>` of a Lease that are not the driver's own.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -74,6 +74,12 @@ impl Notes {
             return Self::default();
         }
         notes
+    }
+
+    /// Those that are not in `others`.
+    pub(crate) fn without(mut self, others: &Self) -> Self {
+        self.0.retain(|key, _| !others.0.contains_key(key));
+        self
     }
 
     /// As annotations.

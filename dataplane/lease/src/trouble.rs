@@ -35,6 +35,19 @@ pub struct Trouble {
     pub text: Arc<str>,
 }
 
+impl Trouble {
+    /// What there is after another request, which failed or did not.
+    pub(crate) fn after(
+        before: Option<Self>,
+        failure: Option<(Cause, Arc<str>)>,
+        now: Instant,
+    ) -> Option<Self> {
+        let (cause, text) = failure?;
+        let since = before.map_or(now, |trouble| trouble.since);
+        Some(Self { since, cause, text })
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

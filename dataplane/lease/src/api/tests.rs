@@ -56,7 +56,7 @@ fn server(does: Does) -> (LeaseApi, Asked) {
         name: LeaseName::new("isp.master").unwrap(),
         namespace: "lns".to_owned(),
         labels: std::collections::BTreeMap::default(),
-        wait: Profile::DEFAULT.timing().wait,
+        lasts: Profile::DEFAULT.timing().wait,
     };
     let client = Client::new(service, "default");
     let patience = Duration::from_secs(3);

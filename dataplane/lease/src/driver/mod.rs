@@ -4,6 +4,7 @@
 //! One task owns all state. Requests are polled within it and never block it, so it does a round at each
 //! renewal at least, and [`Handle::is_stuck`] tells a task that hangs from an API server that does.
 
+mod gist;
 mod handle;
 mod standing;
 mod start;
@@ -26,17 +27,18 @@ use lns_tables::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use self::gist::Gist;
 use self::handle::Command;
 pub use self::handle::{Ended, Handle};
 pub use self::standing::{Seen, Standing, Told};
 pub use self::start::{Candidates, Config, Question, Running, StartError, start};
-use crate::api::{LeaseApi, Outcome, too_late};
-use crate::hint::{Gist, Hint};
+use crate::api::{Failure, LeaseApi, Outcome, too_late};
+use crate::hint::Hint;
 use crate::incarnation::Origin;
 use crate::limits::{BREATH, SPREAD};
 use crate::notes::Notes;
-use crate::trouble::{Cause, Trouble};
-use crate::{chance, clock};
+use crate::trouble::Trouble;
+use crate::{chance, clock, object};
 
 /// What follows when the elector has stopped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -259,8 +261,7 @@ impl Driver {
     fn answered(&mut self, outcome: Outcome, now: Instant) {
         self.flight = None;
         if let Some(lease) = outcome.lease {
-            let annotations = lease.metadata.annotations.as_ref();
-            self.standing.seen.notes = annotations.map(Notes::among).unwrap_or_default();
+            self.standing.seen.notes = object::notes(&lease);
             self.recent.push_front(lease);
             self.recent.truncate(2);
         }
@@ -269,16 +270,16 @@ impl Driver {
     }
 
     /// Whether there is trouble, and since when.
-    fn note(&mut self, trouble: Option<(Cause, Arc<str>)>, now: Instant) {
+    fn note(&mut self, failure: Option<Failure>, now: Instant) {
         let before = self.standing.trouble.take();
-        let since = before.map_or(now, |trouble| trouble.since);
-        self.standing.trouble = trouble.map(|(cause, text)| Trouble { since, cause, text });
+        self.standing.trouble = Trouble::after(before, failure, now);
     }
 
     /// A look is due if somebody else may hold than the elector thinks.
     fn hinted(&mut self, hint: &Hint, now: Instant) {
         let known = self.elector.view().record().map(Gist::of);
-        if *hint != known && self.hint_at.is_none() {
+        let told = hint.as_ref().and_then(Gist::in_lease);
+        if told != known && self.hint_at.is_none() {
             let late = chance::up_to(self.profile.timing().renew.mul_f64(SPREAD));
             self.hint_at = Some(Instant::add(now, late));
         }

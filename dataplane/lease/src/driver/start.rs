@@ -20,7 +20,7 @@ use crate::hint::Watch;
 use crate::incarnation::Origin;
 use crate::limits::{COMMANDS, HINTS, TRANSITIONS};
 use crate::name::LeaseName;
-use crate::record::Form;
+use crate::object::Form;
 
 /// What an election is about, and who takes part.
 #[derive(Clone, Debug)]
@@ -98,7 +98,7 @@ pub fn start(config: Config, client: Client) -> Result<Running, StartError> {
         name: config.lease,
         namespace: config.namespace,
         labels: config.labels,
-        wait: timing.wait,
+        lasts: timing.wait,
     };
     let api = LeaseApi::new(client, form, &config.manager, timing.patience);
     let (hinting, hints) = mpsc::channel(HINTS);

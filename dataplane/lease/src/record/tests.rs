@@ -1,16 +1,23 @@
 //! Records as Leases, and whatever else may stand in one.
 
+use core::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::limits::FOREIGN;
+use crate::name::LeaseName;
+use crate::notes::Notes;
+use crate::object::{self, Form, OWN, emit};
 
 fn form() -> Form {
     Form {
         name: LeaseName::new("isp.master").unwrap(),
         namespace: "lns".to_owned(),
         labels: BTreeMap::from([("kubelns.io/cluster".to_owned(), "isp".to_owned())]),
-        wait: Duration::from_millis(4500),
+        lasts: Duration::from_millis(4500),
     }
 }
 
@@ -36,7 +43,14 @@ fn stored(lease: &DynamicObject) -> DynamicObject {
 }
 
 fn written(record: &Record, base: Option<&DynamicObject>, second: i64) -> DynamicObject {
-    let lease = emit(record, base, &form(), &Notes::default(), at(second)).unwrap();
+    let lease = emit(
+        content(record),
+        base,
+        &form(),
+        &Notes::default(),
+        at(second),
+    )
+    .unwrap();
     stored(&lease)
 }
 
@@ -125,13 +139,13 @@ fn what_others_put_there_stays_unless_it_leaves_no_room() {
 fn notes_stand_beside_the_record_and_are_read_back() {
     let mut notes = Notes::default();
     notes.set("peers", "{\"a\":\"192.0.2.1:1702\"}").unwrap();
-    let lease = emit(&record(Some("a/1")), None, &form(), &notes, at(0)).unwrap();
+    let lease = emit(content(&record(Some("a/1"))), None, &form(), &notes, at(0)).unwrap();
     assert_eq!(
         Notes::among(lease.metadata.annotations.as_ref().unwrap()),
         notes
     );
     let later = emit(
-        &record(Some("b/1")),
+        content(&record(Some("b/1"))),
         Some(&lease),
         &form(),
         &Notes::default(),
@@ -177,6 +191,7 @@ fn nonsense_is_unknown() {
         "1.5",
         "99999999999999999999",
         "9223372036854775808",
+        "9007199254740992",
         "a",
         "a/",
         "/b",
@@ -220,7 +235,7 @@ fn nonsense_is_unknown() {
         parse(&named).unwrap().record.holder,
         Some("a/1".parse().unwrap())
     );
-    assert_eq!(transitions(Some(&named)), 0);
+    assert_eq!(object::transitions(Some(&named)), 0);
 }
 
 #[test]
@@ -241,7 +256,7 @@ fn records() -> impl Strategy<Value = Record> {
     let roster = prop::collection::vec("[^/]{1,12}", 0..9);
     (
         prop::option::of(identities()),
-        0..=Epoch::LAST.number(),
+        0..Mark::INEXACT,
         any::<u64>(),
         prop::option::of(identities()),
         roster,

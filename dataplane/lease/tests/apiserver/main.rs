@@ -16,6 +16,7 @@
 
 mod elections;
 mod hands;
+mod nodes;
 mod outages;
 mod proxy;
 mod referee;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         hands::a_lease_that_is_edited_by_hand_costs_a_mastership_and_no_more,
         hands::a_lease_that_is_restored_from_a_copy_makes_no_second_master,
         hands::nonsense_in_a_lease_is_unknown_and_overwritten,
+        nodes::a_node_keeps_its_own_lease_and_whoever_likes_finds_it,
         outages::answers_that_are_a_little_late_cost_nothing,
         outages::an_authority_counts_from_the_send_of_a_renewal,
         outages::answers_that_are_four_seconds_late_never_make_two_masters,

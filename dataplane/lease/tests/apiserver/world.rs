@@ -155,9 +155,7 @@ impl World {
 
     /// A driver, through a proxy or not. Its gate is closed whenever that is asked for.
     pub(crate) fn start(&self, config: Config, through: Option<&Proxy>) -> Running {
-        let mut connection = self.admin.clone();
-        let account = format!("system:serviceaccount:{}:{ACCOUNT}", self.namespace);
-        connection.auth_info.impersonate = Some(account);
+        let mut connection = self.connection();
         if let Some(proxy) = through {
             connection.cluster_url = format!("https://{}", proxy.address).parse().unwrap();
         }
@@ -170,6 +168,22 @@ impl World {
             .unwrap()
             .extend([running.task.abort_handle(), gate.abort_handle()]);
         running
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// A client with the rights of a driver.
+    pub(crate) fn client(&self) -> Client {
+        Client::try_from(self.connection()).unwrap()
+    }
+
+    fn connection(&self) -> Connection {
+        let mut connection = self.admin.clone();
+        let account = format!("system:serviceaccount:{}:{ACCOUNT}", self.namespace);
+        connection.auth_info.impersonate = Some(account);
+        connection
     }
 
     pub(crate) async fn proxy(&self) -> Proxy {

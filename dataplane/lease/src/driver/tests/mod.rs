@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use self::fake::{Fake, Mode};
 use super::*;
-use crate::{ClusterName, LeaseName};
+use crate::{Cause, ClusterName, LeaseName};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
