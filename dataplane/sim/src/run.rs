@@ -130,7 +130,8 @@ struct Run<'p> {
 impl<'p> Run<'p> {
     fn new(plan: &'p Plan, rules: &Rules, records: bool) -> Self {
         let observer = Observer::new(rules, records);
-        let mut world = World::watched(plan.settings.config(plan), plan.seed, observer);
+        let config = plan.settings.config(plan);
+        let mut world = World::kept(config, plan.seed, plan.store, observer);
         for (number, lac) in plan.lacs.iter().enumerate() {
             world.add_lac(lac_settings(plan, number));
             for (place, line) in lac.lines.iter().enumerate() {
@@ -226,6 +227,9 @@ impl<'p> Run<'p> {
     /// Lets time pass, and looks at everything now and then.
     fn go_to(&mut self, at: Instant) {
         self.world.run_until(at);
+        if self.world.is_vacant() {
+            return;
+        }
         let status = self.world.node().status();
         let sessions = status.sessions + status.sessions_opening;
         if self.world.now() - self.audited >= AUDIT * (1 + sessions / 20) {
@@ -237,6 +241,7 @@ impl<'p> Run<'p> {
         let now = self.world.now();
         self.audited = now;
         self.world.audit(Observer::audit);
+        self.world.compare(Observer::compare);
         let counted: Vec<_> = self.world.watch().octets().collect();
         for ((tunnel, session), octets) in counted {
             let workers = self.world.workers();
@@ -282,14 +287,16 @@ impl<'p> Run<'p> {
             }
             Act::Disconnect(n) => {
                 let n = usize::try_from(*n).expect("32 bits");
-                if let Some((tunnel, session)) = self.world.watch().session(n) {
+                let session = self.world.watch().session(n);
+                if let Some((tunnel, session)) = session.filter(|_| !self.world.is_vacant()) {
                     self.world
                         .with_node(|node, now| node.handle_disconnect(tunnel, session, now));
                 }
             }
             Act::DisconnectTunnel(n) => {
                 let n = usize::try_from(*n).expect("32 bits");
-                if let Some(target) = self.world.watch().target(n) {
+                let target = self.world.watch().target(n);
+                if let Some(target) = target.filter(|_| !self.world.is_vacant()) {
                     let tunnel = target.tunnel;
                     self.world
                         .with_node(|node, now| node.handle_disconnect_tunnel(tunnel, now));
@@ -299,6 +306,10 @@ impl<'p> Run<'p> {
                 self.world.cut(lac % lacs, *direction, true);
                 self.later(*span, Later::Heal(lac % lacs, *direction));
             }
+            Act::Die(death) => self.world.kill(*death),
+            Act::CutStore(span) => self.world.cut_store(*span),
+            // Nobody is there who could stand still.
+            Act::Pause(..) if self.world.is_vacant() => {}
             Act::Pause(span, lost) => {
                 self.world.pause_node(*span, *lost);
                 self.world.watch_mut().excuse(now + *span);
@@ -356,6 +367,7 @@ impl<'p> Run<'p> {
         self.world.set_faults(Faults::default());
         self.world.set_report_delay(Duration::ZERO);
         self.world.wake_node();
+        self.world.revive();
         for later in core::mem::take(&mut self.later).into_values() {
             match later {
                 Later::Dial(lac, line) => self.world.with_lac(lac, |lac| lac.dial(line, now)),
@@ -387,8 +399,7 @@ impl<'p> Run<'p> {
         let kept = known.filter(|known| in_use.iter().any(|it| *it.policy == *known.name));
         let kept: Vec<_> = kept.cloned().collect();
         config.policies.extend(kept);
-        self.world
-            .with_node(|node, now| node.handle_config(config, now));
+        self.world.reconfigure(config);
     }
 
     /// How long it may take until everybody is up again. One after the other: a LAC that the node has
@@ -521,10 +532,12 @@ impl<'p> Run<'p> {
                 used + u64::from(bound),
             );
             let known = (workers.sessions(), workers.tunnels().count());
+            let stored = run.world.stored();
             let what = format!(
-                "sessions, opening, tunnels, addresses and policies {left:?}; workers {known:?}"
+                "sessions, opening, tunnels, addresses and policies {left:?}; workers {known:?}; \
+                 records {stored}"
             );
-            (left != (0, 0, 0, 0) || known != (0, 0)).then_some(what)
+            (left != (0, 0, 0, 0) || known != (0, 0) || stored > 0).then_some(what)
         });
     }
 
@@ -576,6 +589,7 @@ pub fn rules(plan: &Plan) -> Rules {
         echo: unless_none(all().map(echo).collect()),
         session: unless_none(all().map(|it| it.session).collect()),
         max_sessions: all().map(|it| it.max_sessions).max().unwrap_or_default(),
+        commit: lns_cluster::journal::Patience::default().output,
         everybody_has_policies: all().all(|it| !it.filters.defaults.is_empty()),
     }
 }

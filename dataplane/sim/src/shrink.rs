@@ -94,6 +94,8 @@ impl<F: FnMut(&Plan) -> Option<Invariant>> Search<F> {
             |plan, from, to| drop(plan.hostiles.drain(from..to)),
         );
         self.calm_network();
+        self.attempt(|plan| plan.store.latency = 0);
+        self.attempt(|plan| plan.store.follows = false);
         self.thin_out(
             |plan| plan.lacs.len(),
             |plan, from, to| drop(plan.lacs.drain(from..to)),

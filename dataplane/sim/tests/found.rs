@@ -32,6 +32,7 @@ fn world() -> World<Observer> {
         echo: Duration::from_secs(180),
         session: Duration::ZERO,
         max_sessions: 10_000,
+        commit: Duration::ZERO,
         everybody_has_policies: false,
     };
     let mut world = World::watched(config(1), 1, Observer::new(&rules, false));

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use lns_crypto::Secret;
 use lns_l2sess::policy::{Action, OnChange, Policies, Policy, PolicyTable, Rates};
 use lns_l2sess::{ChainId, Timeouts};
-use lns_node::Node;
+use lns_node::{Node, RecordKey};
 use lns_sim::config::{SECRET, config};
 use lns_sim::observe::{Invariant, Observer, Rules};
 use lns_sim::peers::{LacSettings, LineSettings, Login};
-use lns_sim::world::{Origin, SERVICE, Watch, World};
+use lns_sim::world::{Estate, Origin, SERVICE, Watch, World};
 use lns_tables::path::{PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
@@ -45,6 +45,7 @@ fn rules() -> Rules {
         echo: Duration::from_secs(180),
         session: Duration::ZERO,
         max_sessions: 10,
+        commit: Duration::ZERO,
         everybody_has_policies: false,
     }
 }
@@ -341,6 +342,7 @@ fn a_request_in_opened_that_is_not_answered_as_the_table_says_is_i13() {
             observer.receives(Origin::Lac(0), lac(), &heard, node, now);
             observer.path(&PathUpdate::SetSession { slot, path }, now);
             for answer in answers {
+                observer.says(lac(), &data(of_lac, answer), now);
                 observer.sends(lac(), &data(of_lac, answer), now);
             }
             observer.settled(node, now);
@@ -381,6 +383,7 @@ fn more_datagrams_for_one_input_than_there_can_be_are_i17() {
         .observer
         .receives(Origin::Lac(0), lac(), &heard, &bench.node, at(0));
     for _ in 0..401 {
+        bench.observer.says(lac(), &heard, at(0));
         bench.observer.sends(lac(), &heard, at(0));
     }
     bench.observer.settled(&bench.node, at(0));
@@ -483,4 +486,60 @@ fn a_chain_that_is_not_there_has_other_rates_or_is_nobodys_is_i19() {
         let expected = (number > 0).then_some(Invariant::Policies);
         assert_eq!(seen, expected, "{number}");
     }
+}
+
+/// Another node goes on, whose workers know `known`.
+fn succeed(bench: &mut Bench, known: &[PathUpdate], estate: &Estate) {
+    let node = Node::standby(config(1), [2; 32], Instant::ZERO);
+    bench.observer.dies(at(1));
+    bench.observer.succeeds(&node, known, estate, at(2));
+}
+
+#[test]
+fn who_is_up_and_stored_and_unknown_to_the_next_node_is_i5() {
+    let mut bench = Bench::new();
+    bench.set(0, 1, Some(ADDRESS), at(0));
+    succeed(&mut bench, &[], &Estate::default());
+    assert_eq!(bench.found(), Some(Invariant::Survival));
+    let mut bench = Bench::new();
+    bench.set(0, 1, Some(ADDRESS), at(0));
+    let key = RecordKey::Session(TUNNEL, SessionId(1));
+    let estate = Estate {
+        lost: [key].into(),
+        ..Estate::default()
+    };
+    succeed(&mut bench, &[], &estate);
+    assert_eq!(bench.found(), None, "it was not stored");
+}
+
+#[test]
+fn ids_and_addresses_rest_over_nodes() {
+    for (session, address) in [(1, None), (2, Some(ADDRESS))] {
+        let mut bench = Bench::new();
+        bench.set(0, 1, Some(ADDRESS), at(0));
+        bench.clear(0, 1, at(0));
+        succeed(&mut bench, &[], &Estate::default());
+        assert_eq!(bench.found(), None);
+        bench.set(0, session, address, at(20));
+        assert!(matches!(
+            bench.found(),
+            Some(Invariant::Ids | Invariant::Addresses)
+        ));
+    }
+}
+
+#[test]
+fn what_leaves_before_it_is_stored_is_told() {
+    let mut bench = Bench::new();
+    bench.observer.leaks(lac(), at(0));
+    assert_eq!(bench.found(), Some(Invariant::Commit));
+}
+
+#[test]
+fn a_node_that_follows_and_knows_nothing_is_i9() {
+    let mut world = world();
+    let follower = Node::standby(config(1), [2; 32], Instant::ZERO);
+    world.audit(|observer, node, now| observer.compare(node, &follower, now));
+    let found = world.watch().violation().map(|found| found.invariant);
+    assert_eq!(found, Some(Invariant::Standby));
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use lns_tables::path::PathUpdate;
 use lns_wire::ppp::{Code, Frame, Options, Packet, Protocol};
 
+use super::calls::succession::Kept;
 use super::{Finding, Invariant, Key};
 
 /// The states that the line shows, by the RFC's numbers.
@@ -48,6 +49,8 @@ struct Session {
     lcp: Layer,
     ipcp: Layer,
     has_address: bool,
+    /// It was up when the node before ended, and nothing has come from the subscriber since.
+    survives: bool,
 }
 
 /// A packet of LCP, IPCP or an authentication protocol.
@@ -117,6 +120,34 @@ impl Automata {
         }
     }
 
+    /// Nothing comes of the last input: the process has ended.
+    pub(super) fn forget_input(&mut self) {
+        self.input = None;
+        self.outputs.clear();
+    }
+
+    /// Another node goes on. Where IP passes both layers are open, and the subscriber has nothing to do;
+    /// where it does not, nothing is known.
+    pub(super) fn succeed(&mut self, kept: impl Iterator<Item = Kept>) {
+        let of = |kept: Kept| {
+            let layer = || Layer {
+                state: if kept.has_address {
+                    State::Opened
+                } else {
+                    State::Unknown
+                },
+                ..Layer::default()
+            };
+            Session {
+                lcp: layer(),
+                ipcp: layer(),
+                has_address: kept.has_address,
+                survives: kept.has_address,
+            }
+        };
+        self.sessions = kept.map(|kept| (kept.key, of(kept))).collect();
+    }
+
     /// Judges the last input by what came of it.
     pub(super) fn settled(&mut self) -> Finding {
         let input = self.input.take();
@@ -137,6 +168,12 @@ impl Automata {
                 .collect();
             let heard = input.as_ref().filter(|(of, _)| *of == key);
             let heard = heard.and_then(|(_, said)| said.as_ref());
+            session.survives &= heard.is_none();
+            let invariant = if session.survives {
+                Invariant::Survival
+            } else {
+                Invariant::Automaton
+            };
             session.step(heard, &said).map_err(|what| {
                 let heard = heard.map(|it| (it.protocol, it.code, it.id));
                 let said: Vec<_> = said
@@ -144,7 +181,7 @@ impl Automata {
                     .map(|it| (it.protocol, it.code, it.id))
                     .collect();
                 let what = format!("{key:?}: {what}; heard {heard:?}, said {said:?}");
-                (Invariant::Automaton, what)
+                (invariant, what)
             })?;
         }
         self.outputs = outputs;

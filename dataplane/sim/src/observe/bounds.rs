@@ -35,6 +35,12 @@ impl Bounds {
         self.outputs += 1;
     }
 
+    /// Nothing comes of the last input: the process has ended.
+    pub(super) const fn forget(&mut self) {
+        self.is_input = false;
+        self.outputs = 0;
+    }
+
     pub(super) fn settled(&mut self) -> Finding {
         let outputs = core::mem::take(&mut self.outputs);
         if core::mem::take(&mut self.is_input) && outputs > OUTPUTS {

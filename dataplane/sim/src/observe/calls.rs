@@ -1,6 +1,8 @@
 //! I6, I7, I8 and I15: who holds which address and which ids, how calls begin and end, and whose octets
 //! are counted. The book is kept from the instructions to the workers and the events.
 
+pub(super) mod succession;
+
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -216,9 +218,23 @@ impl Calls {
         let key = (path.tunnel, path.session);
         self.changed = true;
         self.accepted += 1;
-        if let Some(other) = self.by_slot.insert(slot, key) {
+        if let Some(other) = self.enter(slot, path, false) {
             return ids(format!("slot {} of {other:?} is given to {key:?}", slot.0));
         }
+        let ended = self.ended.remove(&key);
+        if let Some(at) = ended.filter(|at| now.since(*at) < QUARANTINE) {
+            return ids(format!("{key:?} is there again after {:?}", now - at));
+        }
+        if path.session.is_none() {
+            return ids(format!("session 0 of tunnel {} is given out", path.tunnel));
+        }
+        Ok(())
+    }
+
+    /// Enters a call. Who has its slot already, if somebody has.
+    fn enter(&mut self, slot: SlotIndex, path: SessionPath, up: bool) -> Option<Key> {
+        let key = (path.tunnel, path.session);
+        let other = self.by_slot.insert(slot, key);
         let peer = self.tunnels.get(&path.tunnel);
         let peer = peer.map(|it| (it.remote, it.peer_tunnel.0, path.peer_session.0));
         let others = peer.map(|peer| self.by_peer.entry(peer).or_default());
@@ -235,19 +251,12 @@ impl Calls {
             is_mixed,
             slot,
             path,
-            up: false,
+            up,
             octets: 0,
             peer,
         };
         self.live.insert(key, life);
-        let ended = self.ended.remove(&key);
-        if let Some(at) = ended.filter(|at| now.since(*at) < QUARANTINE) {
-            return ids(format!("{key:?} is there again after {:?}", now - at));
-        }
-        if path.session.is_none() {
-            return ids(format!("session 0 of tunnel {} is given out", path.tunnel));
-        }
-        Ok(())
+        other
     }
 
     fn clear(&mut self, slot: SlotIndex, key: Key, now: Instant) -> Finding {

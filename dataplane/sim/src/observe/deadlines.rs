@@ -6,12 +6,13 @@ use core::cmp::Reverse;
 use core::time::Duration;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use lns_node::{Event, Node};
+use lns_node::{Event, Node, view};
 use lns_tables::path::PathUpdate;
 use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
 use lns_wire::ppp::{Code, Frame, Packet, Protocol};
 
+use super::calls::succession::Kept;
 use super::{Finding, Invariant, Key, Rules};
 
 /// A LAC's patience, and ours: 1, 2, 4, 8, 8 and 8 seconds.
@@ -242,6 +243,49 @@ impl Deadlines {
         }
     }
 
+    /// Another node goes on: all that it has has its time from then on, and what it has not is nobody's.
+    pub(super) fn succeed(
+        &mut self,
+        shown: &[view::Tunnel],
+        kept: impl Iterator<Item = Kept>,
+        now: Instant,
+    ) {
+        let before = core::mem::take(&mut self.tunnels);
+        for (tunnel, mut known) in before {
+            if let Some(shown) = shown.iter().find(|it| it.id == tunnel.0) {
+                known.over = is_over(shown).then(|| known.over.unwrap_or(now));
+                self.tunnels.insert(tunnel, known);
+                self.watch(now + CYCLE + SLACK, Watched::Over(tunnel));
+            }
+        }
+        let before = core::mem::take(&mut self.sessions);
+        for Kept {
+            key,
+            up,
+            has_address,
+        } in kept
+        {
+            let known = before.get(&key);
+            let session = Session {
+                began: now,
+                up: up.then(|| known.and_then(|known| known.up).unwrap_or(now)),
+                down: (up && !has_address).then_some(now),
+                heard: now,
+                asked: None,
+                no_echo: known.is_some_and(|known| known.no_echo),
+            };
+            self.sessions.insert(key, session);
+            self.watch(now + BRING_UP + SLACK, Watched::Opening(key));
+            self.watch(now + DOWN + SLACK, Watched::Down(key));
+            if up && !self.echo.is_zero() {
+                self.watch(now + self.echo + SLACK, Watched::SilentSession(key));
+            }
+            if let Some(limit) = self.limit {
+                self.watch(now + limit + SLACK + DOWN, Watched::Aged(key));
+            }
+        }
+    }
+
     // What must have happened.
 
     pub(super) fn settled(&mut self, node: &Node, now: Instant) -> Finding {
@@ -321,6 +365,11 @@ impl Deadlines {
             }
         })
     }
+}
+
+/// Whether a tunnel that the node shows has ended.
+pub(super) fn is_over(shown: &view::Tunnel) -> bool {
+    !matches!(shown.state, "wait-ctl-conn" | "established")
 }
 
 fn late(what: String) -> Finding {

@@ -10,24 +10,37 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lns_crypto::Secret;
+use lns_node::view;
 use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
 use lns_wire::l2tp::{Avps, ControlHeader, Message, MessageType, ParseError, Sccrp, kind, reveal};
 
 use super::repeats::{Repeats, Rota};
-use super::{Finding, Invariant};
+use super::calls::succession::tunnel_of;
+use super::deadlines::is_over;
+use super::{Finding, Invariant, Rules};
 use crate::config::SECRETS;
 use crate::peers::hiding::Revealer;
 use crate::peers::number::{after, is_older, steps};
+use crate::world::Estate;
 
 /// The LAC's window when it names none.
 const WINDOW: u16 = 4;
+
+/// So many messages wait in a node at most.
+const QUEUE: u32 = 1_024;
+
+/// Half a turn: what is further ahead is older.
+const HALF: u32 = 0x8000;
 
 /// A quarter of a turn: numbers further apart are not compared.
 const FAR: u32 = 0x4000;
 
 /// A tunnel that is over says its last by then.
 const LAST_WORDS: Duration = Duration::from_secs(31);
+
+/// So many offers of windows are remembered; hostile ones make the rest forgotten, and not judged.
+const OFFERS: usize = 10_000;
 
 /// So many tunnels that are over are remembered for what they say at last.
 const OVER: usize = 1_000;
@@ -38,8 +51,9 @@ pub(super) struct Deliveries {
     tunnels: BTreeMap<TunnelId, Connection>,
     /// By where the node sends: `None` where two have the same, for one that is forgotten by its LAC.
     by_peer: BTreeMap<(SocketAddr, u16), Option<TunnelId>>,
-    /// The window that the last SCCRQ offered.
-    offered: u16,
+    /// The windows that SCCRQs have offered, by where they came from and the id that they assigned: 0 where
+    /// it is hidden. The answer may have to wait for the store.
+    offered: BTreeMap<(SocketAddr, u16), u16>,
     /// Tunnels that are over, the first of them first.
     over: VecDeque<TunnelId>,
     addressed: Vec<TunnelId>,
@@ -61,6 +75,7 @@ pub(crate) struct Target {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and none excludes another")]
 struct Connection {
     peer: (SocketAddr, u16),
     sccrp: Box<[u8]>,
@@ -69,32 +84,91 @@ struct Connection {
     /// What the node takes.
     own_window: u32,
     next: u16,
+    /// What the node has said is before this; what is not before `next` has to wait for the store. A LAC that
+    /// is wrong may acknowledge that, too.
+    said: u16,
+    /// So many of what waits are acknowledged.
+    ahead: usize,
     /// Sent and not acknowledged by a good message, from the oldest on.
     unacknowledged: VecDeque<Sent>,
     nr: u16,
     /// All before it have come and are good.
     expected: u16,
     early: BTreeSet<u16>,
+    /// The same over all nodes, with what a node that is gone has taken and may have stored.
+    ceiling: u16,
+    early_ever: BTreeSet<u16>,
     /// Requests for calls that no answer was seen to, by the LAC's id.
     asked: BTreeMap<u16, VecDeque<u16>>,
     /// The request that was answered last.
     answered: u16,
-    /// Ids are hidden: who answers what cannot be seen.
+    /// Ids are hidden, or lost with a node: who answers what cannot be seen.
     hides: bool,
     has_secret: bool,
     over: Option<Instant>,
     repeats: Repeats,
+    /// When the node said its StopCCN the LAC had not shown where it is.
+    is_told_once: bool,
+    /// Another node has taken it over. It does not know which of what is stored has left, so it may say the
+    /// SCCRP once more, and a ZLB as if all had.
+    is_inherited: bool,
     /// What the node says in it cannot be told from what it says in another.
     is_mixed: bool,
 }
 
-#[derive(Debug, Eq, PartialEq)]
+#[derive(Debug)]
 struct Sent {
     session: u16,
     body: Box<[u8]>,
+    /// By a node that is gone: a HELLO may take its number, where it is for nobody any more.
+    is_inherited: bool,
 }
 
 impl Deliveries {
+    pub(super) fn new(rules: &Rules) -> Self {
+        Self {
+            rota: Rota::new(rules.commit),
+            ..Self::default()
+        }
+    }
+
+    /// Another node goes on. LACs do not know of that, so what was seen of a tunnel holds on, but where
+    /// something has left that was not stored: of those tunnels nothing is judged any more. A tunnel whose end
+    /// was not stored goes on.
+    pub(super) fn succeed(&mut self, shown: &[view::Tunnel], estate: &Estate, now: Instant) {
+        for tunnel in estate.revealed.iter().copied().map(tunnel_of) {
+            if let Some(connection) = self.tunnels.get_mut(&tunnel) {
+                connection.is_mixed = true;
+                self.by_peer.insert(connection.peer, None);
+            }
+        }
+        let alive = shown.iter().filter(|it| !is_over(it));
+        let alive: BTreeSet<_> = alive.map(|it| TunnelId(it.id)).collect();
+        self.over.retain(|tunnel| !alive.contains(tunnel));
+        let mut over = Vec::new();
+        for (tunnel, connection) in &mut self.tunnels {
+            connection.inherit(now);
+            if alive.contains(tunnel) {
+                connection.over = None;
+                connection.repeats.goes_on();
+                self.rota.arm(*tunnel, &mut connection.repeats);
+            } else {
+                connection.repeats.ended(now);
+                over.push(*tunnel);
+            }
+        }
+        for tunnel in over {
+            self.forget(tunnel, now);
+            let known = self.tunnels.get(&tunnel);
+            let has_answered = known.is_some_and(|it| it.next != 0 || it.is_mixed);
+            if !has_answered {
+                // Nobody has ever heard of it.
+                self.over.retain(|over| *over != tunnel);
+                self.remove(tunnel);
+            }
+        }
+    }
+
     /// A control message is about to be given to the node.
     pub(super) fn receives(
         &mut self,
@@ -104,10 +178,13 @@ impl Deliveries {
         now: Instant,
     ) {
         self.addressed.clear();
-        if let Some(window) = avp(body, kind::RECEIVE_WINDOW_SIZE) {
-            self.offered = window;
-        } else if header.tunnel.is_none() {
-            self.offered = WINDOW;
+        if MessageType::peek(body) == Ok(MessageType::Sccrq) {
+            let assigned = avp(body, kind::ASSIGNED_TUNNEL_ID).unwrap_or_default();
+            let window = avp(body, kind::RECEIVE_WINDOW_SIZE).unwrap_or(WINDOW);
+            if self.offered.len() >= OFFERS {
+                self.offered.clear();
+            }
+            self.offered.insert((from, assigned), window);
         }
         if header.tunnel.is_none() {
             let peer = avp(body, kind::ASSIGNED_TUNNEL_ID).map(|peer| (from, peer));
@@ -213,6 +290,29 @@ impl Deliveries {
         }
     }
 
+    /// The node wants a control message sent.
+    pub(super) fn says(
+        &mut self,
+        to: SocketAddr,
+        header: ControlHeader,
+        body: &[u8],
+        now: Instant,
+    ) {
+        if let Ok(Message::Sccrp(sccrp)) = Message::parse(body) {
+            self.open((to, header.tunnel.0), &sccrp, body, true, now);
+        }
+        let tunnel = self.by_peer.get(&(to, header.tunnel.0)).copied().flatten();
+        let connection = tunnel.and_then(|tunnel| self.tunnels.get_mut(&tunnel));
+        let is_refusal = header.ns.0 == 0 && avp(body, kind::ASSIGNED_TUNNEL_ID) == Some(0);
+        if let Some(connection) = connection.filter(|it| it.said == header.ns.0)
+            && !body.is_empty()
+            && !is_refusal
+        {
+            connection.said = after(header.ns.0, 1);
+            connection.is_told_once |= connection.expected == 1 && is_stop(body);
+        }
+    }
+
     /// The node sent a control message.
     pub(super) fn sends(
         &mut self,
@@ -223,7 +323,7 @@ impl Deliveries {
     ) -> Finding {
         let peer = (to, header.tunnel.0);
         if let Ok(Message::Sccrp(sccrp)) = Message::parse(body) {
-            self.open(peer, &sccrp, body, now);
+            self.open(peer, &sccrp, body, false, now);
         }
         let Some(tunnel) = self.by_peer.get(&peer).copied().flatten() else {
             return Ok(());
@@ -231,6 +331,9 @@ impl Deliveries {
         let Some(connection) = self.tunnels.get_mut(&tunnel) else {
             return Ok(());
         };
+        if connection.is_mixed {
+            return Ok(());
+        }
         // A refusal is of no tunnel.
         if header.ns.0 == 0 && avp(body, kind::ASSIGNED_TUNNEL_ID) == Some(0) {
             return Ok(());
@@ -244,10 +347,19 @@ impl Deliveries {
         found.map_err(|what| of(tunnel, &what))
     }
 
-    fn open(&mut self, peer: (SocketAddr, u16), sccrp: &Sccrp<'_>, body: &[u8], now: Instant) {
+    /// An answer to a request: `is_new`, or one that may have waited since it was.
+    fn open(
+        &mut self,
+        peer: (SocketAddr, u16),
+        sccrp: &Sccrp<'_>,
+        body: &[u8],
+        is_new: bool,
+        now: Instant,
+    ) {
         let tunnel = TunnelId(sccrp.assigned_tunnel.0);
         match self.tunnels.get(&tunnel) {
             Some(known) if known.over.is_none() => return,
+            Some(known) if *known.sccrp == *body && !is_new => return,
             Some(known) if known.is_said_again(body, now) => return,
             Some(_) | None => {}
         }
@@ -262,7 +374,10 @@ impl Deliveries {
         {
             other.is_mixed = true;
         }
-        let mut connection = Connection::new(peer, self.offered, sccrp.receive_window);
+        let offered = self.offered.get(&peer);
+        let offered = offered.or_else(|| self.offered.get(&(peer.0, 0)));
+        let offered = offered.copied().unwrap_or(u16::MAX);
+        let mut connection = Connection::new(peer, offered, sccrp.receive_window);
         connection.sccrp = body.into();
         // The node challenges wherever there is a secret.
         connection.has_secret = sccrp.challenge.is_some();
@@ -280,24 +395,48 @@ impl Connection {
             window: u32::from(window.max(1)),
             own_window: u32::from(own_window.unwrap_or(WINDOW)),
             next: 0,
+            said: 0,
+            ahead: 0,
             unacknowledged: VecDeque::new(),
             nr: 1,
             expected: 1,
             early: BTreeSet::new(),
+            ceiling: 1,
+            early_ever: BTreeSet::new(),
             asked: BTreeMap::new(),
             answered: 0,
             hides: false,
             has_secret: false,
             over: None,
             repeats: Repeats::default(),
+            is_told_once: false,
+            is_inherited: false,
             is_mixed: false,
+        }
+    }
+
+    /// Another node has it: what waited to leave has not. What the node before had taken and not acknowledged
+    /// may come again, or something else under its numbers; whether the next one has it cannot be seen.
+    fn inherit(&mut self, now: Instant) {
+        self.is_inherited = true;
+        self.repeats.begins(!self.unacknowledged.is_empty(), now);
+        self.said = self.next;
+        self.ahead = 0;
+        if self.expected != self.nr || !self.early.is_empty() {
+            self.hides = true;
+            self.expected = self.nr;
+            self.early.clear();
+        }
+        for sent in &mut self.unacknowledged {
+            sent.is_inherited = true;
         }
     }
 
     /// Whether `body` is the SCCRP, which nobody is known to have acknowledged.
     fn is_said_again(&self, body: &[u8], now: Instant) -> bool {
         let is_late = self.over.is_some_and(|at| now.since(at) > LAST_WORDS);
-        *self.sccrp == *body && !is_late && (self.is_mixed || self.first() == 0)
+        let is_last_word = !is_late && (self.is_mixed || self.first() == 0);
+        *self.sccrp == *body && (is_last_word || self.is_inherited)
     }
 
     /// Whether it can be seen what the node must say again: a LAC that has not shown where it is has to
@@ -312,7 +451,7 @@ impl Connection {
     }
 
     fn first(&self) -> u16 {
-        after(self.next, 0x1_0000 - self.unacknowledged.len())
+        after(self.next, 0x1_0000 - self.unacknowledged.len() + self.ahead)
     }
 
     /// Whether the message is good: it can be read, and acknowledges nothing that was not sent.
@@ -321,9 +460,17 @@ impl Connection {
             return true;
         }
         let acknowledged = usize::try_from(steps(self.first(), header.nr.0)).expect("small");
-        let is_new = acknowledged <= self.unacknowledged.len();
+        let said = usize::try_from(steps(self.first(), self.said)).expect("small");
+        let is_new = acknowledged <= said;
         if !is_new && !is_older(header.nr.0, self.first()) {
-            return false;
+            // What the node before had queued may be acknowledged, and nobody here has seen how much it was:
+            // by a LAC that is wrong, or somebody else. Nothing more can be told of this tunnel.
+            // What the node before has seen acknowledged the next one may not know: the half turn that is older
+            // is another for it.
+            let ahead = steps(self.next, header.nr.0);
+            let is_near = ahead <= QUEUE || ahead >= HALF - QUEUE;
+            self.is_mixed |= self.is_inherited && is_near;
+            return self.is_mixed;
         }
         if !body.is_empty() && !self.can_read(body) {
             return false;
@@ -338,7 +485,9 @@ impl Connection {
             return false;
         }
         if is_new {
-            self.unacknowledged.drain(..acknowledged);
+            let left = acknowledged.min(self.unacknowledged.len());
+            self.unacknowledged.drain(..left);
+            self.ahead += acknowledged - left;
         }
         if acknowledged > 0 && is_new {
             self.repeats.begins(!self.unacknowledged.is_empty(), now);
@@ -354,6 +503,12 @@ impl Connection {
         self.early.insert(ns);
         while self.early.remove(&self.expected) {
             self.expected = after(self.expected, 1);
+        }
+        if !is_older(ns, self.ceiling) {
+            self.early_ever.insert(ns);
+        }
+        while self.early_ever.remove(&self.ceiling) {
+            self.ceiling = after(self.ceiling, 1);
         }
         if was_doubtful && self.expected != 1 {
             self.repeats.proven(now);
@@ -400,21 +555,30 @@ impl Connection {
 
     fn sends(&mut self, header: ControlHeader, body: &[u8], now: Instant) -> Result<(), String> {
         let (ns, nr) = (header.ns.0, header.nr.0);
-        let (allowed, said) = (steps(self.nr, self.expected), steps(self.nr, nr));
+        let (allowed, said) = (steps(self.nr, self.ceiling), steps(self.nr, nr));
         if said > allowed {
             let how = if is_older(nr, self.nr) {
                 "back to"
             } else {
                 "ahead to"
             };
-            let (before, most) = (self.nr, self.expected);
+            let (before, most) = (self.nr, self.ceiling);
             return Err(format!(
                 "Nr went from {before} {how} {nr}; {most} is expected"
             ));
         }
         self.nr = nr;
+        if is_older(self.expected, nr) {
+            // So the node has it, whoever has taken it.
+            self.expected = nr;
+            self.early.retain(|ns| !is_older(*ns, nr));
+            while self.early.remove(&self.expected) {
+                self.expected = after(self.expected, 1);
+            }
+        }
         if body.is_empty() {
-            return if ns == self.next {
+            let is_ahead = self.is_inherited && !is_older(ns, self.next);
+            return if ns == self.next || is_ahead {
                 Ok(())
             } else {
                 Err(format!("a ZLB with Ns {ns}; the next is {}", self.next))
@@ -423,23 +587,31 @@ impl Connection {
         let sent = Sent {
             session: header.session.0,
             body: body.into(),
+            is_inherited: false,
         };
         if ns == self.next {
             self.sends_new(ns, sent, now)
         } else {
-            self.sends_again(ns, &sent, now)
+            self.sends_again(ns, sent, now)
         }
     }
 
     fn sends_new(&mut self, ns: u16, sent: Sent, now: Instant) -> Result<(), String> {
         self.answers(&sent)?;
-        let is_told_once = self.expected == 1 && is_stop(&sent.body);
+        let is_told_once = (self.expected == 1 || self.is_told_once) && is_stop(&sent.body);
         if is_told_once {
             // A LAC that has not shown where it is is told once, and the SCCRP is taken back.
             self.unacknowledged.clear();
             self.repeats.begins(false, now);
         }
         self.next = after(ns, 1);
+        if is_older(self.said, self.next) {
+            self.said = self.next;
+        }
+        if let Some(ahead) = self.ahead.checked_sub(1) {
+            self.ahead = ahead;
+            return Ok(());
+        }
         self.repeats.sent(is_stop(&sent.body) && !is_told_once, now);
         self.unacknowledged.push_back(sent);
         let under_way = u32::try_from(self.unacknowledged.len()).expect("a window");
@@ -452,7 +624,7 @@ impl Connection {
         Ok(())
     }
 
-    fn sends_again(&mut self, ns: u16, sent: &Sent, now: Instant) -> Result<(), String> {
+    fn sends_again(&mut self, ns: u16, sent: Sent, now: Instant) -> Result<(), String> {
         if !is_older(ns, self.next) {
             return Err(format!("Ns {ns} is sent; the next is {}", self.next));
         }
@@ -461,16 +633,23 @@ impl Connection {
             .and_then(|place| usize::try_from(place).ok())
             .filter(|place| *place < self.unacknowledged.len())
         else {
+            if self.is_inherited {
+                // It begins with what only the node before has seen acknowledged, and the rest has to wait.
+                self.repeats.repeated(now);
+            }
             return Ok(());
         };
         if place == 0 {
             self.repeats.repeated(now);
         }
-        if self.unacknowledged[place] == *sent {
-            Ok(())
-        } else {
-            Err(format!("Ns {ns} is sent again with other octets"))
+        let before = &mut self.unacknowledged[place];
+        let is_equal = (before.session, &before.body) == (sent.session, &sent.body);
+        let is_filled = before.is_inherited && is_hello(&sent.body);
+        if !is_equal && !is_filled {
+            return Err(format!("Ns {ns} is sent again with other octets"));
         }
+        *before = sent;
+        Ok(())
     }
 
     /// An ICRP, or the CDN of a call that never was, answers one request.
@@ -513,6 +692,11 @@ impl Connection {
 
 fn of(tunnel: TunnelId, what: &str) -> (Invariant, String) {
     (Invariant::Delivery, format!("tunnel {tunnel}: {what}"))
+}
+
+/// Whether it says nothing.
+fn is_hello(body: &[u8]) -> bool {
+    MessageType::peek(body) == Ok(MessageType::Hello)
 }
 
 /// Whether it is the one message that may name no tunnel while one is being opened.

@@ -8,12 +8,16 @@
 //! |---|---|
 //! | [`delivery`] | I10: control messages once and in order, windows, Nr, equal repeats |
 //! | [`repeats`] | I10: what nobody acknowledges is sent again |
-//! | [`calls`] | I6 addresses, I7 ids, I8 one beginning and one end, I15 octets |
+//! | [`calls`] | I5: who is up survives the node; I6 addresses, I7 ids, I8 one beginning and one end, I15 octets |
 //! | [`rejection`] | I11: what is rejected changes nothing |
 //! | [`deadlines`] | I12: no state without an exit |
 //! | [`automaton`] | I13: LCP and IPCP as RFC 1661 has them |
 //! | [`bounds`] | I16 and I17: limits, and the work for one input |
 //! | [`policies`] | I19: the policies of sessions |
+//! | [`standby`] | I9: who follows has what the active node has |
+//!
+//! A node may end and another one go on ([`Watch::succeeds`]). What LACs have seen is judged over all nodes;
+//! what a node counts and shows of itself, and what its workers were told, begins anew with it.
 
 mod automaton;
 mod bounds;
@@ -23,6 +27,7 @@ mod delivery;
 mod policies;
 mod rejection;
 mod repeats;
+mod standby;
 mod tape;
 
 use core::fmt;
@@ -35,7 +40,7 @@ use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::l2tp::Packet;
 
-use crate::world::{Origin, Watch};
+use crate::world::{Estate, Origin, Watch};
 use automaton::Automata;
 use bounds::Bounds;
 use calls::Calls;
@@ -49,6 +54,12 @@ pub use tape::{Record, Tape, Way};
 /// The invariants of the node, by the numbers that the specification gives them.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Invariant {
+    /// Who is up when the node ends, and is stored, is up at the next one, and notices nothing.
+    Survival,
+    /// Who follows has what the active node has.
+    Standby,
+    /// What waits for the store leaves when it is stored, or the journal says that it is not.
+    Commit,
     /// An address is never held by two sessions, and rests before it is given out again.
     Addresses,
     /// Ids are not used again inside the quarantine.
@@ -81,6 +92,9 @@ impl Invariant {
     /// Its number.
     pub const fn number(self) -> &'static str {
         match self {
+            Self::Survival => "I5",
+            Self::Standby => "I9",
+            Self::Commit => "output commit",
             Self::Addresses => "I6",
             Self::Ids => "I7",
             Self::Endings => "I8",
@@ -138,6 +152,8 @@ pub struct Rules {
     pub session: Duration,
     /// The most sessions.
     pub max_sessions: u32,
+    /// How long something may wait for the store before it leaves.
+    pub commit: Duration,
     /// There are default policies in every configuration.
     pub everybody_has_policies: bool,
 }
@@ -169,7 +185,7 @@ impl Observer {
     pub fn new(rules: &Rules, records: bool) -> Self {
         Self {
             first: None,
-            deliveries: Deliveries::default(),
+            deliveries: Deliveries::new(rules),
             calls: Calls::new(rules),
             deadlines: Deadlines::new(rules),
             automata: Automata::default(),
@@ -222,6 +238,11 @@ impl Observer {
         self.note(found, now);
     }
 
+    /// Compares the node with the one that follows it.
+    pub fn compare(&mut self, node: &Node, follower: &Node, now: Instant) {
+        self.note(standby::compare(node, follower, now), now);
+    }
+
     /// The octets that a session must have been counted for so far.
     pub fn octets(&self) -> impl Iterator<Item = (Key, u64)> {
         self.calls.octets()
@@ -245,6 +266,14 @@ impl Observer {
     /// The `n`-th session, counted around.
     pub(crate) fn session(&self, n: usize) -> Option<Key> {
         self.calls.nth(n)
+    }
+
+    fn note_opened(&mut self, now: Instant) {
+        if let Some(tunnel) = self.deliveries.take_opened() {
+            let reused = self.calls.tunnel_opened(tunnel, now);
+            self.note(reused, now);
+            self.deadlines.tunnel_opened(tunnel, now);
+        }
     }
 
     fn note(&mut self, found: Finding, at: Instant) {
@@ -295,27 +324,59 @@ impl Watch for Observer {
         }
     }
 
-    fn sends(&mut self, to: SocketAddr, octets: &[u8], now: Instant) {
-        self.tape.note(Way::FromNode, to, octets, now);
+    fn says(&mut self, to: SocketAddr, octets: &[u8], now: Instant) {
         self.bounds.sends();
-        let found = match Packet::parse(octets) {
+        match Packet::parse(octets) {
             Ok(Packet::Control(header, body)) => {
-                self.calls.said(to, header, body, now);
-                let found = self.deliveries.sends(to, header, body, now);
-                if let Some(tunnel) = self.deliveries.take_opened() {
-                    let reused = self.calls.tunnel_opened(tunnel, now);
-                    self.note(reused, now);
-                    self.deadlines.tunnel_opened(tunnel, now);
-                }
-                found
+                self.deliveries.says(to, header, body, now);
+                self.note_opened(now);
             }
             Ok(Packet::Data(header, frame)) => {
                 if let Some(key) = self.calls.find(to, header.tunnel.0, header.session.0) {
                     self.deadlines.said(key, frame, now);
                     self.automata.sends(key, frame);
                 }
-                Ok(())
             }
+            // Told when it is sent.
+            Err(_) => {}
+        }
+    }
+
+    fn leaks(&mut self, to: SocketAddr, now: Instant) {
+        let what = format!("what is sent to {to} tells of a change that is not stored");
+        self.note(Err((Invariant::Commit, what)), now);
+    }
+
+    fn dies(&mut self, now: Instant) {
+        self.tape.remark("the process ends", now);
+        self.rejection.forget();
+        self.automata.forget_input();
+        self.bounds.forget();
+    }
+
+    fn succeeds(&mut self, node: &Node, known: &[PathUpdate], estate: &Estate, now: Instant) {
+        self.tape.remark(&format!("another node goes on; lost: {:?}", estate.lost), now);
+        self.excuse(now);
+        let found = self.calls.succeed(node, known, estate, now);
+        self.note(found, now);
+        let found = self.filters.succeed(known);
+        self.note(found, now);
+        let shown = node.tunnels(None, usize::MAX, now).0;
+        self.deliveries.succeed(&shown, estate, now);
+        self.deadlines.succeed(&shown, self.calls.kept(), now);
+        self.automata.succeed(self.calls.kept());
+    }
+
+    fn sends(&mut self, to: SocketAddr, octets: &[u8], now: Instant) {
+        self.tape.note(Way::FromNode, to, octets, now);
+        let found = match Packet::parse(octets) {
+            Ok(Packet::Control(header, body)) => {
+                self.calls.said(to, header, body, now);
+                let found = self.deliveries.sends(to, header, body, now);
+                self.note_opened(now);
+                found
+            }
+            Ok(Packet::Data(..)) => Ok(()),
             Err(error) => Err((
                 Invariant::Delivery,
                 format!("the node sent no L2TP: {error}"),

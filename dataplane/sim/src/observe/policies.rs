@@ -50,6 +50,13 @@ impl Filters {
         }
     }
 
+    /// The workers of another node know this, and nothing else.
+    pub(super) fn succeed(&mut self, known: &[PathUpdate]) -> Finding {
+        self.told = Policies::none();
+        self.sessions.clear();
+        known.iter().try_for_each(|update| self.path(update))
+    }
+
     fn set_policies(&mut self, policies: &Arc<Policies>) -> Finding {
         if self.told == *policies {
             return wrong("the workers are told of the policies that they have".to_owned());

@@ -86,6 +86,11 @@ impl Rejection {
         self.before = Some((tunnel, session, shown, node.stats().clone()));
     }
 
+    /// Nothing comes of the last input: the process has ended.
+    pub(super) fn forget(&mut self) {
+        self.before = None;
+    }
+
     pub(super) fn settled(&mut self, node: &Node, now: Instant) -> Finding {
         let Some((tunnel, session, before, stats)) = self.before.take() else {
             return Ok(());

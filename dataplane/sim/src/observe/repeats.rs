@@ -47,9 +47,22 @@ pub(super) struct Repeats {
 pub(super) struct Rota {
     queue: BinaryHeap<Reverse<(Instant, TunnelId)>>,
     excused: Instant,
+    /// How long a repeat may wait for the store.
+    commit: Duration,
 }
 
 impl Rota {
+    pub(super) fn new(commit: Duration) -> Self {
+        Self {
+            commit,
+            ..Self::default()
+        }
+    }
+
+    fn due(&self, repeats: &Repeats) -> Option<Instant> {
+        Some(repeats.due(self.excused)? + self.commit)
+    }
+
     /// What slept could do nothing, and begins to count when it wakes.
     pub(super) fn excuse(&mut self, until: Instant) {
         self.excused = self.excused.max(until);
@@ -63,7 +76,7 @@ impl Rota {
 
     /// Sees to it that the tunnel is looked at in time.
     pub(super) fn arm(&mut self, tunnel: TunnelId, repeats: &mut Repeats) {
-        let Some(due) = repeats.due(self.excused) else {
+        let Some(due) = self.due(repeats) else {
             return;
         };
         if repeats.armed.is_none_or(|armed| due < armed) {
@@ -77,7 +90,7 @@ impl Rota {
         repeats.armed = repeats.armed.filter(|at| now <= *at);
         match repeats.oldest {
             Some(Oldest { since, repeats: n })
-                if repeats.due(self.excused).is_some_and(|at| at < now) =>
+                if self.due(repeats).is_some_and(|at| at < now) =>
             {
                 Err(format!(
                     "nothing has acknowledged what was sent at {since:?} and again {n} times: it is \
@@ -130,6 +143,12 @@ impl Repeats {
     /// The tunnel has ended.
     pub(super) fn ended(&mut self, now: Instant) {
         self.ended.get_or_insert(now);
+    }
+
+    /// Its end is nobody's: another node has it still.
+    pub(super) const fn goes_on(&mut self) {
+        self.ended = None;
+        self.is_stopping = false;
     }
 
     /// Until when the oldest must have been repeated, if it must.

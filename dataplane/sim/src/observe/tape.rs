@@ -97,6 +97,15 @@ impl Tape {
         }
     }
 
+    /// Something that befell the process.
+    pub(super) fn remark(&mut self, text: &str, now: Instant) {
+        self.mix(now.as_nanos());
+        self.mix_octets(text.as_bytes());
+        if let Some(records) = &mut self.records {
+            records.push(Record::Event(now, text.to_owned()));
+        }
+    }
+
     /// An instruction to the workers: it is in the number only, for a log would be too long with it.
     pub(super) fn path(&mut self, update: &PathUpdate, now: Instant) {
         self.mix(now.as_nanos());

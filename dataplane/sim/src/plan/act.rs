@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Settings;
-use crate::world::Direction;
+use crate::world::{Death, Direction};
 
 /// One thing. Numbers of LACs, tunnels and sessions are taken modulo how many there are; a line that is
 /// not there does nothing.
@@ -33,6 +33,10 @@ pub enum Act {
     Talk(usize, u32),
     /// A LAC asks for so many outgoing calls, each of which is refused.
     Refused(usize, u32),
+    /// The process ends, and another one goes on.
+    Die(Death),
+    /// The store is away for a while.
+    CutStore(Duration),
 }
 
 impl Act {
@@ -48,6 +52,8 @@ impl Act {
             Self::Redial(..) => "hang-ups",
             Self::Packet(..) => "packets",
             Self::Slow(..) => "slow LACs",
+            Self::Die(_) => "deaths",
+            Self::CutStore(_) => "outages of the store",
             Self::Talk(..) | Self::Refused(..) => "talks",
         }
     }

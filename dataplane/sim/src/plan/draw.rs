@@ -9,7 +9,7 @@ use super::{
     Act, Duplicate, Ending, Hostile, LacPlan, LinePlan, LoginPlan, Malice, Plan, Profile, Settings,
 };
 use crate::peers::{Bugs, Proxied, Quirks};
-use crate::world::{Direction, Faults, octets};
+use crate::world::{Death, Direction, Faults, Heir, Moment, StoreSettings, octets};
 
 /// What is drawn with.
 #[derive(Debug)]
@@ -72,6 +72,9 @@ impl Dice {
 /// The salt of plans: the worlds have the small ones.
 const SALT: u64 = u64::MAX;
 
+/// The salt of what befalls processes and the store: so the rest of a plan is what it would be without.
+const MORTAL: u64 = u64::MAX - 2;
+
 impl Plan {
     /// The plan of `seed`.
     pub fn draw(seed: u64) -> Self {
@@ -99,6 +102,7 @@ impl Plan {
             settings,
             lacs,
             faults: draw_faults(dice, profile),
+            store: StoreSettings::default(),
             acts: Vec::new(),
             hostiles: draw_hostiles(dice, profile),
             ending: if dice.percent(10) {
@@ -109,7 +113,50 @@ impl Plan {
         };
         plan.draw_acts(dice);
         plan.draw_filters();
+        plan.draw_store(&mut Dice::new(seed, MORTAL));
         plan
+    }
+
+    /// How records are kept, and how often what keeps them ends: in a fifth of the plans.
+    fn draw_store(&mut self, dice: &mut Dice) {
+        let is_mortal = dice.percent(20);
+        let is_slow = dice.percent(if is_mortal { 70 } else { 30 });
+        let most = dice.pick(&[2, 20, 100, 300]);
+        self.store = StoreSettings {
+            latency: if is_slow { dice.rate(most) } else { 0 },
+            follows: is_mortal && dice.percent(60),
+        };
+        let outages = if dice.percent(if is_mortal { 30 } else { 10 }) {
+            dice.between(1, 4)
+        } else {
+            0
+        };
+        let deaths = match self.profile {
+            _ if !is_mortal => 0,
+            Profile::Crowd | Profile::Wrap => dice.between(1, 3),
+            Profile::Storm | Profile::Quiet | Profile::Churn => dice.between(1, 10),
+        };
+        if deaths > 0 {
+            // No record has a secret: a tunnel whose secret has left the configuration cannot read what its LAC
+            // hides once another node has it, nor when the secret comes back.
+            let has_secret = self.settings.has_secret;
+            for (_, act) in &mut self.acts {
+                if let Act::Reload(settings) = act {
+                    settings.has_secret = has_secret;
+                }
+            }
+        }
+        let millis = u32::try_from(self.span.as_millis()).expect("an hour");
+        for number in 0..outages + deaths {
+            let at = Duration::from_millis(u64::from(dice.below(millis)));
+            let act = if number < outages {
+                Act::CutStore(dice.millis(100, 30_000))
+            } else {
+                Act::Die(draw_death(dice))
+            };
+            self.acts.push((at, act));
+        }
+        self.acts.sort_by_key(|(at, _)| *at);
     }
 
     fn draw_acts(&mut self, dice: &mut Dice) {
@@ -196,6 +243,22 @@ impl Plan {
         }
         settings
     }
+}
+
+fn draw_death(dice: &mut Dice) -> Death {
+    let moment = match dice.below(5) {
+        0 => Moment::Idle,
+        1 => Moment::Input,
+        2 | 3 => Moment::Store,
+        _ => Moment::Output(u8::try_from(dice.below(4)).expect("few")),
+    };
+    let down = match dice.below(5) {
+        0 | 1 => dice.millis(0, 1_000),
+        2 | 3 => dice.millis(1_000, 10_000),
+        _ => dice.millis(10_000, 25_000),
+    };
+    let heir = dice.pick(&[Heir::Reader, Heir::Follower]);
+    Death { moment, down, heir }
 }
 
 fn draw_settings(dice: &mut Dice, lines: u32) -> Settings {

@@ -19,7 +19,7 @@ pub use policies::Filters;
 pub use settings::{Duplicate, Settings};
 
 use crate::peers::{Bugs, Proxied, Quirks};
-use crate::world::Faults;
+use crate::world::{Faults, StoreSettings};
 
 /// One run.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,6 +36,8 @@ pub struct Plan {
     pub lacs: Vec<LacPlan>,
     /// What the network does during `span`.
     pub faults: Faults,
+    /// Where the node's records are kept.
+    pub store: StoreSettings,
     /// What befalls the node and its peers, in order of time.
     pub acts: Vec<(Duration, Act)>,
     /// Who sends what it should not.

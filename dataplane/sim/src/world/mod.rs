@@ -3,9 +3,14 @@
 //!
 //! A step costs what the queue costs, whatever the number of LACs and lines. Who wants to look at what
 //! goes in and out of the node brings a [`Watch`].
+//!
+//! Where records are kept ([`World::kept`]), the process can end at any moment, and another one goes on from
+//! what is stored.
 
+mod keeper;
 mod network;
 mod queue;
+mod succession;
 mod workers;
 
 use core::net::{Ipv4Addr, SocketAddr};
@@ -14,20 +19,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lns_node::config::Config;
+use lns_cluster::journal::Ticket;
 use lns_node::{Event, Node};
 use lns_tables::path::{PathReport, PathUpdate};
 use lns_tables::time::Instant;
 use lns_wire::l2tp::Packet;
 
 use crate::peers::{Lac, LacSettings, LineSettings};
+pub use keeper::{Estate, StoreSettings};
 use network::Network;
 pub use network::{Direction, Faults};
 use queue::{Item, Queue};
+use succession::Keeping;
+pub use succession::{Death, Heir, Moment};
 pub use workers::{Slot, Workers};
 
 /// The node's service address and port.
 pub const SERVICE: SocketAddr =
     SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 1701);
+
+/// When worlds begin.
+const START: Instant = Instant::from_millis(1_000);
 
 /// Rounds of timers of one moment after which somebody's timer does not move on. A node that ends a
 /// million sessions does so in batches of 256, all at one moment.
@@ -58,6 +70,14 @@ pub trait Watch {
     }
     /// The node has dealt with the last input, and everything that came of it has been seen.
     fn settled(&mut self, _node: &Node, _now: Instant) {}
+    /// The node wants a datagram sent, which leaves at once or has to wait for the store.
+    fn says(&mut self, _to: SocketAddr, _octets: &[u8], _now: Instant) {}
+    /// What waits for the store leaves before it is stored, and the journal calls itself whole.
+    fn leaks(&mut self, _to: SocketAddr, _now: Instant) {}
+    /// The process has ended.
+    fn dies(&mut self, _now: Instant) {}
+    /// Another node has read what is stored, its workers know this, and it is about to take over.
+    fn succeeds(&mut self, _node: &Node, _known: &[PathUpdate], _estate: &Estate, _now: Instant) {}
     /// A datagram left the node.
     fn sends(&mut self, _to: SocketAddr, _octets: &[u8], _now: Instant) {}
     /// The node told its workers something.
@@ -92,6 +112,10 @@ pub struct World<W = Blind> {
     /// Until then the node does nothing, and what comes meanwhile is lost or waits.
     asleep: Option<(Instant, bool)>,
     report_delay: Duration,
+    /// Which process this is: reports to others are nobody's.
+    process: u64,
+    /// Records, where they are kept.
+    keeping: Option<Keeping>,
     seed: u64,
     steps: u64,
     out: Vec<u8>,
@@ -110,8 +134,12 @@ impl World<Blind> {
 impl<W: Watch> World<W> {
     /// The same under the eyes of `watch`.
     pub fn watched(config: Config, seed: u64, mut watch: W) -> Self {
-        let now = Instant::from_millis(1_000);
-        let node = watch.call(|| Node::new(config, octets(seed, 0), now));
+        let node = watch.call(|| Node::new(config, octets(seed, 0), START));
+        Self::with(node, None, seed, watch)
+    }
+
+    fn with(node: Node, keeping: Option<Keeping>, seed: u64, watch: W) -> Self {
+        let now = START;
         let index = node.index();
         let mut this = Self {
             node_at: node.poll_timeout(),
@@ -125,6 +153,8 @@ impl<W: Watch> World<W> {
             queue: Queue::default(),
             asleep: None,
             report_delay: Duration::ZERO,
+            process: 0,
+            keeping,
             seed,
             steps: 0,
             out: Vec::new(),
@@ -297,7 +327,16 @@ impl<W: Watch> World<W> {
             Some((until, _)) => at.max(until),
             None => at.max(self.now),
         });
-        [node, self.queue.peek()].into_iter().flatten().min()
+        let keeper = self.keeper_at().map(|at| at.max(self.now));
+        let all = [node, keeper, self.queue.peek()];
+        all.into_iter().flatten().min()
+    }
+
+    /// When what waits has waited long enough.
+    fn keeper_at(&self) -> Option<Instant> {
+        let keeping = self.keeping.as_ref().filter(|it| it.vacancy.is_none())?;
+        let at = keeping.keeper.poll_timeout()?;
+        Some(self.asleep.map_or(at, |(until, _)| at.max(until)))
     }
 
     fn step(&mut self) {
@@ -307,6 +346,12 @@ impl<W: Watch> World<W> {
         while let Some(item) = self.queue.pop_due(self.now) {
             self.steps += 1;
             self.happen(item);
+        }
+        if self.keeper_at().is_some_and(|at| at <= self.now)
+            && let Some(keeping) = &mut self.keeping
+        {
+            keeping.keeper.handle_timeout(self.now);
+            self.settle_store();
         }
         if self.asleep.is_none() && self.node_at.is_some_and(|at| at <= self.now) {
             self.steps += 1;
@@ -318,12 +363,28 @@ impl<W: Watch> World<W> {
 
     fn happen(&mut self, item: Item) {
         match (item, self.asleep) {
+            (Item::ToNode(..), _) if self.is_vacant() => self.network.injected += 1,
             (Item::ToNode(..), Some((_, true))) => self.network.injected += 1,
-            (item @ (Item::ToNode(..) | Item::Report(_)), Some((until, _))) => {
-                self.queue.push(until, item);
+            // The store goes on while the process does not.
+            (Item::Store(connection, wire @ keeper::Wire::Arrives), _) => {
+                self.happen_in_store(connection, wire);
             }
+            (
+                item @ (Item::ToNode(..) | Item::Report(..) | Item::Store(..)),
+                Some((until, _)),
+            ) => self.queue.push(until, item),
             (Item::ToNode(origin, from, octets), None) => self.deliver(origin, from, &octets),
-            (Item::Report(report), None) => self.report(&report),
+            (Item::Report(process, report), None) => {
+                if process == self.process {
+                    self.report(&report);
+                }
+            }
+            (Item::Store(connection, wire), None) => self.happen_in_store(connection, wire),
+            (Item::Heir(process), _) => {
+                if process + 1 == self.process {
+                    self.inherit();
+                }
+            }
             (Item::ToLac(lac, octets), _) => {
                 self.lacs[lac].handle_datagram(&octets, self.now);
                 self.settle_lac(lac);
@@ -336,6 +397,15 @@ impl<W: Watch> World<W> {
                     self.settle_lac(lac);
                 }
             }
+        }
+    }
+
+    fn happen_in_store(&mut self, connection: u64, wire: keeper::Wire) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping
+                .keeper
+                .handle(connection, wire, self.now, &mut self.queue);
+            self.settle_store();
         }
     }
 
@@ -368,20 +438,37 @@ impl<W: Watch> World<W> {
 
     // What comes out.
 
+    /// Carries out what the node wants, in the order of the process: its workers first, then the store, then
+    /// what leaves, and what is told of it at last.
     fn settle_node(&mut self) {
+        self.settle_path();
+        if self.dies_at(|moment| moment == Moment::Input) {
+            return;
+        }
+        let Some(ticket) = self.store() else {
+            return;
+        };
+        if !self.transmit(ticket) {
+            return;
+        }
+        self.settle_store();
+        let node = &mut self.node;
+        while let Some(event) = self.watch.call(|| node.poll_event()) {
+            self.watch.event(&event, self.now);
+            // What the node allocated is freed where the node's doings are counted.
+            self.watch.call(|| drop(event));
+        }
+        self.node_at = self.node.poll_timeout();
+        self.watch.settled(&self.node, self.now);
+    }
+
+    fn settle_path(&mut self) {
         let mut reports = Vec::new();
         loop {
             let node = &mut self.node;
             while let Some(update) = self.watch.call(|| node.poll_path()) {
                 self.watch.path(&update, self.now);
                 reports.extend(self.workers.apply(&update));
-            }
-            self.transmit();
-            let node = &mut self.node;
-            while let Some(event) = self.watch.call(|| node.poll_event()) {
-                self.watch.event(&event, self.now);
-                // What the node allocated is freed where the node's doings are counted.
-                self.watch.call(|| drop(event));
             }
             if reports.is_empty() {
                 break;
@@ -391,28 +478,93 @@ impl<W: Watch> World<W> {
                     let (node, now) = (&mut self.node, self.now);
                     self.watch.call(|| node.handle_report(&report, now));
                 } else {
-                    self.queue
-                        .push(self.now + self.report_delay, Item::Report(report));
+                    let item = Item::Report(self.process, report);
+                    self.queue.push(self.now + self.report_delay, item);
                 }
             }
         }
-        self.node_at = self.node.poll_timeout();
-        self.watch.settled(&self.node, self.now);
     }
 
-    fn transmit(&mut self) {
+    /// Gives what has changed to the store. What is sent now waits for the ticket; `None`: the process has
+    /// ended.
+    fn store(&mut self) -> Option<Ticket> {
+        let Some(keeping) = &mut self.keeping else {
+            return Some(Ticket::default());
+        };
+        let before = keeping.keeper.version();
+        let ticket = keeping.keeper.take(&mut self.node, self.now);
+        keeping.keeper.give_out(self.now, &mut self.queue);
+        keeping.follow(self.now);
+        let has_changed = keeping.keeper.version() > before;
+        let dies = self.dies_at(|moment| moment == Moment::Store && has_changed);
+        (!dies).then_some(ticket)
+    }
+
+    /// What the store has done is carried on: to who follows, and to what has waited for it.
+    fn settle_store(&mut self) {
+        let Some(keeping) = &mut self.keeping else {
+            return;
+        };
+        keeping.keeper.give_out(self.now, &mut self.queue);
+        keeping.follow(self.now);
+        while let Some(mut waited) = self
+            .keeping
+            .as_mut()
+            .and_then(|keeping| keeping.keeper.poll_output())
+        {
+            self.reveal(waited.transmit.remote, waited.version);
+            self.send(waited.transmit, &mut waited.octets);
+        }
+    }
+
+    /// Something leaves that waits for the store.
+    fn reveal(&mut self, to: SocketAddr, version: u64) {
+        let keeping = self.keeping.as_mut();
+        if keeping.is_some_and(|keeping| !keeping.keeper.reveal(version)) {
+            self.watch.leaks(to, self.now);
+        }
+    }
+
+    /// Sends what may leave, and has the rest wait; whether the process is still there.
+    fn transmit(&mut self, ticket: Ticket) -> bool {
         let mut out = core::mem::take(&mut self.sent);
-        let (node, now) = (&mut self.node, self.now);
-        while let Some(transmit) = self.watch.call(|| node.poll_transmit(now, &mut out)) {
-            if let Some(slot) = transmit.sequence {
-                self.workers.number(slot, &mut out);
+        let mut handed_over = 0;
+        loop {
+            let (node, now) = (&mut self.node, self.now);
+            let Some(transmit) = self.watch.call(|| node.poll_transmit(now, &mut out)) else {
+                break;
+            };
+            self.watch.says(transmit.remote, &out, now);
+            let waits = self.keeping.as_mut().filter(|_| transmit.waits);
+            if let Some(keeping) = waits {
+                handed_over += 1;
+                if keeping.keeper.is_settled(ticket) {
+                    let version = keeping.keeper.version();
+                    self.reveal(transmit.remote, version);
+                    self.send(transmit, &mut out);
+                } else {
+                    keeping.keeper.delay_output(ticket, transmit, &out);
+                }
+            } else {
+                self.send(transmit, &mut out);
             }
-            self.watch.sends(transmit.remote, &out, now);
-            if let Some(lac) = self.by_address.get(&transmit.remote) {
-                self.network.carry_to_lac(*lac, &out, now, &mut self.queue);
+            if self.dies_at(|moment| matches!(moment, Moment::Output(n) if n < handed_over)) {
+                break;
             }
         }
         self.sent = out;
+        !self.is_vacant()
+    }
+
+    fn send(&mut self, transmit: lns_node::Transmit, octets: &mut [u8]) {
+        if let Some(slot) = transmit.sequence {
+            self.workers.number(slot, octets);
+        }
+        self.watch.sends(transmit.remote, octets, self.now);
+        if let Some(lac) = self.by_address.get(&transmit.remote) {
+            self.network
+                .carry_to_lac(*lac, octets, self.now, &mut self.queue);
+        }
     }
 
     fn settle_lac(&mut self, number: usize) {

@@ -8,6 +8,7 @@ use lns_tables::path::PathReport;
 use lns_tables::time::Instant;
 
 use super::Origin;
+use super::keeper::Wire;
 
 /// One thing that is going to happen.
 #[derive(Debug)]
@@ -18,8 +19,12 @@ pub(super) enum Item {
     ToLac(usize, Vec<u8>),
     /// A LAC's timer is due.
     Lac(usize),
-    /// The workers' answer reaches the node.
-    Report(PathReport),
+    /// The workers' answer reaches the node, if it is this process still.
+    Report(u64, PathReport),
+    /// Something happens between the process and the store, if it is this connection still.
+    Store(u64, Wire),
+    /// A node goes on from what this process has stored.
+    Heir(u64),
 }
 
 #[derive(Debug)]

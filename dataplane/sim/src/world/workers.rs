@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lns_l2sess::policy::Policies;
 use lns_tables::index::PageIndex;
 use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
@@ -16,6 +17,7 @@ use lns_wire::ppp::{Frame, Protocol};
 #[derive(Debug)]
 pub struct Workers {
     index: Arc<PageIndex>,
+    policies: Option<Arc<Policies>>,
     tunnels: BTreeMap<TunnelId, (TunnelPath, Option<Instant>)>,
     slots: Vec<Option<Box<Slot>>>,
     sessions: usize,
@@ -37,6 +39,7 @@ impl Workers {
     pub(super) const fn new(index: Arc<PageIndex>) -> Self {
         Self {
             index,
+            policies: None,
             tunnels: BTreeMap::new(),
             slots: Vec::new(),
             sessions: 0,
@@ -48,6 +51,22 @@ impl Workers {
         self.tunnels
             .iter()
             .map(|(tunnel, (path, _))| (*tunnel, path))
+    }
+
+    /// All that they know, as they would have to be told it anew. Routes are not among it.
+    pub(super) fn known(&self) -> Vec<PathUpdate> {
+        let policies = self.policies.iter().cloned();
+        let policies = policies.map(|policies| PathUpdate::SetPolicies { policies });
+        let tunnels = self.tunnels();
+        let tunnels = tunnels.map(|(tunnel, path)| PathUpdate::SetTunnel {
+            tunnel,
+            path: *path,
+        });
+        let sessions = self.slots.iter().zip(0..).filter_map(|(slot, place)| {
+            let (slot, path) = (SlotIndex(place), slot.as_ref()?.path);
+            Some(PathUpdate::SetSession { slot, path })
+        });
+        policies.chain(tunnels).chain(sessions).collect()
     }
 
     /// How many sessions they know.
@@ -115,9 +134,8 @@ impl Workers {
 
     pub(super) fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match *update {
-            PathUpdate::SetPolicies { .. }
-            | PathUpdate::SetRoute { .. }
-            | PathUpdate::ClearRoute { .. } => {}
+            PathUpdate::SetRoute { .. } | PathUpdate::ClearRoute { .. } => {}
+            PathUpdate::SetPolicies { ref policies } => self.policies = Some(Arc::clone(policies)),
             PathUpdate::SetTunnel { tunnel, path } => {
                 self.tunnels.entry(tunnel).or_insert((path, None)).0 = path;
             }
