@@ -15,9 +15,9 @@ use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
 use lns_wire::l2tp::{Avps, ControlHeader, Message, MessageType, ParseError, Sccrp, kind, reveal};
 
-use super::repeats::{Repeats, Rota};
 use super::calls::succession::tunnel_of;
 use super::deadlines::is_over;
+use super::repeats::{Repeats, Rota};
 use super::{Finding, Invariant, Rules};
 use crate::config::SECRETS;
 use crate::peers::hiding::Revealer;
@@ -75,7 +75,10 @@ pub(crate) struct Target {
 }
 
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and none excludes another")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and none excludes another"
+)]
 struct Connection {
     peer: (SocketAddr, u16),
     sccrp: Box<[u8]>,

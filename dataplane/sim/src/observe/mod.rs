@@ -355,7 +355,10 @@ impl Watch for Observer {
     }
 
     fn succeeds(&mut self, node: &Node, known: &[PathUpdate], estate: &Estate, now: Instant) {
-        self.tape.remark(&format!("another node goes on; lost: {:?}", estate.lost), now);
+        self.tape.remark(
+            &format!("another node goes on; lost: {:?}", estate.lost),
+            now,
+        );
         self.excuse(now);
         let found = self.calls.succeed(node, known, estate, now);
         self.note(found, now);

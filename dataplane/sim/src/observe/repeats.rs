@@ -89,9 +89,7 @@ impl Rota {
     pub(super) fn judge(&self, repeats: &mut Repeats, now: Instant) -> Result<(), String> {
         repeats.armed = repeats.armed.filter(|at| now <= *at);
         match repeats.oldest {
-            Some(Oldest { since, repeats: n })
-                if self.due(repeats).is_some_and(|at| at < now) =>
-            {
+            Some(Oldest { since, repeats: n }) if self.due(repeats).is_some_and(|at| at < now) => {
                 Err(format!(
                     "nothing has acknowledged what was sent at {since:?} and again {n} times: it is \
                      not sent again, and the tunnel does not end"

@@ -327,7 +327,9 @@ impl Keeper {
 
     /// What is stored.
     pub(super) fn records(&self) -> impl Iterator<Item = (RecordKey, &[u8])> {
-        self.records.iter().map(|(key, (_, octets))| (*key, &**octets))
+        self.records
+            .iter()
+            .map(|(key, (_, octets))| (*key, &**octets))
     }
 
     /// How many records are stored.
@@ -367,7 +369,8 @@ impl Keeper {
     /// The next of what waited and may leave.
     pub(super) fn poll_output(&mut self) -> Option<Waiting> {
         let journal = &self.journal;
-        self.waiting.pop_front_if(|it| journal.is_settled(it.ticket))
+        self.waiting
+            .pop_front_if(|it| journal.is_settled(it.ticket))
     }
 
     /// Changes so far.

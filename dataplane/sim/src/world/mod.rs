@@ -18,8 +18,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lns_node::config::Config;
 use lns_cluster::journal::Ticket;
+use lns_node::config::Config;
 use lns_node::{Event, Node};
 use lns_tables::path::{PathReport, PathUpdate};
 use lns_tables::time::Instant;
@@ -369,10 +369,9 @@ impl<W: Watch> World<W> {
             (Item::Store(connection, wire @ keeper::Wire::Arrives), _) => {
                 self.happen_in_store(connection, wire);
             }
-            (
-                item @ (Item::ToNode(..) | Item::Report(..) | Item::Store(..)),
-                Some((until, _)),
-            ) => self.queue.push(until, item),
+            (item @ (Item::ToNode(..) | Item::Report(..) | Item::Store(..)), Some((until, _))) => {
+                self.queue.push(until, item)
+            }
             (Item::ToNode(origin, from, octets), None) => self.deliver(origin, from, &octets),
             (Item::Report(process, report), None) => {
                 if process == self.process {

@@ -139,7 +139,10 @@ impl Follower {
         let mut octets = Vec::new();
         let is_still = self.node.poll_timeout().is_none()
             && self.node.poll_event().is_none()
-            && self.node.poll_transmit(Instant::ZERO, &mut octets).is_none();
+            && self
+                .node
+                .poll_transmit(Instant::ZERO, &mut octets)
+                .is_none();
         assert!(is_still, "a node that follows does something of its own");
     }
 }
@@ -282,8 +285,7 @@ impl<W: Watch> World<W> {
         let estate = core::mem::take(&mut keeping.estate);
         let known = self.workers.known();
         self.watch.succeeds(&self.node, &known, &estate, now);
-        self.node
-            .handle_takeover(epoch, Beginning::Takeover, now);
+        self.node.handle_takeover(epoch, Beginning::Takeover, now);
         self.settle_node();
     }
 }

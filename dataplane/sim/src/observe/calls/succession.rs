@@ -74,13 +74,7 @@ impl Calls {
         self.changed = true;
     }
 
-    fn adopt(
-        &mut self,
-        slot: SlotIndex,
-        path: SessionPath,
-        node: &Node,
-        now: Instant,
-    ) -> Finding {
+    fn adopt(&mut self, slot: SlotIndex, path: SessionPath, node: &Node, now: Instant) -> Finding {
         let key = (path.tunnel, path.session);
         if let Some(at) = self.ended.remove(&key) {
             return ending(format!("{key:?} ended at {at:?}, and another node has it"));
