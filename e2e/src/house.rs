@@ -85,6 +85,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-crypto",
             "lns-tables",
             "lns-l2sess",
+            "lns-cluster",
             "lns-node",
             "lns-fuzz",
         ],

@@ -370,7 +370,7 @@ impl<W: Watch> World<W> {
                 self.happen_in_store(connection, wire);
             }
             (item @ (Item::ToNode(..) | Item::Report(..) | Item::Store(..)), Some((until, _))) => {
-                self.queue.push(until, item)
+                self.queue.push(until, item);
             }
             (Item::ToNode(origin, from, octets), None) => self.deliver(origin, from, &octets),
             (Item::Report(process, report), None) => {
