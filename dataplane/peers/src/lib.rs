@@ -49,6 +49,7 @@
 mod backoff;
 mod cluster;
 mod config;
+pub mod data;
 mod epochs;
 mod event;
 mod failed;

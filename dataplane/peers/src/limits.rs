@@ -98,3 +98,29 @@ pub const STALLED: Duration = Duration::from_secs(15);
 
 /// How long an end may take: what is urgent, and a goodbye.
 pub const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Frames that one key seals. With the largest path MTU, 576 blocks, AES-GCM allows 2^35 / 576 before
+/// whoever attacks it has an advantage of 2^-57 (RFC 9001, B.1.1); this is a little more than half of
+/// that. Both sides refuse the next one.
+pub const SEALED: u64 = 1 << 25;
+
+/// Frames that came sealed by a key before its successor is announced: half of [`SEALED`] are left for
+/// the time that takes, at a million packets per second 16 seconds.
+pub const REKEY: u64 = SEALED / 2;
+
+/// How often it is looked whether a key is worn.
+pub const REKEY_LOOK: Duration = Duration::from_secs(1);
+
+/// By how much a frame may be overtaken: several queues of a network card, or two paths, change the
+/// order of hundreds.
+pub const WINDOW: u64 = 1024;
+
+/// The smallest path MTU, octets: IPv6's.
+pub const SMALLEST_MTU: u16 = 1280;
+
+/// The largest, octets: that of jumbo frames.
+pub const LARGEST_MTU: u16 = 9216;
+
+/// Packets of which one half waits for the other, per worker. The oldest gives way: halves are sent
+/// together, so one that waits for long has lost its other.
+pub const HALVES: usize = 64;

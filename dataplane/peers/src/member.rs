@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lns_cluster::{Epoch, Identity, NodeName};
 
+use crate::limits::NUMBERS;
 use crate::wire::{Capabilities, Hello};
 
 /// The number of a peer in this process: small, and its own for as long as the process lives.
@@ -13,6 +14,11 @@ use crate::wire::{Capabilities, Hello};
 pub struct PeerNumber(pub(crate) u8);
 
 impl PeerNumber {
+    /// The peer of this number, if there may be one.
+    pub fn new(number: u8) -> Option<Self> {
+        (usize::from(number) < NUMBERS).then_some(Self(number))
+    }
+
     /// The number, for a table: below [`NUMBERS`](crate::limits::NUMBERS).
     pub fn index(self) -> usize {
         self.0.into()
