@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use lns_crypto::Rng;
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::config::Timing;
 
@@ -35,6 +36,14 @@ impl Backoff {
     pub(crate) const fn reset(&mut self, timing: &Timing) {
         self.next = timing.first_wait;
     }
+}
+
+/// A source of chance for waits, and for numbers that only should not be the same twice.
+pub(crate) fn chance() -> Rng {
+    let mut seed = [0; 32];
+    // Without chance, members come back together; that is all.
+    let _equal = SystemRandom::new().fill(&mut seed);
+    Rng::from_seed(seed)
 }
 
 #[cfg(test)]

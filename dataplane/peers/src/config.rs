@@ -5,6 +5,7 @@ use core::time::Duration;
 use lns_cluster::Identity;
 
 use crate::cluster::ClusterId;
+use crate::data::PathMtu;
 use crate::wire::Capabilities;
 
 /// What a member is told of itself.
@@ -18,6 +19,8 @@ pub struct Config {
     pub capabilities: Capabilities,
     /// Its release, for its peers' logs.
     pub software: String,
+    /// The longest IP packet that passes between members, for [`data`](crate::data).
+    pub path_mtu: PathMtu,
     /// How long things last.
     pub timing: Timing,
 }
@@ -39,6 +42,9 @@ pub struct Timing {
     pub answer: Duration,
     /// The same for the admin interface's.
     pub admin_answer: Duration,
+    /// How long packets are handed over to a peer to which there is no connection any more. A session's
+    /// data may be as old as that (spec: S).
+    pub linger: Duration,
 }
 
 impl Default for Timing {
@@ -52,6 +58,7 @@ impl Default for Timing {
             courtesy: Duration::from_millis(500),
             answer: Duration::from_secs(5),
             admin_answer: Duration::from_secs(30),
+            linger: Duration::from_secs(600),
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum FailedFor {
     Certificate,
     /// The peer has closed it.
     Closed,
+    /// The peer has said goodbye because it leaves.
+    Left,
     /// What came cannot be followed.
     Stream,
     /// We have refused the peer.
@@ -50,6 +52,7 @@ impl FailedFor {
             Self::Tls => "tls",
             Self::Certificate => "certificate",
             Self::Closed => "closed",
+            Self::Left => "left",
             Self::Stream => "stream",
             Self::Refused(why) | Self::RefusedByPeer(why) => why.label(),
             Self::Replaced => "replaced",

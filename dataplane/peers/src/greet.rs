@@ -11,10 +11,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use zeroize::Zeroizing;
 
 use crate::cluster::Entitled;
+use crate::data::{LABEL, SECRET, Secret};
 use crate::failed::{Failed, FailedFor};
-use crate::limits::{FAREWELL, GREETING, STALLED, UNSENT};
+use crate::limits::{BODY, FAREWELL, GREETING, STALLED, UNSENT};
 use crate::tls::{ALPN, Credentials, entitled};
 use crate::wire::{Body, Frames, Goodbye, Hello, Refused, RefusedFor, decode_greeting, encode};
 
@@ -33,6 +35,8 @@ pub(crate) struct Greeted {
     pub(crate) address: SocketAddr,
     /// We have opened it.
     pub(crate) is_ours: bool,
+    /// What keys for packets are made of.
+    pub(crate) secret: Secret,
 }
 
 /// What we say of ourselves.
@@ -62,7 +66,7 @@ pub(crate) async fn open(
         .await?;
     let (theirs, epoch) = half.hear().await?;
     match half.check(&ours.hello, &theirs) {
-        Ok(version) => Ok(half.done(theirs, epoch, version, address, true)),
+        Ok(version) => half.done(theirs, epoch, version, address, true),
         Err(refused) => Err(half.refuse(refused, ours.epoch).await),
     }
 }
@@ -88,7 +92,7 @@ pub(crate) async fn accept(
         Ok(version) => {
             half.say(&Body::Hello(Box::new(ours.hello.clone())), ours.epoch)
                 .await?;
-            Ok(half.done(theirs, epoch, version, address, false))
+            half.done(theirs, epoch, version, address, false)
         }
         Err(refused) => Err(half.refuse(refused, ours.epoch).await),
     }
@@ -216,9 +220,10 @@ impl Half {
         version: u16,
         address: SocketAddr,
         is_ours: bool,
-    ) -> Greeted {
-        self.frames.allow(crate::limits::BODY);
-        Greeted {
+    ) -> Result<Greeted, Failed> {
+        self.frames.allow(BODY);
+        Ok(Greeted {
+            secret: export(&self.stream)?,
             stream: self.stream,
             frames: self.frames,
             theirs,
@@ -226,7 +231,26 @@ impl Half {
             version,
             address,
             is_ours,
+        })
+    }
+}
+
+/// What both ends of a connection know and nobody else (RFC 8446, 7.5).
+fn export(stream: &TlsStream<TcpStream>) -> Result<Secret, Failed> {
+    let mut octets = Zeroizing::new([0; SECRET]);
+    let exported = match stream {
+        TlsStream::Client(stream) => {
+            let (_, tls) = stream.get_ref();
+            tls.export_keying_material(&mut octets[..], LABEL, None)
         }
+        TlsStream::Server(stream) => {
+            let (_, tls) = stream.get_ref();
+            tls.export_keying_material(&mut octets[..], LABEL, None)
+        }
+    };
+    match exported {
+        Ok(_) => Ok(Secret::new(&octets)),
+        Err(error) => Err(Failed::new(FailedFor::Tls, error.to_string())),
     }
 }
 

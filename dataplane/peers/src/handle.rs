@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::Config;
+use crate::data::Data;
 use crate::epochs::Epochs;
 use crate::event::Events;
 use crate::figures::PeerFigures;
@@ -76,6 +77,13 @@ impl Peers {
         Speaker(Arc::clone(&self.shared))
     }
 
+    /// The keys for packets that are handed over, for the threads that move packets. Peers whose
+    /// [`Capabilities::DATA`](crate::wire::Capabilities::DATA) is set, as ours is, and that are listed have
+    /// a way there.
+    pub fn data(&self) -> Data {
+        self.shared.data.clone()
+    }
+
     /// What has passed, by peer.
     pub fn figures(&self) -> Vec<(NodeName, PeerFigures)> {
         let peers = self.shared.peers().into_iter();
@@ -95,6 +103,11 @@ impl Peers {
         let _late = timeout(FAREWELL, self.all_gone()).await;
         self.end.send_replace(true);
         let _ended = (&mut self.task).await;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     async fn all_gone(&self) {

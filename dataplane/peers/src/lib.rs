@@ -60,6 +60,7 @@ mod inbox;
 pub mod limits;
 mod link;
 mod member;
+mod peer;
 mod peers;
 mod tasks;
 #[cfg(test)]

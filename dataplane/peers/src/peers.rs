@@ -10,23 +10,26 @@ use core::net::{IpAddr, SocketAddr};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use lns_cluster::NodeName;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
+use crate::backoff::chance;
 use crate::config::Config;
+use crate::data::{Data, Direction, Keyring};
 use crate::epochs::Epochs;
 use crate::event::Event;
 use crate::failed::{Failed, FailedFor};
-use crate::figures::{Counters, PeerFigures};
 use crate::greet::{Greeted, Ours};
 use crate::inbox::Inbox;
 use crate::limits::{NUMBERS, PEERS, UNLISTED};
 use crate::link::{Context, Link, Rank};
 use crate::member::{Member, PeerNumber};
+use crate::peer::{Failures, Peer};
 use crate::tls::Credentials;
-use crate::wire::{Goodbye, Hello, OLDEST, Refused, RefusedFor, VERSION};
+use crate::wire::{Capabilities, Goodbye, Hello, OLDEST, Refused, RefusedFor, VERSION};
 
 /// What all tasks of a member share.
 #[derive(Debug)]
@@ -35,91 +38,17 @@ pub(crate) struct Shared {
     pub(crate) credentials: ArcSwap<Credentials>,
     pub(crate) epochs: Epochs,
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) data: Data,
     /// Where connections are opened from.
     pub(crate) source: Option<IpAddr>,
     peers: Mutex<BTreeMap<NodeName, Arc<Peer>>>,
     /// The list has changed.
     pub(crate) listed: Notify,
     dials: AtomicU64,
+    connections: AtomicU64,
     /// No connection is taken any more.
     is_leaving: AtomicBool,
     pub(crate) failures: Failures,
-}
-
-/// Connections that were not made, by why.
-#[derive(Debug, Default)]
-pub(crate) struct Failures(Mutex<BTreeMap<(&'static str, &'static str), u64>>);
-
-/// One peer, connected or not.
-#[derive(Debug)]
-pub(crate) struct Peer {
-    pub(crate) node: NodeName,
-    number: PeerNumber,
-    counters: Arc<Counters>,
-    /// Where it is reached, if it is listed.
-    pub(crate) address: watch::Sender<Option<SocketAddr>>,
-    link: Mutex<Option<Arc<Link>>>,
-    /// Whether there is one.
-    pub(crate) is_connected: watch::Sender<bool>,
-}
-
-impl Failures {
-    pub(crate) fn add(&self, side: &'static str, why: FailedFor) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry((side, why.label())).or_default();
-        *count = count.saturating_add(1);
-    }
-
-    pub(crate) fn read(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter()
-            .map(|((side, why), count)| (*side, *why, *count))
-            .collect()
-    }
-}
-
-impl Peer {
-    fn new(node: NodeName, number: PeerNumber) -> Self {
-        Self {
-            node,
-            number,
-            counters: Arc::default(),
-            address: watch::Sender::new(None),
-            link: Mutex::new(None),
-            is_connected: watch::Sender::new(false),
-        }
-    }
-
-    pub(crate) fn link(&self) -> Option<Arc<Link>> {
-        self.lock().clone()
-    }
-
-    /// What has passed between the two.
-    pub(crate) fn figures(&self) -> PeerFigures {
-        let mut figures = self.counters.read();
-        if let Some(link) = self.link() {
-            figures.connected = Some(link.member.identity().clone());
-            figures.version = link.member.version();
-            figures.capabilities = link.member.capabilities();
-            figures.epoch = link.epoch();
-        }
-        figures
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Link>>> {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Why a connection of this peer would not be kept.
-    fn objection(&self, current: Option<&Arc<Link>>, hello: &Hello, rank: Rank) -> Option<Refused> {
-        let current = current?;
-        let is_new = *current.member.identity() != hello.identity;
-        if is_new || rank > current.rank {
-            return None;
-        }
-        let words = format!("there is a connection between {} and this node", self.node);
-        Some(Refused::new(RefusedFor::Duplicate, words))
-    }
 }
 
 impl Shared {
@@ -130,6 +59,7 @@ impl Shared {
         source: Option<IpAddr>,
     ) -> Self {
         Self {
+            data: Data::new(epochs.clone(), config.path_mtu, chance().u32()),
             config,
             credentials: ArcSwap::from_pointee(credentials),
             epochs,
@@ -138,6 +68,7 @@ impl Shared {
             peers: Mutex::default(),
             listed: Notify::new(),
             dials: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             is_leaving: AtomicBool::new(false),
             failures: Failures::default(),
         }
@@ -147,6 +78,7 @@ impl Shared {
         Context {
             epochs: &self.epochs,
             inbox: &self.inbox,
+            data: &self.data,
             timing: self.config.timing,
         }
     }
@@ -181,12 +113,18 @@ impl Shared {
             let address = listed.get(node).copied();
             peer.address
                 .send_if_modified(|at| core::mem::replace(at, address) != address);
-            address.is_some() || peer.lock().is_some()
+            self.data.set_address(peer.number, address);
+            let stays = address.is_some() || peer.lock().is_some();
+            if !stays {
+                self.data.forget(peer.number);
+            }
+            stays
         });
         for (node, address) in others() {
             let peer = entry(&mut peers, node).ok_or(Full)?;
             peer.address
                 .send_if_modified(|at| at.replace(*address) != Some(*address));
+            self.data.set_address(peer.number, Some(*address));
         }
         drop(peers);
         self.listed.notify_one();
@@ -247,19 +185,45 @@ impl Shared {
         if let Some(refused) = peer.objection(current.as_ref(), hello, rank) {
             return Err(refused);
         }
-        let member = Member::new(peer.number, hello.clone(), greeted.version, greeted.address);
-        let counters = Arc::clone(&peer.counters);
-        counters.connected();
-        let link = Arc::new(Link::new(member.clone(), rank, greeted.epoch, counters));
+        let link = Arc::new(self.link_to(&peer, greeted, rank));
         if let Some(before) = current.replace(Arc::clone(&link)) {
             before.outbox.close(Goodbye::Replaced, self.epochs.known());
         }
-        self.inbox.state(peer.number, Event::Connected(member));
+        self.inbox
+            .state(peer.number, Event::Connected(link.member.clone()));
         peer.is_connected.send_replace(true);
         drop(current);
         drop(peers);
         link.hear(greeted.epoch, &self.context());
+        link.rekey(&self.context());
         Ok(link)
+    }
+
+    fn link_to(&self, peer: &Peer, greeted: &Greeted, rank: Rank) -> Link {
+        let hello = &*greeted.theirs;
+        if peer.is_other(&hello.identity) {
+            // What the one before could open, this one cannot.
+            self.data.forget(peer.number);
+        }
+        let ours = [self.config.capabilities, hello.capabilities];
+        let both = ours.iter().all(|each| each.has(Capabilities::DATA));
+        let keyring = both.then(|| Keyring {
+            peer: peer.number,
+            secret: greeted.secret.clone(),
+            outbound: if greeted.is_ours {
+                Direction::FromOpener
+            } else {
+                Direction::ToOpener
+            },
+            connection: self
+                .connections
+                .fetch_add(1, Ordering::Relaxed)
+                .saturating_add(1),
+        });
+        let member = Member::new(peer.number, hello.clone(), greeted.version, greeted.address);
+        let counters = Arc::clone(&peer.counters);
+        counters.connected();
+        Link::new(member, rank, greeted.epoch, counters, keyring)
     }
 
     /// Takes no connection any more, and says goodbye to those that are there.
@@ -303,7 +267,13 @@ impl Shared {
         let event = Event::Disconnected(link.member.clone(), failed.clone());
         self.inbox.state(peer.number, event);
         peer.is_connected.send_replace(false);
-        if peer.address.borrow().is_none() {
+        let is_listed = peer.address.borrow().is_some();
+        if !is_listed || failed.why == FailedFor::Left {
+            self.data.forget(peer.number);
+        } else {
+            self.data.lose(peer.number, Instant::now());
+        }
+        if !is_listed {
             peers.remove(node);
         }
     }

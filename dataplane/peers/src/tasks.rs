@@ -7,24 +7,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lns_cluster::NodeName;
-use lns_crypto::Rng;
-use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, chance};
 use crate::failed::{Failed, FailedFor};
 use crate::greet::{Greeted, accept, leave, open};
 use crate::limits::{HANDSHAKE, HANDSHAKES, HANDSHAKES_OTHERS};
 use crate::link::serve;
-use crate::peers::{Peer, Shared};
+use crate::peer::Peer;
+use crate::peers::Shared;
 use crate::wire::{Goodbye, RefusedFor};
 
 /// How long to wait when the system gives out no more sockets.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether keys have lingered for long enough.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Serves until `end` says so, or whoever could is gone.
 pub(crate) async fn run(
@@ -35,6 +37,8 @@ pub(crate) async fn run(
     let mut tasks = JoinSet::new();
     let mut dialers = BTreeMap::new();
     let gate = Gate::new();
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = shared.listed.notified() => call(&shared, &mut dialers, &mut tasks),
@@ -50,6 +54,7 @@ pub(crate) async fn run(
                     sleep(EXHAUSTED).await;
                 }
             },
+            _ = look.tick() => shared.data.expire(Instant::now().into_std(), shared.config.timing.linger),
             // Tasks that have ended are let go.
             _ = tasks.join_next(), if !tasks.is_empty() => {}
             _ = until(&mut end, true) => break,
@@ -132,7 +137,7 @@ async fn take(
 /// Keeps a connection to a peer for as long as it is listed.
 async fn dial(shared: Arc<Shared>, peer: Arc<Peer>) {
     let timing = shared.config.timing;
-    let mut backoff = Backoff::new(&timing, rng());
+    let mut backoff = Backoff::new(&timing, chance());
     let mut is_connected = peer.is_connected.subscribe();
     let mut address = peer.address.subscribe();
     let mut last = None;
@@ -224,12 +229,4 @@ async fn connected(shared: &Arc<Shared>, greeted: Greeted, dial: u64) -> bool {
     shared.leave(&link, &failed);
     info!(peer = %link.member.identity(), reason = failed.why.label(), %failed, "the connection to a peer has ended");
     true
-}
-
-/// A source of chance for waits.
-fn rng() -> Rng {
-    let mut seed = [0; 32];
-    // Without chance, members come back together; that is all.
-    let _equal = SystemRandom::new().fill(&mut seed);
-    Rng::from_seed(seed)
 }

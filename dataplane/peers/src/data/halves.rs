@@ -127,6 +127,10 @@ fn place(key: KeyId, pair: u64, places: usize) -> Option<usize> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows fails"
+)]
 mod tests {
     use proptest::prelude::*;
 

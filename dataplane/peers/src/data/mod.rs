@@ -49,6 +49,6 @@ pub use mtu::{NoPathMtu, PathMtu};
 pub use packet::{HEADROOM, Handover, Packet, TAILROOM};
 pub use refused::{Refused, SealError};
 pub use route::{Route, Sealed};
-pub use table::{Data, DataFigures, Opened, Openers, Routes};
+pub use table::{Data, DataFigures, Keyring, Opened, Openers, Routes};
 
 pub(crate) use key::LABEL;

@@ -85,6 +85,11 @@ impl Route {
             second: Some(second),
         })
     }
+
+    #[cfg(test)]
+    pub(crate) fn skip_to(&self, counter: u64) {
+        self.key.skip_to(counter);
+    }
 }
 
 /// Cuts a frame that is not sealed yet into two, the second in `spare`.

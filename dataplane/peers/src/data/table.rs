@@ -57,10 +57,27 @@ struct Writer {
     mtu: PathMtu,
 }
 
+/// What both directions of one connection make their keys of.
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    /// Whose it is.
+    pub peer: PeerNumber,
+    /// What the connection gave.
+    pub secret: Secret,
+    /// Which way what we send goes.
+    pub outbound: Direction,
+    /// Which connection it is; a later one has a higher number.
+    pub connection: u64,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Keys {
     address: Option<SocketAddr>,
     seal: Option<Arc<SealKey>>,
+    /// Which key it is: of which connection, and after how many others of it.
+    sealed_with: (u64, u32),
+    /// The connection that has made the last key that opens.
+    expected_by: u64,
     open: [Option<Arc<OpenKey>>; LIVE],
     /// Which of them is the last.
     last: usize,
@@ -94,8 +111,9 @@ pub struct DataFigures {
 }
 
 impl Data {
-    /// The keys of a member that has none yet.
-    pub fn new(epochs: Epochs, mtu: PathMtu) -> Self {
+    /// The keys of a member that has none yet. `serial` is where the numbers of keys begin: any, so that
+    /// frames for a process that was here before find no key.
+    pub fn new(epochs: Epochs, mtu: PathMtu, serial: u32) -> Self {
         let none = || (0..NUMBERS).map(|_| None).collect();
         let openers = (0..NUMBERS.saturating_mul(LIVE)).map(|_| None).collect();
         Self(Arc::new(Shared {
@@ -105,7 +123,7 @@ impl Data {
             refused: Tally::default(),
             writer: Mutex::new(Writer {
                 peers: vec![Keys::default(); NUMBERS],
-                serial: 0,
+                serial,
                 mtu,
             }),
         }))
@@ -148,25 +166,25 @@ impl Data {
         self.publish(&writer);
     }
 
-    /// What this peer seals with the key of this generation can be opened from here on: what to tell it.
-    /// The control channel does this.
-    pub fn expect(
-        &self,
-        peer: PeerNumber,
-        secret: &Secret,
-        direction: Direction,
-        generation: u32,
-    ) -> Option<DataKey> {
+    /// What the peer seals with the key of this generation can be opened from here on: what to tell it.
+    /// `None`: a later connection has made keys meanwhile. The control channel does this.
+    pub fn expect(&self, keyring: &Keyring, generation: u32) -> Option<DataKey> {
         let mut writer = self.lock();
         writer.serial = writer.serial.wrapping_add(1);
         let serial = writer.serial;
+        let peer = keyring.peer;
         let keys = writer.peers.get_mut(peer.index())?;
+        if keyring.connection < keys.expected_by {
+            return None;
+        }
         let place = keys.last.saturating_add(1).checked_rem(LIVE)?;
         let at = peer.index().checked_mul(LIVE)?.checked_add(place)?;
         let id = KeyId(serial << PLACE_BITS | u32::try_from(at).ok()?);
-        let key = OpenKey::new(secret, direction, generation, id, peer)?;
+        let inbound = keyring.outbound.back();
+        let key = OpenKey::new(&keyring.secret, inbound, generation, id, peer)?;
         *keys.open.get_mut(place)? = Some(Arc::new(key));
         keys.last = place;
+        keys.expected_by = keyring.connection;
         keys.gone = None;
         self.publish(&writer);
         Some(DataKey {
@@ -175,22 +193,24 @@ impl Data {
         })
     }
 
-    /// Packets for this peer are sealed with the key that it has announced. The control channel does this,
-    /// once for each generation: a key whose counter began anew would give itself away.
-    pub fn seal_with(
-        &self,
-        peer: PeerNumber,
-        secret: &Secret,
-        direction: Direction,
-        announced: DataKey,
-    ) {
-        let id = KeyId(announced.id);
-        let key = SealKey::new(secret, direction, announced.generation, id);
+    /// Packets for the peer are sealed with the key that it has announced, from here on. False: it, or a
+    /// later one, is in use or was; a key whose counter began anew would give itself away. The control
+    /// channel does this.
+    pub fn seal_with(&self, keyring: &Keyring, announced: DataKey) -> bool {
+        let DataKey { generation, id } = announced;
+        let which = (keyring.connection, generation);
         let mut writer = self.lock();
-        if let Some(keys) = writer.peers.get_mut(peer.index()) {
-            keys.seal = key.map(Arc::new);
+        let Some(keys) = writer.peers.get_mut(keyring.peer.index()) else {
+            return false;
+        };
+        if keys.sealed_with >= which {
+            return false;
         }
+        let key = SealKey::new(&keyring.secret, keyring.outbound, generation, KeyId(id));
+        keys.seal = key.map(Arc::new);
+        keys.sealed_with = which;
         self.publish(&writer);
+        true
     }
 
     /// Whether so much has come by the last key of this peer that it should have another.
@@ -253,10 +273,12 @@ impl Data {
 }
 
 impl Keys {
-    /// The address is no key.
+    /// Which keys there were is not forgotten: none of them comes again.
     fn forget(&mut self) {
         *self = Self {
             address: self.address,
+            sealed_with: self.sealed_with,
+            expected_by: self.expected_by,
             ..Self::default()
         };
     }

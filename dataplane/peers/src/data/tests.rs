@@ -18,7 +18,7 @@ use crate::member::PeerNumber;
 
 /// Two members; the first has opened the connection. Each is number 3 of the other.
 struct Pair {
-    secret: Secret,
+    keyrings: [Keyring; 2],
     epochs: [Epochs; 2],
     data: [Data; 2],
     halves: Halves,
@@ -34,26 +34,32 @@ impl Pair {
     fn new(mtu: u16, address: &str) -> Self {
         let mtu = PathMtu::new(mtu).unwrap();
         let epochs = [Epochs::new(epoch(5)), Epochs::new(epoch(5))];
-        let data = [0, 1].map(|at: usize| Data::new(epochs[at].clone(), mtu));
+        let data = [0, 1].map(|at: usize| Data::new(epochs[at].clone(), mtu, 4711));
         for data in &data {
             data.set_address(PEER, Some(address.parse().unwrap()));
         }
+        let secret = Secret::new(&[7; SECRET]);
+        let keyring = |outbound| Keyring {
+            peer: PEER,
+            secret: secret.clone(),
+            outbound,
+            connection: 1,
+        };
         let pair = Self {
-            secret: Secret::new(&[7; SECRET]),
+            keyrings: [keyring(Direction::FromOpener), keyring(Direction::ToOpener)],
             epochs,
             data,
             halves: Halves::new(mtu),
         };
-        pair.rekey(0);
+        pair.rekey(1);
         pair
     }
 
     /// A key of this generation from the first to the second.
     fn rekey(&self, generation: u32) {
         let [a, b] = &self.data;
-        let way = Direction::FromOpener;
-        let key = b.expect(PEER, &self.secret, way, generation).unwrap();
-        a.seal_with(PEER, &self.secret, way, key);
+        let key = b.expect(&self.keyrings[1], generation).unwrap();
+        assert!(a.seal_with(&self.keyrings[0], key));
     }
 
     /// The frames of a packet from the first to the second.
@@ -173,8 +179,9 @@ fn frames_may_be_late_by_the_window_and_no_more() {
     let first = pair.frame(b"first");
     let second = pair.frame(b"second");
     let behind = usize::try_from(WINDOW).unwrap() - 1;
-    let last = (0..behind).map(|_| pair.frame(b"x")).last().unwrap();
-    assert!(pair.opened(&last).is_some());
+    let between: Vec<_> = (0..behind).map(|_| pair.frame(b"x")).collect();
+    let last = between.last().unwrap();
+    assert!(pair.opened(last).is_some());
     assert_eq!(pair.open(&first), Err(Refused::Late));
     assert_eq!(pair.opened(&second), Some(b"second".to_vec()));
 }
@@ -197,30 +204,62 @@ fn a_frame_of_an_older_epoch_is_refused_and_is_not_taken() {
 fn a_frame_of_the_other_way_or_of_another_secret_is_forged() {
     let mut pair = v4();
     let [a, b] = &pair.data;
-    let key = b
-        .expect(PEER, &pair.secret, Direction::FromOpener, 1)
-        .unwrap();
-    a.seal_with(PEER, &pair.secret, Direction::ToOpener, key);
+    let [ours, theirs] = pair.keyrings.clone();
+    let key = b.expect(&theirs, 2).unwrap();
+    let reflected = Keyring {
+        outbound: Direction::ToOpener,
+        ..ours.clone()
+    };
+    assert!(a.seal_with(&reflected, key));
     let frame = pair.frame(b"reflected");
     assert_eq!(pair.open(&frame), Err(Refused::Forged));
     let [a, b] = &pair.data;
-    let key = b
-        .expect(PEER, &pair.secret, Direction::FromOpener, 2)
-        .unwrap();
-    a.seal_with(PEER, &Secret::new(&[8; SECRET]), Direction::FromOpener, key);
+    let key = b.expect(&theirs, 3).unwrap();
+    let other = Keyring {
+        secret: Secret::new(&[8; SECRET]),
+        ..ours
+    };
+    assert!(a.seal_with(&other, key));
     let frame = pair.frame(b"of another connection");
     assert_eq!(pair.open(&frame), Err(Refused::Forged));
+}
+
+#[test]
+fn no_key_seals_twice_from_its_beginning_and_no_connection_overrides_a_later_one() {
+    let pair = v4();
+    let [a, b] = &pair.data;
+    let [ours, theirs] = pair.keyrings.clone();
+    let later = |keyring: &Keyring| Keyring {
+        connection: 2,
+        ..keyring.clone()
+    };
+    let key = b.expect(&theirs, 2).unwrap();
+    assert!(a.seal_with(&ours, key));
+    for generation in [1, 2] {
+        let again = crate::wire::DataKey { generation, ..key };
+        assert!(!a.seal_with(&ours, again));
+    }
+    a.forget(PEER);
+    assert!(!a.seal_with(&ours, key), "nor after it was forgotten");
+    let of_later = b.expect(&later(&theirs), 0).unwrap();
+    assert_eq!(b.expect(&theirs, 3), None);
+    assert!(a.seal_with(&later(&ours), of_later));
+    let of_first = crate::wire::DataKey {
+        generation: 9,
+        ..key
+    };
+    assert!(!a.seal_with(&ours, of_first));
 }
 
 #[test]
 fn a_new_key_loses_nothing_that_is_under_way_and_the_third_ends_the_first() {
     let mut pair = v4();
     let frames: Vec<_> = (0..3_u8).map(|_| pair.frame(b"first")).collect();
-    pair.rekey(1);
+    pair.rekey(2);
     let second = pair.frame(b"second");
     assert_eq!(pair.opened(&second), Some(b"second".to_vec()));
     assert_eq!(pair.opened(&frames[0]), Some(b"first".to_vec()));
-    pair.rekey(2);
+    pair.rekey(3);
     let third = pair.frame(b"third");
     assert_eq!(pair.open(&frames[1]), Err(Refused::UnknownKey));
     assert_eq!(pair.opened(&third), Some(b"third".to_vec()));
@@ -311,7 +350,7 @@ fn a_half_that_is_longer_than_our_path_is_refused_and_not_taken() {
 #[test]
 fn a_key_seals_so_many_frames_and_no_more_and_is_worn_at_the_half() {
     let mut pair = v4();
-    let skip = |to| pair.data[0].routes().get(PEER).unwrap().key.skip_to(to);
+    let skip = |to| pair.data[0].routes().get(PEER).unwrap().skip_to(to);
     skip(REKEY - 1);
     let frames = [pair.frame(b"a"), pair.frame(b"b")];
     skip(SEALED - 1);
@@ -327,7 +366,7 @@ fn a_key_seals_so_many_frames_and_no_more_and_is_worn_at_the_half() {
     assert!(pair.opened(&frames[1]).is_some());
     assert!(pair.data[1].is_worn(PEER));
     assert!(pair.opened(&last).is_some());
-    pair.rekey(1);
+    pair.rekey(2);
     assert!(!pair.data[1].is_worn(PEER));
     let next = pair.frame(b"goes on");
     assert_eq!(pair.opened(&next), Some(b"goes on".to_vec()));
@@ -340,7 +379,7 @@ fn keys_of_a_peer_that_is_gone_linger_and_then_are_forgotten() {
     let linger = Duration::from_secs(600);
     for data in &pair.data {
         data.lose(PEER, now);
-        data.expire(now + linger - Duration::from_secs(1), linger);
+        data.expire(now + linger.mul_f64(0.99), linger);
     }
     let frame = pair.frame(b"lingers");
     assert!(pair.opened(&frame).is_some());
@@ -351,7 +390,7 @@ fn keys_of_a_peer_that_is_gone_linger_and_then_are_forgotten() {
     assert!(pair.data[0].routes().get(PEER).is_none());
     assert_eq!(pair.open(&frame), Err(Refused::UnknownKey));
     // Whoever comes back has keys and is not forgotten for having been gone.
-    pair.rekey(1);
+    pair.rekey(2);
     pair.data[1].expire(now + 10 * linger, linger);
     let frame = pair.frame(b"is back");
     assert!(pair.opened(&frame).is_some());
@@ -368,7 +407,11 @@ fn peers_have_keys_of_their_own_and_no_id_comes_twice() {
             break;
         };
         for generation in 0..4 {
-            let key = pair.data[1].expect(peer, &pair.secret, Direction::FromOpener, generation);
+            let keyring = Keyring {
+                peer,
+                ..pair.keyrings[1].clone()
+            };
+            let key = pair.data[1].expect(&keyring, generation);
             assert!(ids.insert(key.unwrap().id));
         }
     }
@@ -380,7 +423,7 @@ fn no_key_is_printed() {
     let pair = v4();
     let text = format!(
         "{:?} {:?} {:?}",
-        pair.secret,
+        pair.keyrings,
         pair.data,
         pair.data[0].routes()
     );

@@ -96,9 +96,13 @@ const fn step(word: u64, counter: u64) -> Result<u64, Refused> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows fails"
+)]
 mod tests {
+    use core::sync::atomic::AtomicUsize;
     use std::collections::BTreeSet;
-    use std::sync::atomic::AtomicUsize;
 
     use proptest::prelude::*;
 

@@ -12,6 +12,7 @@ use lns_tables::time::Instant;
 use super::*;
 use crate::cluster::ClusterId;
 use crate::config::Timing;
+use crate::data::{Data, PathMtu};
 use crate::epochs::Epochs;
 use crate::failed::{Failed, FailedFor};
 use crate::link::{Context, Link, Rank};
@@ -164,7 +165,13 @@ fn a_question_that_is_dropped_is_answered_all_the_same() {
     let inbox = Inbox::default();
     let peer = member(1);
     let rank = Rank::new(peer.node(), peer.node(), 0);
-    let link = Arc::new(Link::new(peer.clone(), rank, Epoch::NONE, Arc::default()));
+    let link = Arc::new(Link::new(
+        peer.clone(),
+        rank,
+        Epoch::NONE,
+        Arc::default(),
+        None,
+    ));
     let responder = Responder::new(Arc::clone(&link), QuestionId(7), Epochs::default());
     inbox.question(from(&peer, Question::Position), responder);
     assert_eq!(drain(&inbox), [("question", 1)]);
@@ -178,14 +185,16 @@ fn a_question_that_is_dropped_is_answered_all_the_same() {
 fn a_peer_that_knows_a_later_epoch_is_told_of_and_one_that_does_not_is_not() {
     let inbox = Inbox::default();
     let epochs = Epochs::new(Epoch::new(5).unwrap());
+    let data = Data::new(epochs.clone(), PathMtu::default(), 1);
     let context = Context {
         epochs: &epochs,
         inbox: &inbox,
+        data: &data,
         timing: Timing::default(),
     };
     let peer = member(1);
     let rank = Rank::new(peer.node(), peer.node(), 0);
-    let link = Link::new(peer, rank, Epoch::NONE, Arc::default());
+    let link = Link::new(peer, rank, Epoch::NONE, Arc::default(), None);
     link.hear(Epoch::new(5).unwrap(), &context);
     assert!(inbox.take().is_none());
     link.hear(Epoch::new(6).unwrap(), &context);

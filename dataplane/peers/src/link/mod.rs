@@ -7,7 +7,7 @@ pub(crate) mod outbox;
 pub(crate) mod pending;
 
 use core::pin::pin;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use lns_cluster::{Epoch, NodeName};
@@ -18,12 +18,13 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use self::outbox::{Next, Outbox};
 use self::pending::{Pending, Unasked};
 use crate::config::Timing;
+use crate::data::{Data, Keyring};
 use crate::epochs::Epochs;
 use crate::event::Responder;
 use crate::failed::{Failed, FailedFor};
 use crate::figures::{Counters, NotTaken};
 use crate::inbox::Inbox;
-use crate::limits::{FAREWELL, PART, STALLED};
+use crate::limits::{FAREWELL, PART, REKEY_LOOK, STALLED};
 use crate::member::{Authenticated, Member};
 use crate::wire::{Body, Failure, Frame, Frames, Goodbye, Kind, QuestionId, decode};
 
@@ -37,6 +38,10 @@ pub(crate) struct Link {
     pub(crate) counters: Arc<Counters>,
     /// The highest epoch that the peer has told.
     epoch: AtomicU64,
+    /// What keys for packets are made of, if both hand packets over.
+    keyring: Option<Keyring>,
+    /// How many keys the peer was told to seal with.
+    generation: AtomicU32,
 }
 
 /// Which of two connections between two members is kept: the higher one. Both sides come to the same
@@ -54,6 +59,7 @@ pub(crate) struct Rank {
 pub(crate) struct Context<'a> {
     pub(crate) epochs: &'a Epochs,
     pub(crate) inbox: &'a Inbox,
+    pub(crate) data: &'a Data,
     pub(crate) timing: Timing,
 }
 
@@ -68,7 +74,13 @@ impl Rank {
 }
 
 impl Link {
-    pub(crate) fn new(member: Member, rank: Rank, epoch: Epoch, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(
+        member: Member,
+        rank: Rank,
+        epoch: Epoch,
+        counters: Arc<Counters>,
+        keyring: Option<Keyring>,
+    ) -> Self {
         Self {
             member,
             rank,
@@ -76,6 +88,8 @@ impl Link {
             pending: Pending::default(),
             counters,
             epoch: AtomicU64::new(epoch.number()),
+            keyring,
+            generation: AtomicU32::new(0),
         }
     }
 
@@ -89,6 +103,21 @@ impl Link {
         self.epoch.fetch_max(epoch.number(), Ordering::Relaxed);
         if epoch > context.epochs.known() {
             context.inbox.epoch(self.member.clone(), epoch);
+        }
+    }
+
+    /// Makes the next key that the peer is to seal packets with, and tells it.
+    pub(crate) fn rekey(&self, context: &Context<'_>) {
+        let Some(keyring) = &self.keyring else {
+            return;
+        };
+        // From one: zero is what there was before the first.
+        let generation = self
+            .generation
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1);
+        if let Some(key) = context.data.expect(keyring, generation) {
+            self.outbox.data_key(key, context.epochs.known());
         }
     }
 
@@ -151,7 +180,13 @@ impl Link {
         match body {
             Body::Hello(_) | Body::Refused(_) => return Err(NotTaken::Unexpected),
             Body::Goodbye(why) => return Ok(Some(ended(why))),
-            Body::Alive | Body::DataKey(_) => {}
+            Body::Alive => {}
+            Body::DataKey(key) => {
+                let keyring = self.keyring.as_ref().ok_or(NotTaken::Unexpected)?;
+                if !context.data.seal_with(keyring, key) {
+                    return Err(NotTaken::Unexpected);
+                }
+            }
             Body::Message(message) => {
                 let message = Authenticated::new(self.member.clone(), epoch, message);
                 if !context.inbox.message(message) {
@@ -203,6 +238,7 @@ pub(crate) async fn serve(
     let failed = tokio::select! {
         failed = read(link, reader, frames, context) => failed,
         failed = &mut writing => failed,
+        failed = keep_keys(link, context) => failed,
     };
     if failed.why == FailedFor::Stream {
         // The peer is told, if it still listens.
@@ -211,6 +247,16 @@ pub(crate) async fn serve(
     }
     link.pending.close();
     failed
+}
+
+/// Gives the peer another key before the last one is worn out. Never returns.
+async fn keep_keys(link: &Link, context: Context<'_>) -> Failed {
+    loop {
+        sleep(REKEY_LOOK).await;
+        if context.data.is_worn(link.member.number()) {
+            link.rekey(&context);
+        }
+    }
 }
 
 async fn read(
@@ -316,7 +362,8 @@ async fn put(stream: &mut (impl AsyncWrite + Unpin), octets: &[u8]) -> Result<()
 /// Why a peer has ended the connection.
 fn ended(why: Goodbye) -> Failed {
     let failed = match why {
-        Goodbye::Leaving | Goodbye::Other => FailedFor::Closed,
+        Goodbye::Leaving => FailedFor::Left,
+        Goodbye::Other => FailedFor::Closed,
         Goodbye::Replaced => FailedFor::Replaced,
         Goodbye::Stream => FailedFor::Stream,
     };

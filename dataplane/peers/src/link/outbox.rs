@@ -6,7 +6,7 @@
 //!
 //! | | what | room | when it is full |
 //! |---|---|---|---|
-//! | urgent | alive, questions for promises and their answers, positions applied | one each | the later takes the place of the earlier |
+//! | urgent | alive, data keys, questions for promises and their answers, positions applied | one each | the later takes the place of the earlier |
 //! | 1 | answers | [`ANSWERS_OCTETS`] | the peer is told that we are busy |
 //! | 2 | questions | [`QUESTIONS`] | the question fails |
 //! | 3 | forwarded control messages and PPP frames | [`FORWARDS`], [`FORWARDS_OCTETS`] | the newest is dropped |
@@ -25,8 +25,8 @@ use crate::limits::{
     ADMIN_ANSWER, ANSWERS_OCTETS, FORWARDS, FORWARDS_OCTETS, PART, QUESTIONS, REPORTS,
 };
 use crate::wire::{
-    AdminAnswer, Answer, Body, Failure, Goodbye, Kind, Message, Question, QuestionId, TooLong,
-    encode,
+    AdminAnswer, Answer, Body, DataKey, Failure, Goodbye, Kind, Message, Question, QuestionId,
+    TooLong, encode,
 };
 
 /// Why something was not put in.
@@ -74,13 +74,14 @@ pub(crate) enum Next {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Place {
     Alive,
+    DataKey,
     Promise,
     AskRefused,
     Ask,
     Applied,
 }
 
-const PLACES: usize = 5;
+const PLACES: usize = 6;
 
 #[derive(Debug, Default)]
 struct Waiting {
@@ -119,6 +120,11 @@ impl Outbox {
     /// Says that we live, and what we know.
     pub(crate) fn alive(&self, epoch: Epoch) {
         self.urgent(Place::Alive, &Body::Alive, epoch);
+    }
+
+    /// Says with which key to seal.
+    pub(crate) fn data_key(&self, key: DataKey, epoch: Epoch) {
+        self.urgent(Place::DataKey, &Body::DataKey(key), epoch);
     }
 
     /// Puts a message in. `Ok(false)`: there was no room, and it is lost.
@@ -253,10 +259,11 @@ impl Place {
     const fn index(self) -> usize {
         match self {
             Self::Alive => 0,
-            Self::Promise => 1,
-            Self::AskRefused => 2,
-            Self::Ask => 3,
-            Self::Applied => 4,
+            Self::DataKey => 1,
+            Self::Promise => 2,
+            Self::AskRefused => 3,
+            Self::Ask => 4,
+            Self::Applied => 5,
         }
     }
 }

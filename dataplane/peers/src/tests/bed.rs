@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::time::timeout;
 
+use crate::data::PathMtu;
 use crate::greet::{Greeted, Ours, open};
 use crate::tls::certificates::{Authority, Issued};
 use crate::wire::{Body, Capabilities, Frames, HEADER, Hello, OLDEST, VERSION, encode};
@@ -32,6 +33,7 @@ pub(super) const TIMING: Timing = Timing {
     courtesy: Duration::from_millis(100),
     answer: PATIENCE,
     admin_answer: PATIENCE,
+    linger: PATIENCE,
 };
 
 pub(super) fn run(test: impl Future<Output = ()>) {
@@ -184,8 +186,9 @@ impl Node {
         let config = Config {
             cluster: plan.cluster,
             identity: identity.parse().unwrap(),
-            capabilities: Capabilities::default(),
+            capabilities: Capabilities::DATA,
             software: "test".to_owned(),
+            path_mtu: PathMtu::default(),
             timing: plan.timing,
         };
         let epochs = Epochs::default();

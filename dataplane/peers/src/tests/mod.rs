@@ -10,5 +10,6 @@ mod certificates;
 mod fence;
 mod flood;
 mod greetings;
+mod packets;
 mod questions;
 mod together;

@@ -63,12 +63,20 @@ fn what_is_urgent_overtakes_all_that_waits_and_only_the_last_of_it_counts() {
     }
     assert_eq!(outbox.message(ask(1), EPOCH), Ok(true));
     assert_eq!(outbox.message(ask(2), EPOCH), Ok(true));
+    let key = DataKey {
+        generation: 1,
+        id: 2,
+    };
+    outbox.data_key(key, EPOCH);
     outbox.alive(EPOCH);
     let all = drain(&outbox);
     let order: Vec<_> = all.iter().map(|(kind, _)| *kind).collect();
     let control = [Kind::Control; 3];
-    assert_eq!(order, [&[Kind::Alive, Kind::Ask][..], &control].concat());
-    assert_eq!(all[1].1, Body::Message(ask(2)));
+    assert_eq!(
+        order,
+        [&[Kind::Alive, Kind::DataKey, Kind::Ask][..], &control].concat()
+    );
+    assert_eq!(all[2].1, Body::Message(ask(2)));
 }
 
 #[test]
