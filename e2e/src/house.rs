@@ -76,6 +76,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-node",
             "lns-datapath",
             "lns-radius",
+            "lns-cluster",
+            "lns-peers",
         ],
     ),
     (

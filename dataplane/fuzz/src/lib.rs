@@ -33,6 +33,7 @@ mod ip;
 mod l2tp;
 mod node;
 mod ops;
+mod peers;
 mod ppp;
 mod radius;
 pub mod random;
@@ -73,7 +74,7 @@ pub struct Family {
 }
 
 /// All harnesses.
-pub const FAMILIES: [Family; 20] = [
+pub const FAMILIES: [Family; 22] = [
     family("l2tp-header", l2tp::header, 400_000),
     family("l2tp-message", l2tp::message, 400_000),
     family("l2tp-hidden", l2tp::hidden, 300_000),
@@ -98,6 +99,8 @@ pub const FAMILIES: [Family; 20] = [
     family("l2tp-tunnel", tunnel::run, 60_000),
     family("radius-dynamic", dynamic::run, 100_000),
     family("records", records::run, 2_500),
+    family("peer-frames", peers::frames, 100_000),
+    family("peer-data", peers::data, 24_000),
     family("node", node::run, 800),
     Family {
         also: &[

@@ -99,6 +99,8 @@ families! {
     l2tp_tunnels "l2tp-tunnel",
     radius_dynamic "radius-dynamic",
     records "records",
+    peer_frames "peer-frames",
+    peer_data "peer-data",
     nodes "node",
     explanations "explain",
 }

@@ -38,6 +38,9 @@ pub struct Timing {
     pub longest_wait: Duration,
     /// Of two members, the one with the later name leaves the first attempt to the other for so long.
     pub courtesy: Duration,
+    /// How long somebody whose handshake failed keeps its place among the handshakes: what bounds how many
+    /// fail in a second, and what they cost.
+    pub penance: Duration,
     /// How long the answer to a question is waited for.
     pub answer: Duration,
     /// The same for the admin interface's.
@@ -56,6 +59,7 @@ impl Default for Timing {
             first_wait: Duration::from_millis(100),
             longest_wait: Duration::from_secs(5),
             courtesy: Duration::from_millis(500),
+            penance: Duration::from_millis(250),
             answer: Duration::from_secs(5),
             admin_answer: Duration::from_secs(30),
             linger: Duration::from_secs(600),

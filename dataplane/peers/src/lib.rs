@@ -4,7 +4,8 @@
 //! One connection of TCP with mutual TLS 1.3 between each two members. Over it go questions for promises
 //! and their answers, what a member hands to the master (L2TP control messages, PPP frames, reports of
 //! what sessions have received and sent), positions in the stream of changes, records for who takes over
-//! without a store, requests of dynamic authorization and of the admin interface.
+//! without a store, requests of dynamic authorization and of the admin interface. Packets whose session
+//! has its home on another member go beside it, over UDP, sealed by keys of the connection.
 //!
 //! ```text
 //!  Peers ─ list ─▶ tasks ─ greet ─▶ link ─ frames ─▶ inbox ─ Events ─▶ owner
@@ -12,8 +13,9 @@
 //!                     Epochs ────────────────┘ refuses what is older
 //! ```
 //!
-//! [`wire`] has the octets; it opens no socket and reads no clock, and is what the fuzzer runs. All else
-//! are tasks of tokio and what they share.
+//! [`wire`] has the octets; it opens no socket and reads no clock, and is what the fuzzer runs. [`data`]
+//! seals and opens the packets that are handed over beside it, for threads that are none of tokio's. All
+//! else are tasks of tokio and what they share.
 //!
 //! # Who is believed
 //!
@@ -26,7 +28,7 @@
 //!
 //! | who | may | and cannot |
 //! |---|---|---|
-//! | anybody who reaches the port | hold one of [`HANDSHAKES_OTHERS`](limits::HANDSHAKES_OTHERS) handshakes for [`HANDSHAKE`](limits::HANDSHAKE) | keep a listed peer out, be told anything but an alert of TLS, make a message be looked at |
+//! | anybody who reaches the port | hold one of [`HANDSHAKES_OTHERS`](limits::HANDSHAKES_OTHERS) handshakes for [`HANDSHAKE`](limits::HANDSHAKE), or let four fail there in a second | keep a listed peer out, be told anything but an alert of TLS, make a message be looked at |
 //! | whoever is on the path | drop, delay and cut | read, change, repeat: TLS |
 //! | a member of another cluster, or another object of the same name | learn the names of both in the refusal | come in |
 //! | a member that is mad | use up its own room in every queue, and send frames that cannot be read | use another's room, block what is urgent, change anything by what cannot be read |

@@ -121,15 +121,17 @@ async fn take(
     let ours = shared.ours();
     let judge = |hello: &crate::wire::Hello| shared.judge(hello);
     let greeted = timeout(HANDSHAKE, accept(stream, address, &ours, judge)).await;
-    drop(permit);
     match greeted.unwrap_or_else(|_| Err(Failed::timeout("the peer took too long to greet"))) {
         Ok(greeted) => {
+            drop(permit);
             connected(&shared, greeted, 0).await;
         }
         Err(failed) => {
             shared.failures.add("accept", failed.why);
             // Anybody may cause this as often as they like.
             debug!(%address, reason = failed.why.label(), %failed, "a connection was not taken");
+            sleep(shared.config.timing.penance).await;
+            drop(permit);
         }
     }
 }

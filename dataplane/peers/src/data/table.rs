@@ -160,9 +160,11 @@ impl Data {
     /// Frames to this peer go there; `None`: there are none to it. The control channel does this.
     pub fn set_address(&self, peer: PeerNumber, address: Option<SocketAddr>) {
         let mut writer = self.lock();
-        if let Some(keys) = writer.peers.get_mut(peer.index()) {
-            keys.address = address;
-        }
+        let keys = writer.peers.get_mut(peer.index());
+        let Some(keys) = keys.filter(|keys| keys.address != address) else {
+            return;
+        };
+        keys.address = address;
         self.publish(&writer);
     }
 
@@ -346,7 +348,7 @@ impl Openers<'_> {
             key.take(&header)?;
             return Ok(Some(Opened { from, packet }));
         }
-        if sealed.is_empty() || sealed.len() > halves.longest() {
+        if sealed.len() > halves.longest() {
             return Err(Refused::TooLong);
         }
         key.take(&header)?;

@@ -31,6 +31,7 @@ pub(super) const TIMING: Timing = Timing {
     first_wait: Duration::from_millis(20),
     longest_wait: Duration::from_millis(200),
     courtesy: Duration::from_millis(100),
+    penance: Duration::ZERO,
     answer: PATIENCE,
     admin_answer: PATIENCE,
     linger: PATIENCE,

@@ -5,12 +5,14 @@ use rcgen::ExtendedKeyUsagePurpose;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::bed::{Bed, MEMBER, Node, Plan, cluster, epoch, hello, introduce, run};
+use super::bed::{
+    Bed, MEMBER, Node, PATIENCE, Plan, TIMING, cluster, epoch, hello, introduce, run,
+};
 use crate::greet::{Ours, open};
 use crate::limits::HANDSHAKES_OTHERS;
 use crate::tls::certificates::{Authority, Issued};
 use crate::wire::{Body, Hello, Kind, RefusedFor, VERSION};
-use crate::{ClusterId, Credentials, Event, Failed, FailedFor, Material, NotTaken};
+use crate::{ClusterId, Credentials, Event, Failed, FailedFor, Material, NotTaken, Timing};
 
 /// What becomes of an attempt to reach `to`.
 async fn attempt(to: &Node, credentials: Credentials, hello: Hello) -> Failed {
@@ -396,6 +398,48 @@ fn strangers_who_hold_all_their_handshakes_keep_no_listed_peer_out() {
             "it is let go at once"
         );
         a.until_failed("accept", "full").await;
+        b.peers.list(&[(a.name.clone(), a.address)].into()).unwrap();
+        assert_eq!(a.connected().await.node(), &b.name);
+    });
+}
+
+#[test]
+fn whoever_fails_makes_room_for_the_next_only_after_a_while() {
+    run(async {
+        let bed = Bed::new();
+        let mut a = Node::start(Plan {
+            timing: Timing {
+                penance: PATIENCE,
+                ..TIMING
+            },
+            ..bed.plan("a")
+        })
+        .await;
+        let b = bed.node("b").await;
+        a.peers.list(&[(b.name.clone(), b.address)].into()).unwrap();
+        a.connected().await;
+        drop(b);
+        for number in 0..=HANDSHAKES_OTHERS {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+            let mut stream = socket.connect(a.address).await.unwrap();
+            // The last one may be closed already.
+            let _sent = stream.write_all(b"no TLS at all").await;
+            let _ended = stream.read_to_end(&mut Vec::new()).await;
+            let why = if number < HANDSHAKES_OTHERS {
+                "tls"
+            } else {
+                "full"
+            };
+            a.until_failed("accept", why).await;
+        }
+        let failed = u64::try_from(HANDSHAKES_OTHERS).unwrap();
+        assert_eq!(
+            a.peers.failures(),
+            [("accept", "full", 1), ("accept", "tls", failed)]
+        );
+        // Members are not kept out by that.
+        let b = bed.node("b").await;
         b.peers.list(&[(a.name.clone(), a.address)].into()).unwrap();
         assert_eq!(a.connected().await.node(), &b.name);
     });

@@ -52,9 +52,9 @@ impl FrameError {
     /// The value of a metric's label.
     pub const fn label(self) -> &'static str {
         match self {
-            Self::TooShort(_) => "too_short",
-            Self::TooLong(_) => "too_long",
-            Self::Epoch(_) => "epoch",
+            Self::TooShort(_) => "frame_too_short",
+            Self::TooLong(_) => "frame_too_long",
+            Self::Epoch(_) => "frame_epoch",
         }
     }
 }
