@@ -189,6 +189,10 @@ mod tests {
         let other = halves.put(KeyId(4), 5, WHAT, Part::Second, b"b");
         assert_eq!(other, Ok(None));
         assert_eq!(put(&mut halves, 7, Part::Second, b"c"), None);
+        // One that would wait at the same place.
+        let turn = 2 * u64::try_from(HALVES).unwrap();
+        assert_eq!(put(&mut halves, 5 + turn, Part::Second, b"x"), None);
+        assert_eq!(put(&mut halves, 4, Part::First, b"a"), None);
         let odd = halves.put(KeyId(3), 5, What::ToHomeV4, Part::Second, b"d");
         assert_eq!(odd, Err(Refused::Malformed));
         assert_eq!(

@@ -374,3 +374,32 @@ fn ended(why: Goodbye) -> Failed {
 pub(crate) const fn knows(version: u16, kind: Kind) -> bool {
     kind.since() <= version
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn of_two_connections_that_cross_that_of_the_first_name_is_kept(
+            first in "[a-m]{1,8}",
+            last in "[n-z]{1,8}",
+            dials in any::<[u64; 2]>(),
+        ) {
+            let [first, last] = [first, last].map(|name| NodeName::new(&name).unwrap());
+            let of_first = Rank::new(&first, &last, dials[0]);
+            let of_last = Rank::new(&last, &first, dials[1]);
+            prop_assert!(of_first > of_last);
+        }
+
+        #[test]
+        fn of_two_connections_of_one_side_the_later_is_kept(dials in any::<[u64; 2]>(), by_first in any::<bool>()) {
+            let [a, b] = ["a", "b"].map(|name| NodeName::new(name).unwrap());
+            let (opener, other) = if by_first { (&a, &b) } else { (&b, &a) };
+            let [one, two] = dials.map(|dial| Rank::new(opener, other, dial));
+            prop_assert_eq!(one.cmp(&two), dials[0].cmp(&dials[1]));
+        }
+    }
+}

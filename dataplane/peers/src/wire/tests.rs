@@ -257,7 +257,10 @@ fn a_kind_of_a_newer_version_is_told_from_a_broken_one() {
 
 #[test]
 fn who_promises_or_asks_is_who_sends_it() {
-    let (node, holder) = ("other/1".parse::<Identity>().unwrap(), peer());
+    let (node, holder) = (
+        "other/1".parse::<Identity>().unwrap(),
+        "master/1".parse().unwrap(),
+    );
     let (epoch, sent) = (Epoch::new(7).unwrap(), Instant::from_millis(3));
     let promise = Message::Promise(Promise {
         from: node.node().clone(),
