@@ -42,7 +42,7 @@ pub struct Config {
 pub struct Marks {
     /// Of what workers send: subscribers' packets.
     pub data: u32,
-    /// Of what [`Control::send`](crate::Control::send) sends: L2TP control and PPP negotiation.
+    /// Of what [`Control::send`](crate::Control::send) sends as control: L2TP control and PPP negotiation.
     pub control: u32,
 }
 

@@ -36,6 +36,8 @@ pub struct Datagram<'a> {
     pub remote: SocketAddr,
     /// The payload.
     pub octets: &'a [u8],
+    /// It leaves as what workers send does ([`Marks::data`](crate::Marks)), not as control.
+    pub as_data: bool,
 }
 
 impl fmt::Debug for Datagram<'_> {
@@ -45,11 +47,13 @@ impl fmt::Debug for Datagram<'_> {
             local,
             remote,
             octets,
+            as_data,
         } = self;
         f.debug_struct("Datagram")
             .field("local", local)
             .field("remote", remote)
             .field("length", &octets.len())
+            .field("as_data", as_data)
             .finish()
     }
 }
@@ -281,7 +285,9 @@ impl Control {
             self.counters.count_shared_drop(DropReason::SocketError);
             return false;
         };
-        match send_one(socket, datagram.octets, datagram.remote, self.mark) {
+        // The socket's own mark is that of data.
+        let mark = self.mark.filter(|_| !datagram.as_data);
+        match send_one(socket, datagram.octets, datagram.remote, mark) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.counters.count_shared_drop(DropReason::SocketFull);

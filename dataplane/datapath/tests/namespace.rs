@@ -205,6 +205,7 @@ impl Bed {
             local: self.service(),
             remote: self.lac.local_addr().unwrap(),
             octets: NEGOTIATION,
+            as_data: false,
         }
     }
 
@@ -449,7 +450,8 @@ fn a_stranger_is_dropped_and_control_and_ppp_reach_the_control() {
             bed.control.send(&[Datagram {
                 local,
                 remote,
-                octets: b"reply"
+                octets: b"reply",
+                as_data: true,
             }]),
             1
         );
@@ -557,22 +559,33 @@ fn what_workers_send_is_data_to_the_gate_and_what_the_control_sends_is_control()
         let server = server();
         let later = || clock::now() + Duration::from_secs(600);
         let negotiates = |bed: &Bed| bed.control.send(&[bed.negotiation()]) == 1;
+        let answers = |bed: &Bed| {
+            let echo = Datagram {
+                as_data: true,
+                ..bed.negotiation()
+            };
+            bed.control.send(&[echo]) == 1
+        };
 
         gate.control_until(later()).unwrap();
         assert!(negotiates(&bed));
         assert_eq!(bed.next(), NEGOTIATION);
         gate.close_control().unwrap();
-        assert!(!negotiates(&bed));
+        assert!(!negotiates(&bed) && !answers(&bed));
 
         gate.data_until(later()).unwrap();
         assert!(!negotiates(&bed));
+        // An echo is answered wherever data passes.
+        assert!(answers(&bed));
+        assert_eq!(bed.next(), NEGOTIATION);
         server.send_to(b"data", (SUBSCRIBER, 5000)).unwrap();
         assert_eq!(bed.down()[28..], *b"data");
         gate.close(Kind::Data).unwrap();
         gate.control_until(later()).unwrap();
         server.send_to(b"late", (SUBSCRIBER, 5000)).unwrap();
-        eventually("the drop is counted", || {
-            gate.state().unwrap().dropped["data"] == 1
+        assert!(!answers(&bed));
+        eventually("the drops are counted", || {
+            gate.state().unwrap().dropped["data"] == 2
         });
         assert!(negotiates(&bed));
         assert_eq!(bed.next(), NEGOTIATION, "and nothing before it");

@@ -359,5 +359,6 @@ fn send(path: &mut lns_datapath::Control, transmit: Transmit, octets: &mut [u8])
         local: transmit.local,
         remote: transmit.remote,
         octets,
+        as_data: transmit.as_data,
     }]);
 }

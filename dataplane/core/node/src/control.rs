@@ -31,9 +31,6 @@ use crate::tunnels::{Asked, Link};
 /// How long the workers may take to say when they last heard from a LAC, before a HELLO asks it.
 const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Why a node that only follows drops what it is given: the active one should have it.
-pub(crate) const STANDBY: &str = "standby";
-
 /// Name of the counter's label for a message whose type is not known.
 const NO_TYPE: &str = "none";
 
@@ -57,14 +54,14 @@ impl Node {
         datagram: &[u8],
         now: Instant,
     ) {
-        if self.role() == Role::Standby {
-            return self.stats.drop(STANDBY);
-        }
         let (header, body) = match Packet::parse(datagram) {
             Ok(Packet::Control(header, body)) => (header, body),
             Ok(Packet::Data(..)) => return self.stats.drop("data_on_control"),
             Err(error) => return self.stats.drop(error.label()),
         };
+        if self.role() == Role::Standby {
+            return self.forward_control(local, remote, datagram);
+        }
         if header.tunnel.is_none() {
             self.handle_unaddressed(local, remote, header, body, now);
         } else {
@@ -406,6 +403,7 @@ impl Node {
             remote,
             sequence: None,
             waits: false,
+            as_data: false,
         };
         let mut written = Ok(());
         let queued = self

@@ -15,6 +15,7 @@ mod control;
 mod ends;
 mod event;
 pub mod explain;
+mod forward;
 mod glob;
 mod lacs;
 pub mod limits;
@@ -40,6 +41,7 @@ mod tunnels;
 pub mod view;
 
 pub use event::{Event, SessionEnd, Stage};
+pub use forward::Forward;
 pub use node::Node;
 pub use record::{Beginning, NotAKey, RecordChange, RecordKey, Role, StoreTime, Unreadable};
 pub use stats::Stats;

@@ -33,6 +33,10 @@ pub const TEARDOWN_BATCH: usize = 256;
 /// would, and the peer's timers repeat them.
 pub const TRANSMIT_QUEUE: usize = 8_192;
 
+/// What waits for [`crate::Node::poll_forward`] at a node on standby. The caller drains after each batch of
+/// inputs; beyond it what is newest is dropped, as a full link would, and the peer's timers repeat it.
+pub const FORWARD_QUEUE: usize = 4_096;
+
 /// Events that wait for [`crate::Node::poll_event`]; beyond it they are counted and dropped.
 pub const EVENT_QUEUE: usize = 65_536;
 

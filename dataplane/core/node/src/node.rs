@@ -1,6 +1,6 @@
 //! The node: what it holds, how it starts, takes a new configuration, drains, and gives out what it
 //! wants done. The rooms beside this file hold what it does: `control` (tunnels), `calls`, `ppp`,
-//! `login`, `radius`, `ends`, `policies`, `timers`, `show`, `observe`.
+//! `forward`, `login`, `radius`, `ends`, `policies`, `timers`, `show`, `observe`.
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -22,6 +22,7 @@ use lns_wire::id::{PeerSessionId, TunnelId};
 use crate::config::{Config, Duplicates, HostName, RadiusConfig, User};
 use crate::event::Event;
 use crate::explain::Explain;
+use crate::forward::Forwards;
 use crate::lacs::Lacs;
 use crate::limits;
 use crate::policies::Bindings;
@@ -82,6 +83,7 @@ pub struct Node {
     /// Tunnels that are over and whose sessions still have to be ended, and why.
     pub(crate) teardown: VecDeque<(TunnelId, &'static str)>,
     pub(crate) frames: FrameQueue,
+    pub(crate) forwards: Forwards,
     pub(crate) path: VecDeque<PathUpdate>,
     events: VecDeque<Event>,
     pub(crate) orders: VecDeque<Order>,
@@ -157,6 +159,7 @@ impl Node {
             ready: DirtyList::new(tunnel_keys),
             teardown: VecDeque::new(),
             frames: FrameQueue::default(),
+            forwards: Forwards::default(),
             path,
             events: VecDeque::new(),
             orders: VecDeque::new(),
@@ -281,6 +284,7 @@ impl Node {
                     remote: link.remote,
                     sequence: None,
                     waits: true,
+                    as_data: false,
                 };
                 // To the end of the line: tunnels take turns.
                 self.ready.mark(u32::from(key));

@@ -578,11 +578,18 @@ impl Session {
 
 /// Whether a frame is LCP's Echo-Request or Echo-Reply.
 fn is_echo(frame: &[u8]) -> bool {
-    Frame::parse(frame).is_ok_and(|frame| {
-        frame.protocol == Protocol::LCP
-            && PppPacket::parse(frame.information)
-                .is_ok_and(|packet| [Code::ECHO_REQUEST, Code::ECHO_REPLY].contains(&packet.code))
-    })
+    lcp_code(frame).is_some_and(|code| [Code::ECHO_REQUEST, Code::ECHO_REPLY].contains(&code))
+}
+
+/// Whether a frame is LCP's Echo-Reply.
+pub(crate) fn is_echo_reply(frame: &[u8]) -> bool {
+    lcp_code(frame) == Some(Code::ECHO_REPLY)
+}
+
+fn lcp_code(frame: &[u8]) -> Option<Code> {
+    let frame = Frame::parse(frame).ok()?;
+    let lcp = (frame.protocol == Protocol::LCP).then_some(frame.information)?;
+    Some(PppPacket::parse(lcp).ok()?.code)
 }
 
 /// A control message as its receiver read it. One that is too long for its header was never received.

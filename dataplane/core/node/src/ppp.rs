@@ -12,10 +12,10 @@ use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::l2tp;
 
-use crate::control::STANDBY;
 use crate::event::Stage;
 use crate::explain::transcript::Step;
 use crate::node::Node;
+use crate::observe::is_echo_reply;
 use crate::record::Role;
 use crate::session::{Held, Session};
 use crate::transmit::Transmit;
@@ -34,7 +34,7 @@ impl Node {
         now: Instant,
     ) {
         if self.role() == Role::Standby {
-            return self.stats.drop(STANDBY);
+            return self.forward_ppp((tunnel, session), remote, frame, now);
         }
         if self
             .tunnels
@@ -434,7 +434,7 @@ impl Node {
         self.end_session(slot, reason, now);
     }
 
-    fn send_frames(&mut self, slot: SlotIndex, out: &mut Output, now: Instant) {
+    pub(crate) fn send_frames(&mut self, slot: SlotIndex, out: &mut Output, now: Instant) {
         let Some(session) = self.sessions.get(slot) else {
             return out.frames.clear();
         };
@@ -448,10 +448,15 @@ impl Node {
             remote: link.remote,
             sequence: session.sequencing.then_some(slot),
             waits,
+            as_data: false,
         };
         let (peer_tunnel, peer_session) = (link.machine.peer(), session.call.peer());
         let ns = session.sequencing.then_some(l2tp::Seq16(0));
         for frame in out.frames.iter() {
+            let transmit = Transmit {
+                as_data: is_echo_reply(frame),
+                ..transmit
+            };
             let queued = self.frames.push(transmit, |octets| {
                 l2tp::emit_data(peer_tunnel, peer_session, ns, octets);
                 octets.extend_from_slice(frame);

@@ -9,6 +9,10 @@ use crate::event::Stage;
 pub struct Stats {
     /// Packets dropped by the control, by reason.
     pub drops: BTreeMap<&'static str, u64>,
+    /// What a node on standby has given out for the active one, by what it was (`control`, `ppp`).
+    pub forwarded: BTreeMap<&'static str, u64>,
+    /// LCP Echo-Requests that a node on standby has answered itself.
+    pub echoes_answered: u64,
     /// Control messages handled, by type and result (`ok`, or the label of the error).
     pub control_messages: BTreeMap<(&'static str, &'static str), u64>,
     /// Calls that ended before they were up, by stage and reason.
@@ -24,6 +28,14 @@ pub struct Stats {
 impl Stats {
     pub(crate) fn drop(&mut self, reason: &'static str) {
         count(self.drops.entry(reason).or_default());
+    }
+
+    pub(crate) fn forward(&mut self, what: &'static str) {
+        count(self.forwarded.entry(what).or_default());
+    }
+
+    pub(crate) fn echo_answered(&mut self) {
+        count(&mut self.echoes_answered);
     }
 
     pub(crate) fn control_message(&mut self, kind: &'static str, result: &'static str) {

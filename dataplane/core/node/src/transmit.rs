@@ -24,6 +24,9 @@ pub struct Transmit {
     /// It tells of what must not be forgotten: it leaves when all records that were given out before it
     /// are stored, and not before. Order among those that wait is kept.
     pub waits: bool,
+    /// It is no control but answers an LCP echo, which any node does wherever it forwards: it leaves as
+    /// data does.
+    pub as_data: bool,
 }
 
 /// The queue of PPP frames.
@@ -74,6 +77,7 @@ mod tests {
             remote: address,
             sequence: None,
             waits: false,
+            as_data: false,
         };
         let mut queue = FrameQueue::default();
         for n in 0..limits::TRANSMIT_QUEUE {

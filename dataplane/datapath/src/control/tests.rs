@@ -368,6 +368,7 @@ fn datagrams_leave_from_the_service_address() {
         local: service(),
         remote,
         octets: b"never",
+        as_data: false,
     };
     let sent = control.send(&[
         stranger,
@@ -375,6 +376,7 @@ fn datagrams_leave_from_the_service_address() {
             local,
             remote,
             octets: b"hello",
+            as_data: false,
         },
     ]);
     assert_eq!(sent, 1);

@@ -5,7 +5,8 @@
 //! has changed ([`Node::poll_record`]); whoever owns it stores them, and lets out what the node wants sent
 //! only when they are stored ([`Transmit::waits`](crate::Transmit)). A node on standby takes records in
 //! ([`Node::handle_record`]), in any number and over each other, and is at any time what the active one
-//! was when it wrote them; it tells the workers, shows what is there, and does nothing else.
+//! was when it wrote them; it tells the workers, shows what is there, and gives what comes for the active one
+//! back to its caller (`forward`); it does nothing else.
 //! [`Node::handle_takeover`] makes it the active one.
 //!
 //! What is in no record is made anew: a call that has not come up begins LCP again; questions to RADIUS

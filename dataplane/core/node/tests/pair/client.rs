@@ -30,6 +30,8 @@ pub struct Client {
     pub lcp_requests_seen: u32,
     pub challenges_seen: u32,
     pub answers_echo: bool,
+    /// The data of the Echo-Replies that came, with their ids.
+    pub echo_replies: Vec<(u8, Vec<u8>)>,
     /// The text of the last Ack, Nak, Success or Failure.
     pub told: String,
     /// It says nothing to a challenge, once it is let in.
@@ -76,6 +78,7 @@ impl Client {
             lcp_requests_seen: 0,
             challenges_seen: 0,
             answers_echo: true,
+            echo_replies: Vec::new(),
             told: String::new(),
             mute: false,
             proof: None,
@@ -154,6 +157,13 @@ impl Client {
         }
     }
 
+    /// Asks whether the node is there.
+    pub fn echo(id: u8, data: &[u8], out: &mut Vec<Vec<u8>>) {
+        send(Protocol::LCP, Code::ECHO_REQUEST, id, out, |out| {
+            out.extend(data);
+        });
+    }
+
     /// Hangs up.
     pub fn terminate(out: &mut Vec<Vec<u8>>) {
         send(Protocol::LCP, Code::TERMINATE_REQUEST, 99, out, |_| {});
@@ -193,6 +203,7 @@ impl Client {
                     data.extend([0; 4]);
                 });
             }
+            Code::ECHO_REPLY => self.echo_replies.push((packet.id, packet.data.to_vec())),
             Code::CONFIGURE_ACK | Code::ECHO_REQUEST | Code::PROTOCOL_REJECT => {}
             other => panic!("the node sent LCP code {other:?}"),
         }

@@ -20,6 +20,7 @@ mod explain;
 mod locals;
 mod logins;
 mod manifest;
+mod members;
 mod network;
 mod operator;
 mod peers;

@@ -13,7 +13,7 @@ use lns_l2sess::policy::{Chain, Policies};
 use lns_l2tp::{Call, CallAction, HostName, Secrets, Tunnel, TunnelConfig, TunnelEvent};
 use lns_node::config::Config;
 use lns_node::radius::{Order, Reach};
-use lns_node::{Beginning, Event, Node, RecordChange, RecordKey, StoreTime};
+use lns_node::{Beginning, Event, Forward, Node, RecordChange, RecordKey, StoreTime};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
@@ -51,6 +51,10 @@ pub struct World {
     pub sent: Vec<(SocketAddr, Vec<u8>)>,
     /// What is stored of the node, and who would take over from it.
     pub followed: Option<Followed>,
+    /// LACs' packets come to the second node.
+    pub through_standby: bool,
+    /// What the second node has sent.
+    pub sent_by_standby: Vec<Vec<u8>>,
     /// Who was active before, its workers, and what was sent to them.
     dead: Option<(Node, Workers, BTreeSet<Ipv4Net>)>,
     net: BinaryHeap<Flight>,
@@ -148,6 +152,14 @@ impl PartialOrd for Flight {
     }
 }
 
+/// Whether a datagram is a data message with LCP's Echo-Reply.
+fn is_echo_reply(datagram: &[u8]) -> bool {
+    let Ok(Packet::Data(_, frame)) = Packet::parse(datagram) else {
+        return false;
+    };
+    frame.starts_with(&[0xff, 3, 0xc0, 0x21, 10])
+}
+
 pub fn service() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], 1701))
 }
@@ -167,6 +179,8 @@ impl World {
             last_frames: BTreeMap::new(),
             sent: Vec::new(),
             followed: None,
+            through_standby: false,
+            sent_by_standby: Vec::new(),
             dead: None,
             net: BinaryHeap::new(),
             rng: Rng::from_seed([seed ^ 0x55; 32]),
@@ -441,6 +455,7 @@ impl World {
         let mut octets = Vec::new();
         while let Some(transmit) = self.node.poll_transmit(self.now, &mut octets) {
             assert_eq!(transmit.local, service());
+            assert_eq!(transmit.as_data, is_echo_reply(&octets));
             self.sent.push((transmit.remote, octets.clone()));
             self.fly(transmit.local, transmit.remote, &octets);
         }
@@ -618,6 +633,71 @@ impl World {
 
     /// What a worker does with a datagram: the node gets control messages and PPP control.
     pub fn deliver_to_node(&mut self, from: SocketAddr, octets: &[u8]) {
+        if self.through_standby {
+            return self.deliver_to_standby(from, octets);
+        }
+        self.deliver_to_active(from, octets);
+    }
+
+    /// The same at the second node: what it does not keep, and what its workers do not know, the active one
+    /// gets.
+    fn deliver_to_standby(&mut self, from: SocketAddr, octets: &[u8]) {
+        let followed = self.followed.as_mut().expect("somebody follows");
+        let standby = &mut followed.standby;
+        match Packet::parse(octets) {
+            Ok(Packet::Data(header, frame)) => {
+                let (tunnel, session) = (header.tunnel, header.session);
+                let Some(slot) = followed.workers.slot(tunnel, session) else {
+                    return self.deliver_to_active(from, octets);
+                };
+                followed.workers.last_received.insert(slot, self.now);
+                standby.handle_ppp(tunnel, session, from, frame, self.now);
+            }
+            Ok(Packet::Control(..)) | Err(_) => {
+                standby.handle_control(service(), from, octets, self.now);
+            }
+        }
+        let mut sent = Vec::new();
+        while let Some(transmit) = standby.poll_transmit(self.now, &mut sent) {
+            assert!(transmit.as_data && !transmit.waits && is_echo_reply(&sent));
+            self.sent_by_standby.push(sent.clone());
+            self.order += 1;
+            self.net.push(Flight {
+                at: self.now + Duration::from_millis(1),
+                order: self.order,
+                from: transmit.local,
+                to: transmit.remote,
+                octets: sent.clone(),
+            });
+        }
+        while let Some(forward) = self.followed.as_mut().and_then(|it| it.standby.poll_forward()) {
+            self.take_forward(forward);
+        }
+    }
+
+    /// What comes to the active node from another one.
+    pub fn take_forward(&mut self, forward: Forward) {
+        match forward {
+            Forward::Control {
+                local,
+                remote,
+                octets,
+            } => self.node.handle_control(local, remote, &octets, self.now),
+            Forward::Ppp {
+                tunnel,
+                session,
+                local,
+                remote,
+                frame,
+            } => {
+                assert_eq!(local, service());
+                let node = &mut self.node;
+                node.handle_ppp(tunnel, session, remote, &frame, self.now);
+            }
+        }
+    }
+
+    fn deliver_to_active(&mut self, from: SocketAddr, octets: &[u8]) {
         match Packet::parse(octets) {
             Ok(Packet::Data(header, frame)) => {
                 let slot = self.workers.slot(header.tunnel, header.session);

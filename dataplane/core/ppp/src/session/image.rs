@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use lns_crypto::Rng;
 use lns_tables::time::Instant;
-use lns_wire::ppp::Framing;
+use lns_wire::Reader;
+use lns_wire::ppp::{Code, Frame, Framing, Packet, Protocol};
 
 use super::{Phase, Session};
 use crate::auth::Authentication;
@@ -21,7 +22,8 @@ use crate::ipcp::Ipcp;
 use crate::layer::Layer;
 use crate::lcp::{Lcp, Peer};
 use crate::limits;
-use crate::link::NEVER;
+use crate::link::{Link, NEVER};
+use crate::output::Output;
 
 /// What is left of an open session without its node.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -75,6 +77,37 @@ impl SessionImage {
             local_mru: self.mru.unwrap_or(limits::DEFAULT_MRU),
             proxied: self.proxied,
         }
+    }
+
+    /// Answers an LCP Echo-Request as the session would that this is the image of (RFC 1661, 5.8). `false`:
+    /// the frame is none, or the session would do something else with it, for it has our own magic number.
+    pub fn answer_echo(&self, frame: &[u8], now: Instant, out: &mut Output) -> bool {
+        let lcp = Frame::parse(frame).ok();
+        let lcp = lcp.filter(|frame| frame.protocol == Protocol::LCP);
+        let packet = lcp.and_then(|frame| Packet::parse(frame.information).ok());
+        let Some(packet) = packet.filter(|packet| packet.code == Code::ECHO_REQUEST) else {
+            return false;
+        };
+        let mut reader = Reader::new(packet.data);
+        let is_ours = |magic| self.magic != 0 && self.magic == magic;
+        if reader.u32().map_or(true, is_ours) {
+            return false;
+        }
+        let mut link = Link {
+            now,
+            frames: &mut out.frames,
+            framing: Framing {
+                acfc: self.acfc,
+                pfc: self.pfc,
+            },
+            mtu: self.peer_mru,
+        };
+        let data = link.fitting(reader.rest(), size_of::<u32>());
+        link.send(Protocol::LCP, Code::ECHO_REPLY, packet.id, |out| {
+            out.extend_from_slice(&self.magic.to_be_bytes());
+            out.extend_from_slice(data);
+        });
+        true
     }
 }
 

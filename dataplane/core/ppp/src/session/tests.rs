@@ -9,6 +9,7 @@
 mod auth;
 mod bench;
 mod client;
+mod echo;
 mod eap;
 
 mod hostile;
