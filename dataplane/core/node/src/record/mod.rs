@@ -171,7 +171,7 @@ pub(crate) struct Records {
     /// On standby: what sessions may have to say again.
     said: BTreeMap<RecordKey, Vec<KeptMessage>>,
     /// On standby: what sessions negotiate from at the takeover.
-    ppp: BTreeMap<SlotIndex, (Instant, lns_ppp::SessionImage)>,
+    pub(crate) ppp: BTreeMap<SlotIndex, (Instant, lns_ppp::SessionImage)>,
     /// While everything is read anew: what has not been read yet.
     unread: Option<BTreeSet<RecordKey>>,
 }

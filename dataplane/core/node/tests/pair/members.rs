@@ -113,12 +113,20 @@ fn an_echo_is_the_active_nodes_where_more_than_an_answer_comes_of_it() {
     reply[0][4] = 10;
     world.send_frames(0, SessionId(1), reply);
     world.run(Duration::from_millis(10));
-    assert_eq!(forwarded(&mut world), (forwarded(&mut world).0, ppp + 3, answered));
+    assert_eq!(
+        forwarded(&mut world),
+        (forwarded(&mut world).0, ppp + 3, answered)
+    );
     assert_eq!(world.node.stats().drops["loop"], 1);
     // One that is about to go.
     let now = world.now;
-    let page = world.node.sessions(&lns_node::view::SessionFilter::default(), None, 10, now);
-    let user3 = page.sessions.iter().find(|it| it.user.as_deref() == Some("user3"));
+    let page = world
+        .node
+        .sessions(&lns_node::view::SessionFilter::default(), None, 10, now);
+    let user3 = page
+        .sessions
+        .iter()
+        .find(|it| it.user.as_deref() == Some("user3"));
     let user3 = user3.expect("it is up");
     let (tunnel, session) = (TunnelId(user3.tunnel), SessionId(user3.session));
     world.caller(0, 3).client.answers_echo = false;
@@ -135,8 +143,13 @@ fn what_is_not_from_the_tunnels_peer_is_dropped() {
     world.run(seconds(5));
     let before = forwarded(&mut world);
     let now = world.now;
-    let page = world.node.sessions(&lns_node::view::SessionFilter::default(), None, 1, now);
-    let (tunnel, session) = (TunnelId(page.sessions[0].tunnel), SessionId(page.sessions[0].session));
+    let page = world
+        .node
+        .sessions(&lns_node::view::SessionFilter::default(), None, 1, now);
+    let (tunnel, session) = (
+        TunnelId(page.sessions[0].tunnel),
+        SessionId(page.sessions[0].session),
+    );
     let mut frames = Vec::new();
     Client::echo(1, PING, &mut frames);
     let elsewhere = "198.51.100.1:1702".parse().expect("an address");
@@ -218,17 +231,20 @@ fn what_is_no_control_message_is_dropped_where_it_comes() {
     assert_eq!(node.stats().drops.values().sum::<u64>(), 3);
 }
 
-/// The active node gets the same in the same order, so it does the same, whatever the network does.
+/// The active node gets the same in the same order, so it does the same, whatever the network does; but for
+/// echoes, of which it sends more where it does not see what comes.
 #[test]
 fn a_member_in_front_of_the_active_node_changes_nothing() {
+    let mut config = config();
+    config.ppp.echo_interval = Duration::ZERO;
     for seed in 0..20 {
         let faults = Faults {
             loss: 5,
             duplication: 5,
             reordering: 5,
         };
-        let mut direct = World::followed(config(), seed);
-        let mut through = World::followed(config(), seed);
+        let mut direct = World::followed(config.clone(), seed);
+        let mut through = World::followed(config.clone(), seed);
         through.through_standby = true;
         for world in [&mut direct, &mut through] {
             world.faults = faults;
@@ -236,7 +252,7 @@ fn a_member_in_front_of_the_active_node_changes_nothing() {
             world.run(seconds(120));
         }
         assert!(direct.node.status().sessions > 5, "seed {seed}");
-        assert_eq!(direct.sent, through.sent, "seed {seed}");
+        assert!(direct.sent == through.sent, "seed {seed}");
         let (control, ppp, _) = forwarded(&mut through);
         assert!(control > 20 && ppp > 20, "seed {seed}");
     }

@@ -670,7 +670,11 @@ impl World {
                 octets: sent.clone(),
             });
         }
-        while let Some(forward) = self.followed.as_mut().and_then(|it| it.standby.poll_forward()) {
+        while let Some(forward) = self
+            .followed
+            .as_mut()
+            .and_then(|it| it.standby.poll_forward())
+        {
             self.take_forward(forward);
         }
     }

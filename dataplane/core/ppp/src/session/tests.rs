@@ -9,8 +9,8 @@
 mod auth;
 mod bench;
 mod client;
-mod echo;
 mod eap;
+mod echo;
 
 mod hostile;
 mod lcp;

@@ -12,7 +12,11 @@ use crate::{AuthMethod, Discard, Error, Output};
 
 /// What the image of an open session that has this magic number, and its peer this MRU, answers; and what
 /// the session does.
-fn both(magic: u32, peer_mru: u16, octets: &[u8]) -> (Option<Vec<Vec<u8>>>, Result<Vec<Vec<u8>>, Error>) {
+fn both(
+    magic: u32,
+    peer_mru: u16,
+    octets: &[u8],
+) -> (Option<Vec<Vec<u8>>>, Result<Vec<Vec<u8>>, Error>) {
     let bench = Bench::open(config(&[AuthMethod::None]));
     let image = SessionImage {
         magic,
@@ -36,9 +40,15 @@ fn both(magic: u32, peer_mru: u16, octets: &[u8]) -> (Option<Vec<Vec<u8>>>, Resu
 fn an_echo_with_our_own_number_or_none_is_the_sessions() {
     let ours = u32::from_be_bytes(MAGIC);
     let ping = frame(Protocol::LCP, 9, 3, &MAGIC);
-    assert_eq!(both(ours, 1500, &ping), (None, Err(Error::Discarded(Discard::Loop))));
+    assert_eq!(
+        both(ours, 1500, &ping),
+        (None, Err(Error::Discarded(Discard::Loop)))
+    );
     let short = frame(Protocol::LCP, 9, 3, &MAGIC[..3]);
-    assert!(matches!(both(1, 1500, &short), (None, Err(Error::Malformed(_)))));
+    assert!(matches!(
+        both(1, 1500, &short),
+        (None, Err(Error::Malformed(_)))
+    ));
     // Whoever has no number has none to recognise.
     let zeros = frame(Protocol::LCP, 9, 3, &[0; 4]);
     let (by_image, by_session) = both(0, 1500, &zeros);
