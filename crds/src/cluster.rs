@@ -5,13 +5,14 @@
 //! (addresses, prefixes), not their text; they are only built from a document that the schema and
 //! the rules have passed.
 //!
-//! What is not built yet (clustering) is not here, and is refused as unknown.
+//! What is not built yet is not here, and is refused as unknown.
 
 #[allow(
     clippy::struct_field_names,
     reason = "the names of the manifest's fields"
 )]
 mod lac;
+mod members;
 mod pool;
 mod ppp;
 #[allow(
@@ -30,6 +31,9 @@ use serde::{Deserialize, Serialize};
 pub use lac::{
     Admission, AvpHiding, Lac, LacLimits, LcpRenegotiation, TunnelAuthentication,
     TunnelAuthenticationMode,
+};
+pub use members::{
+    Durability, Election, ElectionProfile, Forwarding, Peers, Redis, Sentinel, Store,
 };
 pub use pool::{Allocation, Pool, PoolPrefix};
 pub use ppp::{Authentication, Echo, Ppp, ProxiedAuthentication};
@@ -89,6 +93,15 @@ use crate::format;
     validation = Rule::new("self.lacs.all(l, !has(l.authentication) || !('EAP' in l.authentication)) || (has(self.radius) && has(self.radius.authentication) && (!has(self.subscribers.localUsers) || self.subscribers.localUsers.order != 'Only'))")
         .message("an entry has authentication EAP, which needs servers that are asked: spec.radius.authentication, and another order of localUsers than Only")
         .field_path(".lacs"),
+    validation = Rule::new("!has(self.store) || has(self.peers)")
+        .message("is required with spec.store: members that share a store talk to each other; name a Secret in peers.tlsSecretRef")
+        .field_path(".peers"),
+    validation = Rule::new("!has(self.peers) || has(self.store)")
+        .message("is required with spec.peers: members that talk to each other share a store; give store.redis.url")
+        .field_path(".store"),
+    validation = Rule::new("self.election.profile != 'Slow' || self.forwarding.stalenessSeconds >= 120")
+        .message("is less than 120 with election.profile: Slow, by which a takeover alone can take 50 seconds")
+        .field_path(".forwarding.stalenessSeconds"),
 )]
 pub struct LnsClusterSpec {
     /// Which nodes become members: those that carry all these labels. Says nothing where the
@@ -133,6 +146,24 @@ pub struct LnsClusterSpec {
     /// field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub radius: Option<Radius>,
+
+    /// Where the members of a cluster keep what a takeover goes on from. Needed by `lnsd run --cluster`; says
+    /// nothing where the LNS runs from a file. When a change takes effect is said at each field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<Store>,
+
+    /// The channel between the members of a cluster. Needed by `lnsd run --cluster`; says nothing where the
+    /// LNS runs from a file. When a change takes effect is said at each field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Peers>,
+
+    /// How members forward. When a change takes effect is said at each field.
+    #[serde(default)]
+    pub forwarding: Forwarding,
+
+    /// How members choose their master. When a change takes effect is said at each field.
+    #[serde(default)]
+    pub election: Election,
 
     /// How packets are moved. When a change takes effect is said at each field.
     #[serde(default)]

@@ -92,6 +92,14 @@ text_format!(
 );
 
 text_format!(
+    /// Where a Sentinel listens: a host, and a port if it is another than the usual one.
+    SentinelAddress, limits::SENTINEL_ADDRESS, [
+        ("self.matches('^([A-Za-z0-9._-]+|\\\\[[0-9A-Fa-f:.]+\\\\])(:[0-9]{1,5})?$') || (isIP(self) && ip(self).family() == 6)",
+         r#"'"' + self + '" is no address of a Sentinel: HOST, HOST:PORT or [IPV6]:PORT'"#),
+    ]
+);
+
+text_format!(
     /// An IPv4 address that a host can have.
     Ipv4Address, ADDRESS, [
         (IS_IPV4, r#"'"' + self + '" is no IPv4 address'"#),

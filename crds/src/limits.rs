@@ -133,5 +133,26 @@ pub const DYNAMIC_CLIENTS: u32 = 32;
 /// Prefixes of one of them.
 pub const DYNAMIC_PREFIXES: u32 = 16;
 
+/// Octets of the URL of a store: a host name, a port and a database, or the path of a socket.
+pub const STORE_URL: u32 = 300;
+
+/// Replicas of a store that are waited for.
+pub const STORE_REPLICAS: u32 = 16;
+
+/// Sentinels of a store: three or five vote.
+pub const SENTINELS: u32 = 16;
+
+/// Octets of a Sentinel's address: a host name, brackets and a port.
+pub const SENTINEL_ADDRESS: u32 = 262;
+
+/// Octets of a user's name at a store.
+pub const STORE_USER: usize = 256;
+
+/// Octets of a password at a store.
+pub const STORE_PASSWORD: usize = 512;
+
+/// The longest time for which a member forwards by itself, seconds: a day. What becomes free waits as long.
+pub const STALENESS_SECONDS: u32 = 86_400;
+
 /// Warnings of one sort; what is wrong with the first few is wrong with the rest.
 pub const WARNINGS: usize = 8;

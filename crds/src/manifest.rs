@@ -20,7 +20,7 @@ use lns_crypto::Secret;
 use serde_json::Value;
 
 pub use self::error::ManifestError;
-pub use self::secret::{SharedSecret, TlsSecret};
+pub use self::secret::{SharedSecret, StoreSecret, TlsSecret};
 pub use self::users::User;
 pub use self::yaml::Fault;
 
@@ -48,6 +48,10 @@ pub struct Manifest {
     pub tls: BTreeMap<String, TlsSecret>,
     /// The passwords of status checks, by the name of their `Secret`.
     pub passwords: BTreeMap<String, Secret>,
+    /// What members log in to their store with, by the name of its `Secret`.
+    pub stores: BTreeMap<String, StoreSecret>,
+    /// The authorities of a store's certificate, PEM, by the name of their `Secret`.
+    pub authorities: BTreeMap<String, Secret>,
     /// The local users, by name.
     pub users: BTreeMap<String, User>,
     /// What is allowed and yet likely to be a mistake; one line each.
@@ -176,6 +180,8 @@ fn assemble(
                 secrets: parts.shared,
                 tls: parts.tls,
                 passwords: parts.passwords,
+                stores: parts.stores,
+                authorities: parts.authorities,
                 users: parts.users,
                 warnings,
             })
@@ -250,6 +256,9 @@ fn references(value: &Value) -> Vec<Reference> {
             Role::Password,
         ),
         ("subscribers.localUsers.secretRef", Role::Users),
+        ("store.redis.credentialsSecretRef", Role::Store),
+        ("store.redis.caSecretRef", Role::Authorities),
+        ("peers.tlsSecretRef", Role::Peers),
     ];
     let spec = value.get("spec").unwrap_or(&Value::Null);
     found.extend(named(spec, "spec", &single));

@@ -3,6 +3,11 @@
 //! The manifest reader has validated everything. What a reload cannot change in a running process is named by [`Setup::needs_restart`].
 
 mod flows;
+#[allow(
+    dead_code,
+    reason = "what members start from; a node that runs from a file needs none of it"
+)]
+mod member;
 mod memory;
 mod policies;
 mod radius;
@@ -22,6 +27,8 @@ use lns_l2sess::policy::BookError;
 use lns_node::config as node;
 
 pub(crate) use self::flows::Flows;
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use self::member::{Changes, ClusterSetup, GateSetup, PeersSetup, StoreSetup};
 pub(crate) use self::radius::RadiusSetup;
 #[cfg(test)]
 pub(crate) use self::radius::Tls;

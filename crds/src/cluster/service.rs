@@ -45,7 +45,9 @@ pub struct Service {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Announce {
-    /// External: by hand or by other software; the LNS does nothing. A change takes effect at once.
+    /// External: by hand or by other software; members answer pings of the addresses while they serve, so that
+    /// routers can tell. L2: the master answers ARP for them on datapath.accessInterface. Says nothing where
+    /// the LNS runs from a file: the machine has the addresses itself. A change takes effect at once.
     #[serde(default)]
     pub mode: AnnounceMode,
 }
@@ -56,6 +58,8 @@ pub enum AnnounceMode {
     #[doc = "The addresses are configured and routed by hand or by other software."]
     #[default]
     External,
+    #[doc = "The master answers ARP for them."]
+    L2,
 }
 
 /// The network behind the LNS.
@@ -105,6 +109,19 @@ pub struct Datapath {
     #[serde(default)]
     #[schemars(range(min = 0, max = 256))]
     pub workers: u16,
+
+    /// The network interface to the LACs, which service.announce.mode: L2 needs; with External, the one by
+    /// which packets for LACs leave. Default: by route. Says nothing where the LNS runs from a file. A change
+    /// takes effect at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 15))]
+    #[x_kube(validation = Rule::new("self.matches('^[^/:[:space:]]+$') && self != '.' && self != '..'")
+        .message(Message::Expression(
+            "'\"' + self + '\" is no name of a network interface: no blanks, slashes or colons'".into())),
+        validation = Rule::new("!(self in ['lo', 'lns0'])")
+        .message(Message::Expression(
+            "'\"' + self + '\" leads to no LAC: lns0 is the subscribers, lo this machine'".into())))]
+    pub access_interface: Option<String>,
 
     /// The flows that policies open. When a change takes effect is said at each field.
     #[serde(default)]

@@ -44,6 +44,21 @@ pub(super) fn diff(before: &Manifest, after: &Manifest) -> Vec<Change> {
             changes.extend(rows(name, &keys, effect::CHECK_PASSWORD, &Scope::Everybody));
         }
     }
+    for (name, new) in &after.stores {
+        if let Some(old) = before.stores.get(name) {
+            let keys = [
+                ("username", old.user.as_ref(), new.user.as_ref()),
+                ("password", Some(&old.password), Some(&new.password)),
+            ];
+            changes.extend(rows(name, &keys, effect::STORE_SECRET, &Scope::Everybody));
+        }
+    }
+    for (name, new) in &after.authorities {
+        if let Some(old) = before.authorities.get(name) {
+            let keys = [("ca.crt", Some(old), Some(new))];
+            changes.extend(rows(name, &keys, effect::STORE_CA, &Scope::Everybody));
+        }
+    }
     changes.extend(users(before, after));
     changes
 }

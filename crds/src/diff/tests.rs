@@ -266,7 +266,7 @@ fn a_radius_server_is_told_by_field_and_its_secrets_never_by_value() {
             "Secret/probe: password | - | changed | at once\n",
         ),
         (
-            "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0w",
+            "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgqvXXif5qRrrAYIbZ",
             "hunter-hunter-hunter",
             "Secret/radsec: tls.key | - | changed | at once\n",
         ),
@@ -394,4 +394,53 @@ fn an_optional_group_that_goes_is_one_row() {
          spec.subscribers.localUsers | { order: Before, secretRef: { name: users } } | - | new sessions\n\
          Secret/users: users.yaml | - | 2 users removed | new sessions\n"
     );
+}
+
+#[test]
+fn what_members_share_is_told_by_field_and_its_secrets_never_by_value() {
+    let mut seen = String::new();
+    for (from, to, row) in [
+        (
+            "url: \"rediss://redis:6379/0\"",
+            "url: \"rediss://redis:6380/0\"",
+            "spec.store.redis.url | rediss://redis:6379/0 | rediss://redis:6380/0 | at once\n",
+        ),
+        (
+            "peers: { port: 1702,",
+            "peers: { port: 1703,",
+            "spec.peers.port | 1702 | 1703 | restart\n",
+        ),
+        (
+            "stalenessSeconds: 600",
+            "stalenessSeconds: 300",
+            "spec.forwarding.stalenessSeconds | 600 | 300 | at once\n",
+        ),
+        (
+            "profile: Default",
+            "profile: Fast",
+            "spec.election.profile | Default | Fast | restart\n",
+        ),
+        (
+            "announce: { mode: External }",
+            "announce: { mode: L2 }",
+            "spec.service.announce.mode | External | L2 | at once\n",
+        ),
+        (
+            "change me four",
+            "hunter2",
+            "Secret/redis: password | - | changed | at once\n",
+        ),
+        (
+            "username: lns-member, ",
+            "",
+            "Secret/redis: username | - | removed | at once\n",
+        ),
+    ] {
+        let found = rows(from, to);
+        assert_eq!(found, row, "{from} -> {to}");
+        seen += &found;
+    }
+    for secret in ["hunter", "change me", "lns-member"] {
+        assert!(!seen.contains(secret), "{seen}");
+    }
 }

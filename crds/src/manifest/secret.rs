@@ -36,6 +36,15 @@ pub struct TlsSecret {
     pub authorities: Secret,
 }
 
+/// What members log in to their store with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSecret {
+    /// The user, in UTF-8; `None`: the default one.
+    pub user: Option<Secret>,
+    /// The password.
+    pub password: Secret,
+}
+
 /// A place in the cluster that names a `Secret`.
 pub(super) struct Reference {
     path: String,
@@ -51,7 +60,13 @@ pub(super) enum Role {
     /// Shared with RADIUS servers and clients.
     Radius,
     Tls,
+    /// The same, of the members of a cluster.
+    Peers,
     Password,
+    /// Of a store.
+    Store,
+    /// The authorities of a store's certificate.
+    Authorities,
     Users,
 }
 
@@ -71,6 +86,8 @@ pub(super) struct Parts {
     pub(super) shared: BTreeMap<String, SharedSecret>,
     pub(super) tls: BTreeMap<String, TlsSecret>,
     pub(super) passwords: BTreeMap<String, Secret>,
+    pub(super) stores: BTreeMap<String, StoreSecret>,
+    pub(super) authorities: BTreeMap<String, Secret>,
     pub(super) users: BTreeMap<String, User>,
     pub(super) users_secret: String,
     pub(super) errors: Vec<ManifestError>,
@@ -154,7 +171,13 @@ fn taken(role: Role, document: &Document, values: &Values, parts: &mut Parts) {
                 shared(role, document, current, value("previous"), parts);
             }
         }
-        Role::Tls => tls(document, value, parts),
+        Role::Tls | Role::Peers => tls(document, value, parts),
+        Role::Authorities => {
+            if let Some(found) = pem(document, "ca.crt", "CERTIFICATE", &value, parts) {
+                parts.authorities.insert(document.name.clone(), found);
+            }
+        }
+        Role::Store => store(document, &value, parts),
         Role::Password => {
             if let Some(secret) = value("password") {
                 password(document, secret, parts);
@@ -184,8 +207,9 @@ impl Role {
     fn required(self) -> &'static [&'static str] {
         match self {
             Self::Lac | Self::Radius => &["current"],
-            Self::Tls => &["tls.crt", "tls.key", "ca.crt"],
-            Self::Password => &["password"],
+            Self::Tls | Self::Peers => &["tls.crt", "tls.key", "ca.crt"],
+            Self::Authorities => &["ca.crt"],
+            Self::Password | Self::Store => &["password"],
             Self::Users => &["users.yaml"],
         }
     }
@@ -193,21 +217,26 @@ impl Role {
     fn keys(self) -> &'static [&'static str] {
         match self {
             Self::Lac | Self::Radius => &["current", "previous"],
-            Self::Tls | Self::Password | Self::Users => self.required(),
+            Self::Store => &["username", "password"],
+            Self::Tls | Self::Peers | Self::Authorities | Self::Password | Self::Users => {
+                self.required()
+            }
         }
     }
 
     /// The type of the `Secret` that means this role, beside `Opaque`.
     fn kind(self) -> Option<&'static str> {
-        (self == Self::Tls).then_some("kubernetes.io/tls")
+        matches!(self, Self::Tls | Self::Peers).then_some("kubernetes.io/tls")
     }
 
     /// What such a `Secret` is for.
     fn word(self) -> &'static str {
         match self {
             Self::Lac | Self::Radius => "a shared secret",
-            Self::Tls => "TLS",
+            Self::Tls | Self::Peers => "TLS",
+            Self::Authorities => "the authorities of a store",
             Self::Password => "a password",
+            Self::Store => "a store",
             Self::Users => "users",
         }
     }
@@ -223,13 +252,7 @@ impl Role {
 }
 
 fn tls(document: &Document, value: impl Fn(&str) -> Option<Secret>, parts: &mut Parts) {
-    let mut pem = |key: &str, label: &str| {
-        let found = value(key)?;
-        let wrong = not_pem(&found, label);
-        let told = wrong.map(|message| document.error(Violation::new(key, message)));
-        parts.errors.extend(told);
-        Some(found)
-    };
+    let mut pem = |key: &str, label: &str| pem(document, key, label, &value, parts);
     let (certificate, key, authorities) = (
         pem("tls.crt", "CERTIFICATE"),
         pem("tls.key", "PRIVATE KEY"),
@@ -243,6 +266,21 @@ fn tls(document: &Document, value: impl Fn(&str) -> Option<Secret>, parts: &mut 
         };
         parts.tls.insert(document.name.clone(), secret);
     }
+}
+
+/// The PEM text under a key; what is wrong with it is reported.
+fn pem(
+    document: &Document,
+    key: &str,
+    label: &str,
+    value: impl Fn(&str) -> Option<Secret>,
+    parts: &mut Parts,
+) -> Option<Secret> {
+    let found = value(key)?;
+    let wrong = not_pem(&found, label);
+    let told = wrong.map(|message| document.error(Violation::new(key, message)));
+    parts.errors.extend(told);
+    Some(found)
 }
 
 /// Why a text has no PEM block of this label (RFC 7468). Whether the block is a certificate or a key that can
@@ -264,17 +302,55 @@ fn not_pem(text: &Secret, label: &str) -> Option<String> {
 }
 
 fn password(document: &Document, secret: Secret, parts: &mut Parts) {
+    bounded(document, "password", &secret, limits::USER_PASSWORD, parts);
+    parts.passwords.insert(document.name.clone(), secret);
+}
+
+fn store(document: &Document, value: impl Fn(&str) -> Option<Secret>, parts: &mut Parts) {
+    let Some(password) = value("password") else {
+        return;
+    };
+    let user = value("username");
+    bounded(
+        document,
+        "password",
+        &password,
+        limits::STORE_PASSWORD,
+        parts,
+    );
+    if let Some(user) = &user {
+        bounded(document, "username", user, limits::STORE_USER, parts);
+        if core::str::from_utf8(user.expose()).is_err() {
+            let violation = Violation::new("username", "is no UTF-8 text");
+            parts.errors.push(document.error(violation));
+        }
+    }
+    let both = [("password", Some(&password)), ("username", user.as_ref())];
+    let ends_blank = |secret: &Secret| secret.expose().last().is_some_and(u8::is_ascii_whitespace);
+    for (key, _) in both
+        .into_iter()
+        .filter(|(_, secret)| secret.is_some_and(ends_blank))
+    {
+        let title = document.title();
+        parts.warnings.push(format!(
+            "{title}: {key}: ends in a blank or a line end, which is sent with it; most stores have none there"
+        ));
+    }
+    let secret = StoreSecret { user, password };
+    parts.stores.insert(document.name.clone(), secret);
+}
+
+/// Reports a value that is empty or too long.
+fn bounded(document: &Document, key: &str, secret: &Secret, most: usize, parts: &mut Parts) {
     let octets = secret.expose().len();
     if octets == 0 {
-        let violation = Violation::new("password", "is empty");
+        let violation = Violation::new(key, "is empty");
         parts.errors.push(document.error(violation));
-    } else if octets > limits::USER_PASSWORD {
-        let most = limits::USER_PASSWORD;
+    } else if octets > most {
         let message = format!("has {octets} octets; {most} are the most");
-        let violation = Violation::new("password", message);
+        let violation = Violation::new(key, message);
         parts.errors.push(document.error(violation));
     }
-    parts.passwords.insert(document.name.clone(), secret);
 }
 
 fn shared(

@@ -41,7 +41,19 @@ impl Manifest {
             let data = json!({ "password": octets(secret) });
             self.shown_secret(name, &data)
         });
+        let stores = self.stores.iter().map(|(name, secret)| {
+            let mut data = json!({ "password": octets(&secret.password) });
+            if let (Some(user), Some(data)) = (&secret.user, data.as_object_mut()) {
+                data.insert("username".to_owned(), octets(user).into());
+            }
+            self.shown_secret(name, &data)
+        });
+        let authorities = self.authorities.iter().map(|(name, secret)| {
+            let data = json!({ "ca.crt": octets(secret) });
+            self.shown_secret(name, &data)
+        });
         let shared = shared.chain(tls).chain(passwords);
+        let shared = shared.chain(stores).chain(authorities);
         let users = self.cluster.spec.subscribers.local_users.as_ref();
         let users = users.map(|users| {
             let data = json!({ "users.yaml": format!("({} users, left out)", self.users.len()) });
@@ -133,16 +145,23 @@ stringData:
     }
 
     #[test]
-    fn of_the_secrets_of_radius_no_value_is_shown_either() {
+    fn of_the_secrets_of_radius_and_store_no_value_is_shown_either() {
         let full = include_str!("../../examples/full.yaml");
         let manifest = parse_manifest([("full.yaml", full)]).unwrap();
         let shown = manifest.without_secrets().unwrap();
-        for secret in ["0123456789", "change me", "BEGIN", "MIGHAgEAMBMGByqGSM49"] {
+        for secret in [
+            "0123456789",
+            "change me",
+            "BEGIN",
+            "MIGHAgEAMBMGByqGSM49",
+            "lns-member",
+        ] {
             assert!(!shown.contains(secret), "{shown}");
         }
         for line in [
             "  password: (15 octets, left out)",
             "  tls.key: (241 octets, left out)",
+            "  username: (10 octets, left out)",
         ] {
             assert!(shown.lines().any(|it| it == line), "no {line:?}: {shown}");
         }

@@ -50,5 +50,6 @@ const ALICE: &str = "alice@isp.example: \"change me\"";
 mod accepted;
 mod cluster;
 mod documents;
+mod members;
 mod policies;
 mod radius;

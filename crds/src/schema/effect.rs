@@ -111,7 +111,8 @@ fn description(schema: &Value) -> String {
 pub struct Field {
     /// Its path, as `spec.lacs[].pathMtu`; the order of a list has the path of the list. A field of a
     /// policy is called `SessionPolicy: spec.onChange`, a policy itself `SessionPolicy`, and a key of a
-    /// Secret `Secret: current`, of one that is shared with RADIUS servers `RADIUS Secret: current`.
+    /// Secret `Secret: current`, of one that is shared with RADIUS servers `RADIUS Secret: current`, of one of
+    /// the store `Store Secret: password`.
     pub path: String,
     /// When a change takes effect.
     pub effect: Effect,
@@ -142,6 +143,12 @@ pub fn fields() -> Vec<Field> {
         .map(|(key, holder)| ("Secret", key, holder))
         .into_iter();
     let keys = keys.chain(of_servers.map(|(key, holder)| ("RADIUS Secret", key, holder)));
+    let of_store = [
+        ("username", STORE_SECRET),
+        ("password", STORE_SECRET),
+        ("ca.crt", STORE_CA),
+    ];
+    let keys = keys.chain(of_store.map(|(key, holder)| ("Store Secret", key, holder)));
     found.extend(keys.filter_map(|(kind, key, holder)| {
         Some(Field {
             path: format!("{kind}: {key}"),
@@ -155,7 +162,7 @@ pub fn fields() -> Vec<Field> {
 pub(crate) const SHARED_SECRET: &[&str] = &["lacs", "tunnelAuthentication", "secretRef"];
 /// The same for a RADIUS server. A test sees to it that all of them, and clients, say the same.
 pub(crate) const RADIUS_SECRET: &[&str] = &["radius", "authentication", "servers", "secretRef"];
-/// The same for its certificates.
+/// The same for its certificates; those of members say the same.
 pub(crate) const TLS_SECRET: &[&str] = &["radius", "authentication", "servers", "tlsSecretRef"];
 /// The same for the password of a status check.
 pub(crate) const CHECK_PASSWORD: &[&str] = &[
@@ -164,6 +171,10 @@ pub(crate) const CHECK_PASSWORD: &[&str] = &[
     "statusCheck",
     "passwordSecretRef",
 ];
+/// The same for what members log in to their store with.
+pub(crate) const STORE_SECRET: &[&str] = &["store", "redis", "credentialsSecretRef"];
+/// The same for the authorities of its certificate.
+pub(crate) const STORE_CA: &[&str] = &["store", "redis", "caSecretRef"];
 /// The same for the users.
 pub(crate) const USERS: &[&str] = &["subscribers", "localUsers", "secretRef"];
 

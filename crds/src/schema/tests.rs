@@ -92,6 +92,9 @@ fn every_value_and_every_order_has_one_effect() {
         "Secret: users.yaml",
         "RADIUS Secret: current",
         "RADIUS Secret: previous",
+        "Store Secret: username",
+        "Store Secret: password",
+        "Store Secret: ca.crt",
     ];
     for key in keys {
         assert!(fields.iter().any(|field| field.path == key), "{key}");
@@ -118,6 +121,7 @@ fn secrets_of_radius_take_effect_alike_wherever_they_are_named() {
     for list in &lists[..3] {
         assert_eq!(at(list, "tlsSecretRef"), of_path(TLS_SECRET), "{list:?}");
     }
+    assert_eq!(of_path(&["peers", "tlsSecretRef"]), of_path(TLS_SECRET));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod addresses;
 mod lacs;
+mod members;
 mod packets;
 mod policies;
 mod ppp;
@@ -50,6 +51,7 @@ fn proofs() -> impl Iterator<Item = &'static Proof> {
         policies::PROOFS,
         policies::OF_RULES,
         radius::PROOFS,
+        members::PROOFS,
     ]
     .into_iter()
     .flatten()

@@ -179,8 +179,8 @@ fn ppp_and_subscribers_reach_the_node() {
         [node::DuplicateKey::UserName, node::DuplicateKey::NasPortId]
     );
     assert_eq!(duplicates.action, node::DuplicateAction::Replace);
-    assert_eq!(bob.policies, ["silver".into(), "GOLD".into()]);
-    assert_eq!(default_policies, ["silver".into(), "gold".into()]);
+    assert_eq!(bob.policies, ["silver", "GOLD"].map(Arc::<str>::from));
+    assert_eq!(default_policies, ["silver", "gold"].map(Arc::<str>::from));
     assert_eq!(unknown_filter_id, node::UnknownFilterId::Refuse);
     assert_eq!((idle.as_secs(), session.as_secs()), (600, 86_400));
 }

@@ -57,7 +57,7 @@ impl Links {
     /// The interface that leads to the core: `named`, which must exist, or the default route's.
     pub(super) async fn core_interface(&self, named: Option<&str>) -> Result<String, HostError> {
         let Some(name) = named else {
-            return self.default_interface().await;
+            return default_interface(&self.handle, Some(self.index)).await;
         };
         match index_of(&self.handle, name).await? {
             Some(_) => Ok(name.to_owned()),
@@ -242,35 +242,35 @@ impl Links {
             .scope(RouteScope::Link)
             .build()
     }
-
-    async fn default_interface(&self) -> Result<String, HostError> {
-        let mut routes = self
-            .handle
-            .route()
-            .get(RouteMessageBuilder::<Ipv4Addr>::new().build())
-            .execute();
-        let mut best: Option<(u32, u32)> = None;
-        while let Some(route) = routes
-            .try_next()
-            .await
-            .map_err(|error| refused("read the routes", &error))?
-        {
-            if let Some(candidate) = default_route(&route).filter(|(_, index)| *index != self.index)
-            {
-                best = Some(best.map_or(candidate, |best| best.min(candidate)));
-            }
-        }
-        let (_, index) = best.ok_or(HostError::NoDefaultRoute)?;
-        name_of(&self.handle, index)
-            .await?
-            .ok_or(HostError::NoDefaultRoute)
-    }
 }
 
 impl Drop for Links {
     fn drop(&mut self) {
         self.connection.abort();
     }
+}
+
+/// The interface of the default route, other than this one.
+pub(super) async fn default_interface(
+    handle: &Handle,
+    except: Option<u32>,
+) -> Result<String, HostError> {
+    let every = RouteMessageBuilder::<Ipv4Addr>::new().build();
+    let mut routes = handle.route().get(every).execute();
+    let mut best: Option<(u32, u32)> = None;
+    while let Some(route) = routes
+        .try_next()
+        .await
+        .map_err(|error| refused("read the routes", &error))?
+    {
+        if let Some(candidate) = default_route(&route).filter(|(_, index)| Some(*index) != except) {
+            best = Some(best.map_or(candidate, |best| best.min(candidate)));
+        }
+    }
+    let (_, index) = best.ok_or(HostError::NoDefaultRoute)?;
+    name_of(handle, index)
+        .await?
+        .ok_or(HostError::NoDefaultRoute)
 }
 
 /// Metric and interface of a default route of the main table.
@@ -323,7 +323,7 @@ fn main_route(route: &RouteMessage) -> Option<(Ipv4Net, u32)> {
 }
 
 /// The interface's index; `None`: there is none of that name.
-async fn index_of(handle: &Handle, name: &str) -> Result<Option<u32>, HostError> {
+pub(super) async fn index_of(handle: &Handle, name: &str) -> Result<Option<u32>, HostError> {
     let links = handle
         .link()
         .get()
@@ -338,7 +338,7 @@ async fn index_of(handle: &Handle, name: &str) -> Result<Option<u32>, HostError>
     }
 }
 
-async fn name_of(handle: &Handle, index: u32) -> Result<Option<String>, HostError> {
+pub(super) async fn name_of(handle: &Handle, index: u32) -> Result<Option<String>, HostError> {
     let link = handle
         .link()
         .get()
@@ -372,7 +372,7 @@ fn done(doing: &str, result: Result<(), rtnetlink::Error>) -> Result<(), HostErr
     result.map_err(|error| refused(doing, &error))
 }
 
-fn refused(doing: &str, error: &rtnetlink::Error) -> HostError {
+pub(super) fn refused(doing: &str, error: &rtnetlink::Error) -> HostError {
     let cause = if let rtnetlink::Error::NetlinkError(message) = error {
         message.to_io().to_string()
     } else {

@@ -9,6 +9,7 @@
 mod isolation;
 mod link;
 mod sysctl;
+mod ways;
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -24,6 +25,7 @@ use self::sysctl::Sysctls;
 
 pub(crate) use self::isolation::TABLE;
 pub(crate) use self::sysctl::changed as changed_sysctls;
+pub(crate) use self::ways::Ways;
 
 /// The subscribers' interface. One per network namespace, as is the process.
 pub(crate) const INTERFACE: &str = "lns0";
@@ -136,6 +138,8 @@ pub(crate) enum HostError {
     },
     /// The interface of the core does not exist.
     NoInterface(String),
+    /// The interface to the LACs does not exist.
+    NoAccess(String),
     /// Nothing says which interface leads to the core.
     NoDefaultRoute,
     /// What is to lead to subscribers is the machine's already.
@@ -165,6 +169,10 @@ impl fmt::Display for HostError {
             Self::NoInterface(name) => write!(
                 f,
                 "spec.core.interface: there is no interface \"{name}\" on this machine (`ip link` lists them)"
+            ),
+            Self::NoAccess(name) => write!(
+                f,
+                "spec.datapath.accessInterface: there is no interface \"{name}\" on this machine (`ip link` lists them)"
             ),
             Self::NoDefaultRoute => f.write_str(
                 "no interface leads to the core: set spec.core.interface, or add a default route",

@@ -283,9 +283,9 @@ fn names_that_are_wrong_or_there_twice() {
 const FIELDS_THAT_ARE_UNKNOWN_MISSING_OR_OF_ANOTHER_KIND: &[Row<'_>] = &[
     (
         SPEC,
-        "spec:\n  election: {}\n",
+        "spec:\n  fencing: {}\n",
         &[
-            "LnsCluster/edge: spec.election: unknown field; known here: core, datapath, lacs, nodeSelector, pools, ppp, radius, service, subscribers",
+            "LnsCluster/edge: spec.fencing: unknown field; known here: core, datapath, election, forwarding, lacs, nodeSelector, peers, pools, ppp, radius, service, store, subscribers",
         ],
     ),
     (
@@ -357,8 +357,8 @@ const FIELDS_THAT_ARE_UNKNOWN_MISSING_OR_OF_ANOTHER_KIND: &[Row<'_>] = &[
     ),
     (
         ADDRESSES,
-        "addresses: [192.0.2.1]\n    announce: { mode: L2 }",
-        &[r#"LnsCluster/edge: spec.service.announce.mode: "L2" is none of External"#],
+        "addresses: [192.0.2.1]\n    announce: { mode: BGP }",
+        &[r#"LnsCluster/edge: spec.service.announce.mode: "BGP" is none of External, L2"#],
     ),
     (
         SPEC,

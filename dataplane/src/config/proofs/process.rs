@@ -5,7 +5,6 @@ use lns_l2sess::graph::{IcmpErrors, Options, WhenFull};
 use lns_l2sess::policy::LaterFragments;
 use lns_wire::l2tp::Message;
 use lns_wire::ppp::{Code, Protocol};
-use serde_json::json;
 
 use super::stage::Stage;
 use super::{Proof, proof};
@@ -24,7 +23,6 @@ pub(super) const PROOFS: &[Proof] = &[
         refused(stage, ("port: 1701", "port: 1702"), "spec.service.port");
     }),
     proof("spec.service.hostName", NewTunnels, host_name),
-    proof("spec.service.announce.mode", AtOnce, announce),
     proof("spec.datapath.workers", Restart, |stage| {
         refused(stage, ("workers: 1", "workers: 2"), "spec.datapath.workers");
     }),
@@ -116,15 +114,6 @@ fn host_name(stage: &mut Stage) {
         .find(|it| (it.protocol, it.code) == (Protocol::CHAP, Code(1)));
     assert!(challenge.expect("a challenge").data.ends_with(b"lns2"));
     assert!(stage.is_up(call));
-}
-
-/// There is one value, so that nothing can change; with a second one, this wants a proof.
-fn announce(stage: &mut Stage) {
-    let crd = json!(lns_api::crd());
-    let field = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/service/\
-                 properties/announce/properties/mode/enum";
-    assert_eq!(crd.pointer(field), Some(&json!(["External"])));
-    stage.has_one_value("spec.service.announce.mode", AtOnce);
 }
 
 /// Both modes are the TUN device today, so that a process runs the same way under either.

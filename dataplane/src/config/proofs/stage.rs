@@ -104,9 +104,20 @@ spec:
       clients:
       - { name: oss-a, from: [10.0.3.1/32], secretRef: { name: oss }, requireMessageAuthenticator: Always }
       - { name: oss-b, from: [10.0.3.2/32], secretRef: { name: spare } }
+  store:
+    redis:
+      url: "rediss://redis:6379/1"
+      credentialsSecretRef: { name: redis }
+      caSecretRef: { name: redis-ca }
+      replicas: 1
+      durability: Replicated
+  peers: { port: 1702, tlsSecretRef: { name: other-radsec } }
+  forwarding: { stalenessSeconds: 600 }
+  election: { profile: Default }
   datapath:
     mode: Auto
     workers: 1
+    accessInterface: access0
     sessionTable: { perSession: 400, entries: 0, whenFull: Deny, icmpErrors: Pass, laterFragments: Match }
 ---
 apiVersion: kubelns.io/v1alpha1
@@ -195,6 +206,26 @@ stringData:
   tls.crt: "(other certificate)"
   tls.key: "(other key)"
   ca.crt: "(other authority)"
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: redis, namespace: lns }
+stringData: { username: lns-member, password: store-password }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: other-redis, namespace: lns }
+stringData: { password: second-store-password }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: redis-ca, namespace: lns }
+stringData: { ca.crt: "-----BEGIN CERTIFICATE-----\n(store)" }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: other-redis-ca, namespace: lns }
+stringData: { ca.crt: "-----BEGIN CERTIFICATE-----\n(second store)" }
 ---
 apiVersion: v1
 kind: Secret
@@ -316,7 +347,9 @@ impl Stage {
     /// That the changes so far are of `field`, and are said to take effect so.
     pub(super) fn has_changed(&self, field: &str, effect: Effect) {
         // The path of a Secret does not say whose it is.
-        let field = field.strip_prefix("RADIUS ").unwrap_or(field);
+        let whose = ["RADIUS ", "Store "];
+        let of_whom = whose.iter().find_map(|whose| field.strip_prefix(whose));
+        let field = of_whom.unwrap_or(field);
         // The key of an entry is the entry itself.
         let entry = field
             .strip_suffix(".name")
@@ -328,11 +361,6 @@ impl Stage {
             .iter()
             .any(|(path, at)| is_of(path) && *at == effect);
         assert!(found, "{field} {effect:?} is not in {:?}", self.changed);
-    }
-
-    /// Of a field with one value no change can be shown.
-    pub(super) fn has_one_value(&mut self, field: &str, effect: Effect) {
-        self.changed.push((field.to_owned(), effect));
     }
 
     /// The manifest as it is written.

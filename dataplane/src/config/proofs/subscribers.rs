@@ -95,7 +95,10 @@ fn users(stage: &mut Stage) {
     assert_eq!(stage.address(again), "203.0.113.7");
     assert_ne!(stage.address(carol), "203.0.113.7");
     let users = &stage.setup.node.subscribers.users;
-    assert_eq!(users[&b"carol"[..]].policies, ["GOLD".into()]);
+    assert_eq!(
+        users[&b"carol"[..]].policies,
+        [std::sync::Arc::<str>::from("GOLD")]
+    );
 
     challenged_again_with_the_new_password(stage);
 }
