@@ -11,6 +11,7 @@
 //! | [`run`] | the serving process: start, control task, reload, end |
 //! | [`radius`] | RADIUS: its thread, its sockets, RadSec |
 //! | [`host`] | interface, routes, sysctls, isolation |
+//! | [`handover`] | what seals the packets that workers hand to another node |
 //! | [`admin`] | HTTP over the Unix socket and TCP, metrics |
 //! | [`command`] | the commands that ask a running process |
 #![forbid(unsafe_code)]
@@ -25,6 +26,11 @@ mod cli;
 mod command;
 mod config;
 mod failure;
+#[cfg_attr(
+    not(test),
+    allow(dead_code, reason = "for whoever starts a node as a member")
+)]
+mod handover;
 mod host;
 mod log;
 mod radius;

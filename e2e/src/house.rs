@@ -58,6 +58,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-ppp",
             "lns-node",
             "lns-datapath",
+            "lns-peers",
             "lns-radius",
             "lns-cluster",
             "lns-gate",

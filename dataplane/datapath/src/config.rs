@@ -7,6 +7,7 @@ use ipnet::Ipv4Net;
 use lns_l2sess::graph::Options;
 use thiserror::Error;
 
+use crate::handing::HandingConfig;
 use crate::limits::FLOWS;
 
 /// What the datapath is started with.
@@ -34,6 +35,8 @@ pub struct Config {
     pub flows: FlowConfig,
     /// How the kernel tells apart what is sent to LACs; `None`: it need not.
     pub marks: Option<Marks>,
+    /// How packets are handed to other nodes of the cluster, and taken from them; `None`: there are none.
+    pub handing: Option<HandingConfig>,
 }
 
 /// The values of `SO_MARK` of what is sent to LACs, by which rules of the kernel pass or drop it. They need

@@ -21,6 +21,7 @@ use lns_tables::path::{PathReport, PathUpdate, SlotIndex};
 use lns_wire::id::{SessionId, TunnelId};
 
 use crate::flows::port_of;
+use crate::handing::{Home, SharedHome};
 use crate::io::send::send_one;
 use crate::limits::GRACE;
 use crate::shared::{Published, Shared, Stage};
@@ -70,6 +71,7 @@ pub struct Control {
     /// Policies were put in force and a worker may be in a batch that began before.
     has_news: bool,
     classifier: Arc<Classifier>,
+    home: Arc<SharedHome>,
     /// Sessions whose policies have changed, and whose flows are still to be ended.
     rebound: Vec<SlotIndex>,
     stages: Arc<[Stage]>,
@@ -96,6 +98,7 @@ impl Control {
             retired: Vec::new(),
             has_news: false,
             classifier: Arc::clone(&shared.classifier),
+            home: Arc::clone(&shared.home),
             rebound: Vec::new(),
             stages: Arc::clone(&shared.stages),
             cleared: vec![0; shared.stages.len()],
@@ -195,6 +198,12 @@ impl Control {
         self.addresses = Arc::new(table);
         self.published.publish(Arc::clone(&self.addresses));
         Ok(())
+    }
+
+    /// Says where sessions that have a home have it. The workers see it with their next batch; at the start it
+    /// is here. A node that is not master says first where its master is, or that it knows none.
+    pub fn set_home(&self, home: Home) {
+        self.home.set(home);
     }
 
     /// Ends the flows of sessions whose policies have changed since the last call. To be called after the

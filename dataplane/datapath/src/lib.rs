@@ -7,6 +7,9 @@
 //! worker 1   ...                        both read `tables`, which one `Control` writes
 //! ```
 //!
+//! As a member of a cluster whose master is another node, a worker hands packets of sessions that have
+//! their home there over to it, sealed, and takes what others hand over ([`Home`], [`Seal`]).
+//!
 //! A packet of a session is checked (whose is it, whose address does it have), then judged by the
 //! session's policies ([`lns_l2sess`]), then held against its rate.
 //!
@@ -23,6 +26,7 @@ pub mod clock;
 mod config;
 mod control;
 mod flows;
+mod handing;
 mod io;
 pub mod limits;
 mod memory;
@@ -37,6 +41,7 @@ mod worker;
 pub use config::{Config, FlowConfig, Marks, StartError};
 pub use control::{Control, Datagram};
 pub use flows::FlowsHandle;
+pub use handing::{Handed, HandingConfig, Home, Open, Peer, Seal, Sealed};
 pub use punt::{Punt, PuntSink};
 pub use start::Datapath;
 pub use stats::{DropReason, Stats};

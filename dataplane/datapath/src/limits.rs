@@ -74,6 +74,22 @@ pub const PPP_PER_SECOND_SESSION: u32 = 100;
 /// See [`PPP_PER_SECOND_SESSION`].
 pub const PPP_BURST_SESSION: u32 = 200;
 
+/// Data messages of tunnels and sessions that are not known here, that one worker hands to the master a
+/// second: what a few hundred calls say that come up at once, before their records are here. Of a flood of ids
+/// that nobody has, no more than this reaches another node.
+pub const UNKNOWN_UP_PER_SECOND: u32 = 5_000;
+/// See [`UNKNOWN_UP_PER_SECOND`].
+pub const UNKNOWN_UP_BURST: u32 = 1_000;
+
+/// Packets for addresses of pools that nobody here has, that one worker hands to the master a second. Who looks
+/// through a pool from outside asks for all of its addresses, so it is less.
+pub const UNKNOWN_DOWN_PER_SECOND: u32 = 1_000;
+/// See [`UNKNOWN_DOWN_PER_SECOND`].
+pub const UNKNOWN_DOWN_BURST: u32 = 200;
+
+/// What sealing may add to a packet, before and behind it, octets.
+pub const HANDING_ROOM: usize = 256;
+
 /// How often a reader starts again because the writer was at the same entry. A write takes some
 /// nanoseconds; only a writer that lost its processor in the middle makes this run out, and then the
 /// packet is dropped and counted rather than the worker stopped.

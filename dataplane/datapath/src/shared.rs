@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lns_l2sess::Classifier;
 use lns_l2sess::policy::Policies;
 
+use crate::handing::SharedHome;
 use crate::stats::ThreadCounters;
 use crate::tables::{AddressTable, Tables};
 
@@ -17,6 +18,7 @@ pub(crate) struct Shared {
     pub(crate) addresses: Arc<Published<AddressTable>>,
     pub(crate) policies: Arc<Published<Policies>>,
     pub(crate) classifier: Arc<Classifier>,
+    pub(crate) home: Arc<SharedHome>,
     pub(crate) stages: Arc<[Stage]>,
     pub(crate) worker_counters: Arc<[ThreadCounters]>,
     pub(crate) control_counters: Arc<ThreadCounters>,

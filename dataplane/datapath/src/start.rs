@@ -19,18 +19,20 @@ use lns_tables::index::PageIndex;
 use crate::config::{Config, FlowConfig, StartError};
 use crate::control::Control;
 use crate::flows::FlowsHandle;
+use crate::handing::HandingConfig;
 use crate::io::{tun, udp};
 use crate::limits;
 use crate::punt::PuntSink;
 use crate::shared::{Published, Shared, Stage};
 use crate::stats::{DropReason, Stats, ThreadCounters};
 use crate::tables::{AddressTable, NoMemory, Tables};
-use crate::worker::Worker;
+use crate::worker::{Handing, Worker};
 
 /// The running workers. They stop when this is dropped, and the interface vanishes with them.
 pub struct Datapath {
     interface: String,
     listen: Vec<SocketAddr>,
+    handing_address: Option<SocketAddr>,
     shared: Shared,
     /// All workers' sockets, to ask the kernel about.
     sockets: Vec<UdpSocket>,
@@ -55,6 +57,7 @@ impl Datapath {
         let data_mark = config.marks.map(|marks| marks.data);
         let mut sockets = udp::bind(&config.listen, config.workers, data_mark)?;
         let listen = udp::local_addresses(&config.listen, &sockets)?;
+        let (handing, handing_address) = handing(config)?;
         let shared = share(config, listen.clone(), index)
             .map_err(|NoMemory { octets }| StartError::Memory { octets })?;
         let mut copies = Vec::with_capacity(sockets.len());
@@ -73,18 +76,22 @@ impl Datapath {
         let mut datapath = Self {
             interface,
             listen,
+            handing_address,
             shared,
             sockets: copies.into_iter().flatten().collect(),
             alive: Some(alive),
             threads: Vec::new(),
         };
         let punts = core::iter::repeat_n(punts, config.workers);
+        let mut handing = handing.into_iter();
         let owned = queues.into_iter().zip(sockets.drain(..)).zip(punts);
         for (number, ((queue, sockets), punts)) in owned.enumerate() {
+            let handing = handing.next();
             let ended = ended
                 .try_clone()
                 .map_err(|source| StartError::Thread { source })?;
-            let mut worker = Worker::new(&datapath.shared, number, queue, sockets, punts)
+            let shared = &datapath.shared;
+            let mut worker = Worker::new(shared, number, queue, sockets, punts, handing)
                 .map_err(|NoMemory { octets }| StartError::Memory { octets })?;
             let thread = std::thread::Builder::new().name(format!("lns-worker-{number}"));
             let thread = thread
@@ -109,6 +116,11 @@ impl Datapath {
     /// The service addresses, with the ports that were free where the configuration said 0.
     pub fn listen(&self) -> &[SocketAddr] {
         &self.listen
+    }
+
+    /// Where what other nodes hand over is taken, with the port that was free where the configuration said 0.
+    pub const fn handing_address(&self) -> Option<SocketAddr> {
+        self.handing_address
     }
 
     /// What the workers and the control have counted since the start.
@@ -204,6 +216,30 @@ fn check(config: &Config) -> Result<(), StartError> {
     }
 }
 
+/// For each worker its way to other nodes, if there are any; and where they reach this one.
+fn handing(config: &Config) -> Result<(Vec<Handing>, Option<SocketAddr>), StartError> {
+    let Some(HandingConfig { listen, seal }) = &config.handing else {
+        return Ok((Vec::new(), None));
+    };
+    let room = seal.headroom().saturating_add(seal.tailroom());
+    if room > limits::HANDING_ROOM {
+        return Err(StartError::OutOfRange {
+            what: "octets that sealing adds",
+            low: 0,
+            high: limits::HANDING_ROOM,
+            value: room,
+        });
+    }
+    // What is between nodes leaves unmarked: it is nothing that speaks for the cluster.
+    let sockets = udp::bind(&[*listen], config.workers, None)?;
+    let address = udp::local_addresses(&[*listen], &sockets)?;
+    let handing = sockets.into_iter().flatten().map(|socket| Handing {
+        socket,
+        seal: Arc::clone(seal),
+    });
+    Ok((handing.collect(), address.first().copied()))
+}
+
 fn share(
     config: &Config,
     listen: Vec<SocketAddr>,
@@ -216,6 +252,7 @@ fn share(
         addresses: Arc::new(Published::new(Arc::new(addresses))),
         policies: Arc::new(Published::new(Policies::none())),
         classifier: Arc::new(classifier(config)?),
+        home: Arc::default(),
         stages: (0..config.workers).map(|_| Stage::default()).collect(),
         worker_counters: (0..config.workers)
             .map(|_| ThreadCounters::default())
@@ -263,6 +300,7 @@ mod tests {
             icmp_source: Ipv4Addr::new(100, 64, 0, 1),
             flows: FlowConfig::default(),
             marks: None,
+            handing: None,
         };
         change(&mut config);
         let (_writer, index) = PageIndex::new(IndexLimits {

@@ -50,6 +50,14 @@ lns_wire::labelled! {
         /// Downstream: larger than the session's MTU and not to be fragmented; the sender was told, unless
         /// the limit for ICMP errors was reached.
         FragmentationNeeded = "fragmentation_needed",
+        /// Either direction: its session's home is not known.
+        HomeUnknown = "home_unknown",
+        /// Either direction: another node has handed it over, and this is not its session's home.
+        NotHome = "not_home",
+        /// Either direction: there is no way to the session's home, or the packet is too long for it.
+        NoWayHome = "no_way_home",
+        /// Either direction: more than may be handed over of what is not known here.
+        UnknownRate = "unknown_rate",
         /// Upstream: for the control, whose queue is full.
         ControlQueueFull = "control_queue_full",
         /// Upstream: more PPP control than one session may send to the control.
@@ -58,9 +66,10 @@ lns_wire::labelled! {
         TableBusy = "table_busy",
         /// Upstream: the socket's queue in the kernel was full, its worker did not keep up.
         SocketOverflow = "socket_overflow",
-        /// Downstream: the socket's queue in the kernel is full.
+        /// Downstream, or to another node: the socket's queue in the kernel is full.
         SocketFull = "socket_full",
-        /// Downstream: the kernel refused the datagram, for instance because there is no route to the LAC.
+        /// Downstream, or to another node: the kernel refused the datagram, for instance because there is no
+        /// route to the LAC.
         SocketError = "socket_error",
         /// Upstream: the subscribers' interface refused the packet; it is down, or its queue is full.
         InterfaceError = "interface_error",
@@ -96,6 +105,10 @@ pub(crate) struct ThreadCounters {
     pub(crate) receive_calls: AtomicU64,
     pub(crate) send_calls: AtomicU64,
     pub(crate) refused: AtomicU64,
+    pub(crate) handed_up: AtomicU64,
+    pub(crate) handed_down: AtomicU64,
+    pub(crate) taken_up: AtomicU64,
+    pub(crate) taken_down: AtomicU64,
     drops: [AtomicU64; REASONS],
 }
 
@@ -141,10 +154,19 @@ pub struct Stats {
     pub fragments_sent: u64,
     /// ICMP errors sent.
     pub icmp_sent: u64,
-    /// System calls that received datagrams from LACs.
+    /// System calls that received datagrams from LACs, or other nodes.
     pub receive_calls: u64,
-    /// System calls that sent datagrams to LACs.
+    /// System calls that sent datagrams to LACs, or other nodes.
     pub send_calls: u64,
+    /// Data messages of LACs that were handed to another node.
+    pub handed_up: u64,
+    /// IP packets for subscribers that were handed to another node.
+    pub handed_down: u64,
+    /// Data messages of LACs that another node has handed over. What has become of them is counted with the
+    /// others.
+    pub taken_up: u64,
+    /// IP packets for subscribers that another node has handed over.
+    pub taken_down: u64,
     drops: [u64; REASONS],
 }
 
@@ -187,6 +209,10 @@ impl Stats {
         self.icmp_sent = read(&thread.icmp_sent, self.icmp_sent);
         self.receive_calls = read(&thread.receive_calls, self.receive_calls);
         self.send_calls = read(&thread.send_calls, self.send_calls);
+        self.handed_up = read(&thread.handed_up, self.handed_up);
+        self.handed_down = read(&thread.handed_down, self.handed_down);
+        self.taken_up = read(&thread.taken_up, self.taken_up);
+        self.taken_down = read(&thread.taken_down, self.taken_down);
         for (sum, counter) in self.drops.iter_mut().zip(&thread.drops) {
             *sum = read(counter, *sum);
         }

@@ -1,17 +1,17 @@
 //! One worker: a thread with its own queue of the subscribers' interface and its own sockets. It moves
 //! batches between them and leaves every decision to [`packet`](crate::packet).
 
-use core::net::SocketAddr;
-use core::ops::Range;
+mod outbox;
+mod sinks;
+mod taking;
+
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use lns_l2sess::policy::Policies;
-use lns_wire::id::{SessionId, TunnelId};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::write;
 
 use crate::clock;
 use crate::io::queue::ReadBatch;
@@ -20,12 +20,18 @@ use crate::io::send::SendBatch;
 use crate::limits::{BATCH, ROUNDS, SERVICE_ADDRESSES};
 use crate::memory::NoMemory;
 use crate::packet::{
-    Batch, Downstream, DownstreamSink, Origin, Reorder, UpstreamSink, expire, upstream,
+    Batch, Came, Downstream, DownstreamSink as _, Origin, Reorder, Unknown, UpstreamSink as _,
+    expire, upstream,
 };
-use crate::punt::{Punt, PuntSink};
+use crate::punt::PuntSink;
 use crate::shared::{Shared, Taken};
 use crate::stats::{DropReason, ThreadCounters, add};
-use crate::tables::{AddressTable, Service, Tables};
+use crate::tables::{AddressTable, Service};
+
+use self::outbox::Outbox;
+use self::sinks::{Down, Up};
+pub(crate) use self::taking::Handing;
+use self::taking::Taking;
 
 /// One worker's thread.
 pub(crate) struct Worker {
@@ -39,6 +45,7 @@ struct Held {
     number: usize,
     addresses: Taken<AddressTable>,
     policies: Taken<Policies>,
+    unknown: Unknown,
 }
 
 /// What it alone uses.
@@ -52,12 +59,16 @@ struct Hands {
     read: ReadBatch,
     /// By service address.
     sending: Vec<SendBatch>,
+    /// From and to other nodes, if there are any.
+    taking: Option<Taking>,
+    outbox: Option<Outbox>,
 }
 
 /// What there is to do.
 struct Ready {
     ended: bool,
     queue: bool,
+    peers: bool,
     /// A bit per socket.
     sockets: u32,
 }
@@ -73,13 +84,22 @@ impl Worker {
         queue: OwnedFd,
         sockets: Vec<UdpSocket>,
         punts: PuntSink,
+        handing: Option<Handing>,
     ) -> Result<Self, NoMemory> {
+        let (taking, outbox) = match handing {
+            Some(Handing { socket, seal }) => {
+                let taking = Taking::new(&*seal)?;
+                (Some(taking), Some(Outbox::new(socket, seal)?))
+            }
+            None => (None, None),
+        };
         Ok(Self {
             held: Held {
                 shared: shared.clone(),
                 number,
                 addresses: Taken::of(&shared.addresses),
                 policies: Taken::of(&shared.policies),
+                unknown: Unknown::default(),
             },
             hands: Hands {
                 queue,
@@ -90,6 +110,8 @@ impl Worker {
                 downstream: Downstream::default(),
                 received: ReceiveBatch::new()?,
                 read: ReadBatch::new()?,
+                taking,
+                outbox,
             },
         })
     }
@@ -125,16 +147,18 @@ impl Held {
     }
 
     /// What the packets of a batch that begins now are judged by.
-    fn batch(&self) -> Batch<'_> {
+    fn batch(&self, came: Came) -> Batch<'_> {
         let Shared {
-            tables, classifier, ..
-        } = &self.shared;
-        Batch::new(
             tables,
             classifier,
-            &self.policies,
-            self.number,
-            clock::now(),
+            home,
+            ..
+        } = &self.shared;
+        let (number, now) = (self.number, clock::now());
+        Batch::new(tables, classifier, &self.policies, number, now).with_home(
+            home.get(),
+            came,
+            &self.unknown,
         )
     }
 }
@@ -157,6 +181,9 @@ impl Hands {
         if ready.queue {
             self.transmit(held, counters);
         }
+        if ready.peers {
+            self.take(held, counters);
+        }
         if self.reorder.is_waiting() {
             let Self {
                 queue,
@@ -169,24 +196,29 @@ impl Hands {
                 queue,
                 punts,
                 counters,
+                outbox: None,
             };
-            expire(&held.batch(), reorder, &mut sink);
+            expire(&held.batch(Came::Here), reorder, &mut sink);
         }
     }
 
     /// Waits for something to do; `None` when it was interrupted.
     fn wait(&self, ended: &UnixStream) -> Option<Ready> {
         const FIXED: usize = 2;
-        let mut descriptors: [_; FIXED + SERVICE_ADDRESSES] = core::array::from_fn(|at| {
+        let peers = self.outbox.as_ref().map(Outbox::socket);
+        let mut descriptors: [_; FIXED + SERVICE_ADDRESSES + 1] = core::array::from_fn(|at| {
             let source = match at.checked_sub(FIXED).map(|at| self.sockets.get(at)) {
                 Some(Some(socket)) => socket.as_fd(),
                 None if at > 0 => self.queue.as_fd(),
                 // Also where there is no socket: those places are cut off below.
-                None | Some(None) => ended.as_fd(),
+                None => ended.as_fd(),
+                Some(None) => peers.map_or(ended.as_fd(), AsFd::as_fd),
             };
             PollFd::new(source, PollFlags::POLLIN)
         });
-        let used = descriptors.get_mut(..self.sockets.len().saturating_add(FIXED))?;
+        let used = self.sockets.len().saturating_add(FIXED);
+        let used = used.saturating_add(usize::from(peers.is_some()));
+        let used = descriptors.get_mut(..used)?;
         let timeout = if self.reorder.is_waiting() {
             PollTimeout::from(REORDER_TICK)
         } else {
@@ -198,15 +230,17 @@ impl Hands {
         let ended = !seen.next()?.is_empty();
         let queue = seen.next()?;
         let mut sockets = 0_u32;
-        for (at, seen) in (0_u32..).zip(seen) {
+        for (at, seen) in (0_u32..).zip(seen.by_ref().take(self.sockets.len())) {
             if !seen.is_empty() {
                 sockets |= 1_u32.checked_shl(at).unwrap_or(0);
             }
         }
+        let peers = seen.next().is_some_and(|seen| !seen.is_empty());
         let gone = queue.intersects(PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL);
         Some(Ready {
             ended: ended || gone,
             queue: queue.contains(PollFlags::POLLIN),
+            peers,
             sockets,
         })
     }
@@ -219,6 +253,7 @@ impl Hands {
             punts,
             reorder,
             received,
+            outbox,
             ..
         } = self;
         let (Some(socket), Ok(service)) = (sockets.get(at), u8::try_from(at).map(Service)) else {
@@ -229,6 +264,7 @@ impl Hands {
             queue,
             punts,
             counters,
+            outbox: outbox.as_mut(),
         };
         for _ in 0..ROUNDS {
             add(&counters.receive_calls, 1);
@@ -236,7 +272,7 @@ impl Hands {
             let Ok(count) = received.receive(socket) else {
                 return;
             };
-            let batch = held.batch();
+            let batch = held.batch(Came::Here);
             batch.meet_upstream(received.octets());
             for (datagram, remote) in received.datagrams() {
                 match (datagram, remote) {
@@ -248,6 +284,7 @@ impl Hands {
                     (_, None) => sink.drop(DropReason::WrongPeer),
                 }
             }
+            Outbox::flush(&mut sink.outbox, counters);
             if count < BATCH {
                 return;
             }
@@ -257,7 +294,8 @@ impl Hands {
     /// From the core to the LACs.
     fn transmit(&mut self, held: &Held, counters: &ThreadCounters) {
         for _ in 0..ROUNDS {
-            let more = self.transmit_batch(&held.batch(), &held.addresses, counters);
+            let batch = held.batch(Came::Here);
+            let more = self.transmit_batch(&batch, &held.addresses, counters);
             self.flush(counters);
             if !more {
                 return;
@@ -283,6 +321,7 @@ impl Hands {
                 downstream,
                 read,
                 sending,
+                outbox,
                 ..
             } = self;
             let (start, packet) = read.packet_mut(number);
@@ -291,6 +330,7 @@ impl Hands {
                 counters,
                 sending,
                 start,
+                outbox: outbox.as_mut(),
             };
             match packet {
                 Some(packet) => downstream.packet(batch, addresses, packet, &mut sink),
@@ -304,113 +344,6 @@ impl Hands {
         for (batch, socket) in self.sending.iter_mut().zip(&self.sockets) {
             batch.flush(socket, self.read.octets(), counters);
         }
-    }
-}
-
-/// Where packets from the LACs go.
-struct Up<'a> {
-    tables: &'a Tables,
-    queue: &'a OwnedFd,
-    punts: &'a PuntSink,
-    counters: &'a ThreadCounters,
-}
-
-impl Up<'_> {
-    fn punt(&self, punt: Punt) {
-        if !(self.punts)(punt) {
-            self.counters.count_drop(DropReason::ControlQueueFull);
-        }
-    }
-
-    fn local(&self, origin: &Origin) -> Option<SocketAddr> {
-        self.tables.service(origin.service)
-    }
-}
-
-impl UpstreamSink for Up<'_> {
-    fn forward(&mut self, packet: &[u8]) -> bool {
-        if write(self.queue, packet).is_ok() {
-            add(&self.counters.up_packets, 1);
-            add(
-                &self.counters.up_octets,
-                u64::try_from(packet.len()).unwrap_or(0),
-            );
-            true
-        } else {
-            self.counters.count_drop(DropReason::InterfaceError);
-            false
-        }
-    }
-
-    fn control(&mut self, origin: &Origin, datagram: &[u8]) {
-        if let Some(local) = self.local(origin) {
-            self.punt(Punt::Control {
-                local,
-                remote: origin.remote,
-                octets: datagram.to_vec(),
-            });
-        }
-    }
-
-    fn ppp(&mut self, origin: &Origin, tunnel: TunnelId, session: SessionId, frame: &[u8]) {
-        if let Some(local) = self.local(origin) {
-            self.punt(Punt::Ppp {
-                tunnel,
-                session,
-                local,
-                remote: origin.remote,
-                frame: frame.to_vec(),
-            });
-        }
-    }
-
-    fn drop(&mut self, reason: DropReason) {
-        self.counters.count_drop(reason);
-    }
-}
-
-/// Where packets from the core go.
-struct Down<'a> {
-    queue: &'a OwnedFd,
-    counters: &'a ThreadCounters,
-    sending: &'a mut [SendBatch],
-    /// Where in the buffer of the batch the packet begins.
-    start: usize,
-}
-
-impl DownstreamSink for Down<'_> {
-    fn send(&mut self, service: Service, remote: SocketAddr, header: &[u8], payload: Range<usize>) {
-        let octets =
-            self.start.saturating_add(payload.start)..self.start.saturating_add(payload.end);
-        let batch = self.sending.get_mut(usize::from(service.0));
-        if !batch.is_some_and(|batch| batch.push(remote, header, octets)) {
-            self.counters.count_drop(DropReason::SocketFull);
-        }
-    }
-
-    fn forwarded(&mut self, octets: usize) {
-        add(&self.counters.down_packets, 1);
-        add(
-            &self.counters.down_octets,
-            u64::try_from(octets).unwrap_or(0),
-        );
-    }
-
-    fn answer(&mut self, packet: &[u8]) {
-        match write(self.queue, packet) {
-            Ok(_) => add(&self.counters.icmp_sent, 1),
-            Err(_) => self.counters.count_drop(DropReason::InterfaceError),
-        }
-    }
-
-    fn fragmented(&mut self, fragments: usize) {
-        add(
-            &self.counters.fragments_sent,
-            u64::try_from(fragments).unwrap_or(0),
-        );
-    }
-
-    fn drop(&mut self, reason: DropReason) {
-        self.counters.count_drop(reason);
+        Outbox::flush(&mut self.outbox.as_mut(), counters);
     }
 }

@@ -98,6 +98,7 @@ fn config(workers: usize) -> Config {
         icmp_source: GATEWAY,
         flows: FlowConfig::default(),
         marks: None,
+        handing: None,
     }
 }
 

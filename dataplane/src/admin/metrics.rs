@@ -217,6 +217,7 @@ fn traffic(page: &mut Page, snapshot: &Snapshot, workers: &lns_datapath::Stats) 
         "ICMP errors sent by the workers",
         workers.icmp_sent,
     );
+    among_members(page, snapshot, workers);
     let mut drops: BTreeMap<&str, u64> = workers.reasons().collect();
     for (reason, packets) in &snapshot.stats.drops {
         *drops.entry(reason).or_default() += packets;
@@ -227,6 +228,40 @@ fn traffic(page: &mut Page, snapshot: &Snapshot, workers: &lns_datapath::Stats) 
         drops
             .into_iter()
             .map(|(reason, packets)| (one("reason", reason), packets)),
+    );
+}
+
+/// What passes between the nodes of a cluster.
+fn among_members(page: &mut Page, snapshot: &Snapshot, workers: &lns_datapath::Stats) {
+    page.counters(
+        "handed_over",
+        "Packets handed to the node that is their session's home, by direction",
+        [
+            (one("direction", "up"), workers.handed_up),
+            (one("direction", "down"), workers.handed_down),
+        ],
+    );
+    page.counters(
+        "taken_over",
+        "Packets that other nodes have handed over, by direction",
+        [
+            (one("direction", "up"), workers.taken_up),
+            (one("direction", "down"), workers.taken_down),
+        ],
+    );
+    let stats = &snapshot.stats;
+    page.counters(
+        "forwarded_to_master",
+        "L2TP control messages and PPP frames for the master, by what they were",
+        ["control", "ppp"].map(|what| {
+            let count = stats.forwarded.get(what).copied().unwrap_or_default();
+            (one("what", what), count)
+        }),
+    );
+    page.counter(
+        "echoes_answered_for_master",
+        "LCP Echo-Requests that this node has answered while another was master",
+        stats.echoes_answered,
     );
 }
 

@@ -347,6 +347,7 @@ fn start_datapath(
         },
         // A node without a cluster has no gate.
         marks: None,
+        handing: None,
     };
     let punts: PuntSink = Arc::new(move |packet| punt.try_send(packet).is_ok());
     Datapath::start(&config, node.index(), punts)

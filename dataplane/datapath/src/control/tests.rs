@@ -40,6 +40,7 @@ fn shared(workers: usize) -> Shared {
         ))),
         policies: Arc::new(Published::new(Policies::none())),
         classifier: Arc::new(Classifier::new(&table, 1).unwrap()),
+        home: Arc::default(),
         stages: (0..workers).map(|_| Stage::default()).collect(),
         worker_counters: (0..workers).map(|_| ThreadCounters::default()).collect(),
         control_counters: Arc::new(ThreadCounters::default()),

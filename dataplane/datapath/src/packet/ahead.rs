@@ -42,20 +42,27 @@ impl Batch<'_> {
         let found = self.tables.session(header.tunnel, header.session);
         let (protocol, at) = ppp::protocol(frame)?;
         let packet = frame.get(at..).filter(|_| protocol == ppp::IPV4)?;
-        coming(&found.ok()??, Direction::Input, packet)
+        self.coming(&found.ok()??, Direction::Input, packet)
     }
 
     fn of_core<'p>(&self, addresses: &AddressTable, packet: &'p [u8]) -> Option<Coming<'p>> {
         let destination = Ipv4::parse(packet).ok()?.destination();
         let found = self.tables.slot(addresses.lookup(destination)?);
-        coming(&found.ok()??, Direction::Output, packet)
+        self.coming(&found.ok()??, Direction::Output, packet)
     }
-}
 
-fn coming<'p>(found: &Found<'_>, direction: Direction, packet: &'p [u8]) -> Option<Coming<'p>> {
-    (found.view.chain != ChainId::NONE).then_some(Coming {
-        port: port_of(found.index),
-        direction,
-        packet,
-    })
+    /// Nothing is met of what has its flows elsewhere.
+    fn coming<'p>(
+        &self,
+        found: &Found<'_>,
+        direction: Direction,
+        packet: &'p [u8],
+    ) -> Option<Coming<'p>> {
+        let is_here = found.view.chain != ChainId::NONE && self.elsewhere(found) == Ok(None);
+        is_here.then_some(Coming {
+            port: port_of(found.index),
+            direction,
+            packet,
+        })
+    }
 }

@@ -14,7 +14,8 @@ use lns_wire::mask::mask_datagram;
 
 use super::tests::filters::residential;
 use super::tests::{Bed, NOW, SERVER, SUBSCRIBER, frame, from_subscriber, packet, syn};
-use super::{Batch, DownstreamSink, Origin, UpstreamSink, upstream};
+use super::{Batch, Came, DownstreamSink, Origin, Unknown, UpstreamSink, upstream};
+use crate::handing::{Home, Peer};
 use crate::io::receive::ReceiveBatch;
 use crate::io::send::SendBatch;
 use crate::stats::{DropReason, ThreadCounters};
@@ -61,6 +62,7 @@ impl UpstreamSink for Count {
     }
     fn control(&mut self, _origin: &Origin, _datagram: &[u8]) {}
     fn ppp(&mut self, _origin: &Origin, _tunnel: TunnelId, _session: SessionId, _frame: &[u8]) {}
+    fn hand_over(&mut self, _to: Peer, _origin: &Origin, _datagram: &[u8]) {}
     fn drop(&mut self, _reason: DropReason) {}
 }
 
@@ -76,6 +78,7 @@ impl DownstreamSink for Count {
     fn forwarded(&mut self, _octets: usize) {
         self.0 = self.0.wrapping_add(1);
     }
+    fn hand_over(&mut self, _to: Peer, _packet: &[u8]) {}
     fn answer(&mut self, _packet: &[u8]) {}
     fn fragmented(&mut self, _fragments: usize) {}
     fn drop(&mut self, _reason: DropReason) {}
@@ -132,6 +135,32 @@ fn ten_thousand_packets_downstream_allocate_nothing() {
         }
     });
     assert_eq!((made, count.0), (0, 7_500));
+}
+
+#[test]
+fn ten_thousand_packets_at_a_member_allocate_nothing() {
+    let mut bed = Bed::filtered(residential()).0;
+    let origin = bed.origin();
+    let mut homed = bed.data(&frame(&from_subscriber()));
+    let mut unknown = homed.clone();
+    unknown[5] ^= 1;
+    let mut down = packet(SERVER, SUBSCRIBER, 100, true);
+    let mut count = Count::default();
+    let asked = Unknown::default();
+    let made = [Came::Here, Came::Handed].map(|came| {
+        let batch = Batch::new(&bed.tables, &bed.classifier, &bed.policies, 0, NOW);
+        let batch = batch.with_home(Home::Peer(Peer(1)), came, &asked);
+        allocations(|| {
+            for _ in 0..2_500 {
+                for datagram in [&mut homed, &mut unknown] {
+                    upstream(&batch, &mut bed.reorder, datagram, &origin, &mut count);
+                }
+                bed.downstream
+                    .packet(&batch, &bed.addresses, &mut down, &mut count);
+            }
+        })
+    });
+    assert_eq!((made, count.0), ([0, 0], 0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use lns_l2sess::policy::Policies;
 use lns_l2sess::{ChainId, Classifier, Direction, PortId, Seconds, Verdict};
 use lns_tables::time::Instant;
 
+use super::member::Member;
 use crate::stats::DropReason;
 use crate::tables::{Found, Tables};
 
@@ -13,15 +14,17 @@ use crate::tables::{Found, Tables};
 pub struct Batch<'a> {
     pub(super) tables: &'a Tables,
     pub(super) classifier: &'a Classifier,
-    policies: &'a Policies,
+    pub(super) policies: &'a Policies,
+    /// At a node that is not the home of sessions.
+    pub(super) member: Option<Member<'a>>,
     /// The worker's number.
-    lane: usize,
+    pub(super) lane: usize,
     pub(super) now: Instant,
-    seconds: Seconds,
+    pub(super) seconds: Seconds,
 }
 
 impl<'a> Batch<'a> {
-    /// Of the worker with that number, at `now`.
+    /// Of the worker with that number, at `now`, of a node that is the home of all sessions.
     pub const fn new(
         tables: &'a Tables,
         classifier: &'a Classifier,
@@ -33,6 +36,7 @@ impl<'a> Batch<'a> {
             tables,
             classifier,
             policies,
+            member: None,
             lane,
             now,
             seconds: Seconds::new(now.as_secs()),

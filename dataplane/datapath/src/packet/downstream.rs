@@ -9,6 +9,7 @@ use lns_tables::time::Instant;
 use lns_wire::ip::{Fragments, Ipv4, Unreachable, clamp_mss, deserves_error, unreachable};
 
 use super::{Batch, Meter, ppp};
+use crate::handing::Peer;
 use crate::limits::{
     HEADER, ICMP_BURST, ICMP_BURST_SESSION, ICMP_PER_SECOND, ICMP_PER_SECOND_SESSION,
 };
@@ -21,6 +22,8 @@ pub trait DownstreamSink {
     fn send(&mut self, service: Service, remote: SocketAddr, header: &[u8], payload: Range<usize>);
     /// The packet, of so many octets, is on its way, in one datagram or in fragments.
     fn forwarded(&mut self, octets: usize);
+    /// The packet, as it came, for another node, which is its session's home.
+    fn hand_over(&mut self, to: Peer, packet: &[u8]);
     /// An ICMP error for the core.
     fn answer(&mut self, packet: &[u8]);
     /// So many fragments have been made of the packet.
@@ -57,8 +60,22 @@ impl Downstream {
         let now = batch.now;
         let (found, ends) = match route(batch.tables, addresses, packet) {
             Ok(way) => way,
-            Err(reason) => return sink.drop(reason),
+            Err(Lost { reason, ask: false }) => return sink.drop(reason),
+            Err(Lost { reason, ask: true }) => {
+                return match batch.unknown_down(reason) {
+                    Ok(peer) => sink.hand_over(peer, packet),
+                    Err(reason) => sink.drop(reason),
+                };
+            }
         };
+        match batch.elsewhere(&found) {
+            Ok(None) => {}
+            Ok(Some(peer)) => return sink.hand_over(peer, packet),
+            Err(reason) => {
+                found.slot.down.dropped();
+                return sink.drop(reason);
+            }
+        }
         if let Err(reason) = batch.judge(&found, Direction::Output, packet) {
             found.slot.down.dropped();
             return sink.drop(reason);
@@ -121,14 +138,27 @@ impl Downstream {
     }
 }
 
+/// A packet that goes nowhere from here.
+struct Lost {
+    reason: DropReason,
+    /// Its destination is a pool's, and another node may know more of it.
+    ask: bool,
+}
+
+impl From<DropReason> for Lost {
+    fn from(reason: DropReason) -> Self {
+        Self { reason, ask: false }
+    }
+}
+
 /// The session that has the packet's destination, and its tunnel.
 fn route<'t>(
     tables: &'t Tables,
     addresses: &AddressTable,
     packet: &[u8],
-) -> Result<(Found<'t>, TunnelView), DropReason> {
+) -> Result<(Found<'t>, TunnelView), Lost> {
     if packet.first().is_some_and(|version| version >> 4 == 6) {
-        return Err(DropReason::Ipv6NotEnabled);
+        return Err(DropReason::Ipv6NotEnabled.into());
     }
     let destination = Ipv4::parse(packet)
         .map_err(|_| DropReason::MalformedIp)?
@@ -137,7 +167,10 @@ fn route<'t>(
     let has_it = |found: &Found<'_>| found.view.address == Some(destination);
     let found = match addresses.lookup(destination).map(read).transpose()? {
         Some(Some(found)) if has_it(&found) => found,
-        _ => behind(tables, destination)?.ok_or(DropReason::NoSession)?,
+        _ => behind(tables, destination)?.ok_or_else(|| Lost {
+            reason: DropReason::NoSession,
+            ask: addresses.is_of_a_pool(destination),
+        })?,
     };
     let tunnel = tables
         .tunnel(found.view.tunnel)

@@ -7,6 +7,7 @@
 mod ahead;
 mod batch;
 mod downstream;
+mod member;
 mod meter;
 mod ppp;
 mod sequence;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use batch::Batch;
 pub use downstream::{Downstream, DownstreamSink};
+pub use member::{Came, Unknown};
 pub use meter::Meter;
 pub use sequence::Reorder;
 pub use upstream::{Origin, UpstreamSink, expire, upstream};

@@ -9,6 +9,7 @@ use lns_wire::l2tp::{DataHeader, Packet};
 
 use super::sequence::{Arrival, Arrivals, Hold, Reorder};
 use super::{Batch, Meter, ppp};
+use crate::handing::Peer;
 use crate::limits::{PPP_BURST_SESSION, PPP_PER_SECOND_SESSION};
 use crate::stats::DropReason;
 use crate::tables::{Found, Service, TunnelView};
@@ -32,6 +33,8 @@ pub trait UpstreamSink {
     fn control(&mut self, origin: &Origin, datagram: &[u8]);
     /// A PPP frame for the control.
     fn ppp(&mut self, origin: &Origin, tunnel: TunnelId, session: SessionId, frame: &[u8]);
+    /// The datagram, as it came, for another node, which is its session's home.
+    fn hand_over(&mut self, to: Peer, origin: &Origin, datagram: &[u8]);
     /// Nothing: the packet was dropped.
     fn drop(&mut self, reason: DropReason);
 }
@@ -61,6 +64,14 @@ pub fn upstream(
     }
     match admit(batch, datagram, origin) {
         Ok((found, header, frame)) => {
+            match elsewhere(batch, &found, datagram.get(frame.clone())) {
+                Ok(None) => {}
+                Ok(Some(peer)) => return sink.hand_over(peer, origin, datagram),
+                Err(reason) => {
+                    found.slot.up.dropped();
+                    return sink.drop(reason);
+                }
+            }
             let Some(frame) = datagram.get_mut(frame) else {
                 return;
             };
@@ -76,8 +87,56 @@ pub fn upstream(
                 None => session.pass(frame),
             }
         }
+        Err(reason @ (DropReason::UnknownTunnel | DropReason::UnknownSession)) => {
+            match batch.unknown_up(reason) {
+                Ok(peer) => sink.hand_over(peer, origin, datagram),
+                Err(reason) => sink.drop(reason),
+            }
+        }
         Err(reason) => sink.drop(reason),
     }
+}
+
+/// Where a data message goes that is forwarded elsewhere, if it is. What is no IP of a session that is not
+/// numbered is the control's here: it knows which of that is another node's. What would be dropped at its
+/// home, too, is dropped here; but nothing of a session that is numbered, for a gap would be waited for.
+fn elsewhere(
+    batch: &Batch<'_>,
+    found: &Found<'_>,
+    frame: Option<&[u8]>,
+) -> Result<Option<Peer>, DropReason> {
+    let peer = match batch.elsewhere(found) {
+        Ok(None) => return Ok(None),
+        other => other,
+    };
+    if found.view.sequencing {
+        return peer;
+    }
+    let frame = frame.ok_or(DropReason::MalformedPpp)?;
+    match ppp::protocol(frame) {
+        Some((ppp::IPV4, at)) => {
+            let packet = frame.get(at..).ok_or(DropReason::MalformedPpp)?;
+            check_source(batch, found, packet)?;
+            peer
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// The length of an IPv4 packet of the session, if it may send it.
+fn check_source(batch: &Batch<'_>, found: &Found<'_>, octets: &[u8]) -> Result<usize, DropReason> {
+    let packet = Ipv4::parse(octets).map_err(|_| DropReason::MalformedIp)?;
+    let address = found.view.address.ok_or(DropReason::NetworkNotOpen)?;
+    if packet.source() != address && !is_behind(batch, found, packet.source()) {
+        return Err(DropReason::SourceCheck);
+    }
+    Ok(packet.total_length())
+}
+
+/// Whether `source` lies behind the subscriber.
+#[cold]
+fn is_behind(batch: &Batch<'_>, found: &Found<'_>, source: Ipv4Addr) -> bool {
+    batch.tables.routes().lookup(source) == Some(found.index)
 }
 
 /// Passes on what has waited long enough for packets that did not come.
@@ -214,16 +273,10 @@ impl<S: UpstreamSink> Session<'_, S> {
 
     fn ipv4(&mut self, octets: &mut [u8]) {
         let path = &self.found.view;
-        let Ok(packet) = Ipv4::parse(octets) else {
-            return self.drop(DropReason::MalformedIp);
+        let length = match check_source(self.batch, self.found, octets) {
+            Ok(length) => length,
+            Err(reason) => return self.drop(reason),
         };
-        let Some(address) = path.address else {
-            return self.drop(DropReason::NetworkNotOpen);
-        };
-        if packet.source() != address && !self.is_behind(packet.source()) {
-            return self.drop(DropReason::SourceCheck);
-        }
-        let length = packet.total_length();
         let Some(packet) = octets.get_mut(..length) else {
             return self.drop(DropReason::MalformedIp);
         };
@@ -243,12 +296,6 @@ impl<S: UpstreamSink> Session<'_, S> {
         } else {
             self.found.slot.up.dropped();
         }
-    }
-
-    /// Whether `source` lies behind the subscriber.
-    #[cold]
-    fn is_behind(&self, source: Ipv4Addr) -> bool {
-        self.batch.tables.routes().lookup(source) == Some(self.found.index)
     }
 
     fn drop(&mut self, reason: DropReason) {

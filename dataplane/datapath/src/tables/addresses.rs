@@ -84,6 +84,11 @@ impl AddressTable {
         }
     }
 
+    /// Whether it is of a pool that is looked up directly.
+    pub fn is_of_a_pool(&self, address: Ipv4Addr) -> bool {
+        self.direct(address).is_some()
+    }
+
     /// Makes `address` lead to `slot`, whatever it led to; `false` when the hash is full. For the
     /// control only.
     pub(crate) fn insert(&self, address: Ipv4Addr, slot: SlotIndex) -> bool {

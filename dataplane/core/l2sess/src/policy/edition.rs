@@ -146,6 +146,12 @@ impl Table {
         }
     }
 
+    /// Whether any of its rules, or its default, opens flows.
+    fn tracks(&self) -> bool {
+        let actions = self.actions.iter().chain([&self.default]);
+        actions.into_iter().any(|action| *action == Action::Track)
+    }
+
     fn find(&self, asked: &Asked<'_>) -> Option<(usize, Action)> {
         let rule = self.classifier.find(asked, || {})?;
         Some((rule, *self.actions.get(rule)?))
@@ -176,6 +182,8 @@ pub struct Chain {
     pub(super) policies: Box<[Arc<Compiled>]>,
     /// Of them those that have a table, by direction.
     bound: [Box<[Bound]>; 2],
+    /// Any of them has a table that tracks.
+    tracks: bool,
 }
 
 impl Chain {
@@ -192,10 +200,13 @@ impl Chain {
             };
             policies.iter().filter_map(table).collect()
         };
+        let tables = policies.iter().flat_map(|policy| policy.each_table());
+        let tracks = tables.into_iter().any(|(_, table)| table.tracks());
         Self {
             id,
             names,
             epoch,
+            tracks,
             bound: [bound(Direction::Input), bound(Direction::Output)],
             policies,
         }
@@ -209,6 +220,11 @@ impl Chain {
     /// Another one after each change by which open flows must be judged anew; no two chains have the same.
     pub const fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// Whether flows are opened by it, so that what becomes of a packet depends on those before it.
+    pub const fn tracks(&self) -> bool {
+        self.tracks
     }
 
     /// How fast a subscriber with it may be: what the first policy says that says anything.

@@ -6,6 +6,7 @@ pub(super) mod ahead;
 mod downstream;
 pub(super) mod filters;
 mod hostile;
+mod member;
 mod rates;
 mod sequence;
 mod upstream;
@@ -26,8 +27,9 @@ use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
 use lns_wire::ip::checksum;
 
 use super::upstream::{expire, upstream};
-use super::{Batch, Downstream, DownstreamSink, Origin, Reorder, UpstreamSink};
+use super::{Batch, Came, Downstream, DownstreamSink, Origin, Reorder, Unknown, UpstreamSink};
 use crate::flows::port_of;
+use crate::handing::{Home, Peer};
 use crate::stats::DropReason;
 use crate::tables::{AddressTable, PolicerId, Service, SessionView, Tables, is_limited};
 
@@ -45,6 +47,7 @@ struct Seen {
     drops: Vec<DropReason>,
     sent: Vec<(Vec<u8>, Range<usize>)>,
     answers: Vec<Vec<u8>>,
+    handed: Vec<(Peer, Vec<u8>)>,
     interface_is_down: bool,
 }
 
@@ -63,6 +66,11 @@ impl UpstreamSink for Seen {
         self.ppp.push(frame.to_vec());
     }
 
+    fn hand_over(&mut self, to: Peer, origin: &Origin, datagram: &[u8]) {
+        assert_eq!(origin.remote, lac());
+        self.handed.push((to, datagram.to_vec()));
+    }
+
     fn drop(&mut self, reason: DropReason) {
         self.drops.push(reason);
     }
@@ -75,6 +83,10 @@ impl DownstreamSink for Seen {
     }
 
     fn forwarded(&mut self, _octets: usize) {}
+
+    fn hand_over(&mut self, to: Peer, packet: &[u8]) {
+        self.handed.push((to, packet.to_vec()));
+    }
 
     fn answer(&mut self, packet: &[u8]) {
         self.answers.push(packet.to_vec());
@@ -97,6 +109,9 @@ pub(super) struct Bed {
     pub(super) policies: Arc<Policies>,
     pub(super) reorder: Reorder,
     pub(super) downstream: Downstream,
+    home: Home,
+    came: Came,
+    unknown: Unknown,
     tunnel: TunnelId,
     session: SessionId,
     index: IndexWriter,
@@ -172,6 +187,9 @@ impl Bed {
             policies: Policies::none(),
             reorder: Reorder::new().unwrap(),
             downstream: Downstream::default(),
+            home: Home::Here,
+            came: Came::Here,
+            unknown: Unknown::default(),
             tunnel,
             session,
             index: writer,
@@ -192,9 +210,11 @@ impl Bed {
             classifier,
             policies,
             reorder,
+            unknown,
             ..
         } = self;
         let batch = Batch::new(tables, classifier, policies, 0, now);
+        let batch = batch.with_home(self.home, self.came, unknown);
         upstream(&batch, reorder, &mut datagram, origin, seen);
     }
 
@@ -229,9 +249,11 @@ impl Bed {
             policies,
             addresses,
             downstream,
+            unknown,
             ..
         } = self;
         let batch = Batch::new(tables, classifier, policies, 0, now);
+        let batch = batch.with_home(self.home, self.came, unknown);
         downstream.packet(&batch, addresses, packet, seen);
     }
 

@@ -478,3 +478,35 @@ fn no_two_lanes_share_a_cache_line() {
     lines.dedup();
     assert_eq!(lines.len(), all);
 }
+
+#[test]
+fn a_chain_tracks_where_any_rule_or_default_of_its_policies_does() {
+    let passes = || Some(table(Action::Pass, vec![]));
+    let by_rule = |action| {
+        let rules = vec![
+            rule("first", Action::Drop, Matches::default()),
+            rule("second", action, Matches::default()),
+        ];
+        Some(table(Action::Pass, rules))
+    };
+    let mut book = PolicyBook::default();
+    let all = |last| {
+        vec![
+            policy("plain", passes(), passes()),
+            policy("outward", None, Some(table(Action::Track, vec![]))),
+            policy("by-rule", by_rule(last), None),
+            policy("empty", None, None),
+        ]
+    };
+    book.replace(all(Action::Track)).unwrap();
+    let mut tracks = |book: &mut PolicyBook, names: &[Arc<str>]| {
+        let chain = book.chain(names).unwrap();
+        book.current().chain(chain).unwrap().tracks()
+    };
+    assert!(!tracks(&mut book, &names(["plain", "empty"])));
+    assert!(tracks(&mut book, &names(["outward"])));
+    assert!(tracks(&mut book, &names(["plain", "by-rule"])));
+    // A chain that somebody has is what its policies are.
+    book.replace(all(Action::Drop)).unwrap();
+    assert!(!tracks(&mut book, &names(["plain", "by-rule"])));
+}

@@ -10,13 +10,12 @@ use super::super::{Session, SessionImage};
 use super::bench::{Bench, MAGIC, config, frame};
 use crate::{AuthMethod, Discard, Error, Output};
 
+/// Frames that were sent.
+type Sent = Vec<Vec<u8>>;
+
 /// What the image of an open session that has this magic number, and its peer this MRU, answers; and what
 /// the session does.
-fn both(
-    magic: u32,
-    peer_mru: u16,
-    octets: &[u8],
-) -> (Option<Vec<Vec<u8>>>, Result<Vec<Vec<u8>>, Error>) {
+fn both(magic: u32, peer_mru: u16, octets: &[u8]) -> (Option<Sent>, Result<Sent, Error>) {
     let bench = Bench::open(config(&[AuthMethod::None]));
     let image = SessionImage {
         magic,
@@ -26,7 +25,7 @@ fn both(
     let (now, mut rng) = (bench.now, bench.rng);
     let config = Arc::new(config(&[AuthMethod::None]));
     let mut session = Session::restore(&config, image.clone(), now, &mut rng);
-    let frames = |out: &Output| out.frames.iter().map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let frames = |out: &Output| out.frames.iter().map(<[u8]>::to_vec).collect::<Sent>();
     let mut out = Output::default();
     let handled = session.handle_frame(octets, now, &mut rng, &mut out);
     let by_session = handled.map(|()| frames(&out));
