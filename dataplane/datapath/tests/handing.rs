@@ -209,7 +209,7 @@ fn nodes(test: impl FnOnce(Node, Node) + Send + 'static) {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
         here.send(nix::unistd::gettid()).unwrap();
         is_cabled.recv().unwrap();
-        start("10.0.0.2", "10.0.0.1", HOME, other)
+        start("10.0.0.2", "10.0.0.1", HOME, &other)
     });
     let member = thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
@@ -220,7 +220,7 @@ fn nodes(test: impl FnOnce(Node, Node) + Send + 'static) {
         ip("link set lo up");
         ip("address add 198.18.0.9/32 dev lo");
         cabled.send(()).unwrap();
-        let mut node = start("10.0.0.1", "10.0.0.2", MEMBER, all);
+        let mut node = start("10.0.0.1", "10.0.0.2", MEMBER, &all);
         // What the home sends the LAC has the service address, which this node has, too.
         std::fs::write("/proc/sys/net/ipv4/conf/cable/accept_local", "1").unwrap();
         node.lac = Some(socket(LAC));
@@ -231,7 +231,7 @@ fn nodes(test: impl FnOnce(Node, Node) + Send + 'static) {
     test(member, home);
 }
 
-fn start(address: &str, other: &str, number: Peer, all: Plain) -> Node {
+fn start(address: &str, other: &str, number: Peer, all: &Plain) -> Node {
     ip("link set lo up");
     ip("link set cable up");
     ip(&format!("address add {address}/24 dev cable"));

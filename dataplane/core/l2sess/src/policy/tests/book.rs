@@ -499,7 +499,7 @@ fn a_chain_tracks_where_any_rule_or_default_of_its_policies_does() {
         ]
     };
     book.replace(all(Action::Track)).unwrap();
-    let mut tracks = |book: &mut PolicyBook, names: &[Arc<str>]| {
+    let tracks = |book: &mut PolicyBook, names: &[Arc<str>]| {
         let chain = book.chain(names).unwrap();
         book.current().chain(chain).unwrap().tracks()
     };
