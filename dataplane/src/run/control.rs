@@ -316,7 +316,10 @@ impl Control {
                 self.setups.observe(setup.as_secs_f64());
                 None
             }
-            Event::SessionDown(end) => self.finals.remove(&(end.slot, end.tunnel, end.session)),
+            Event::SessionDown(end) => {
+                let own = self.finals.remove(&(end.slot, end.tunnel, end.session));
+                own.map(|own| own.plus(&end.elsewhere))
+            }
             Event::LacRefused { reason, .. } => {
                 *self.refused.entry(reason).or_default() += 1;
                 None
@@ -343,7 +346,9 @@ impl Control {
             tunnel,
             session,
         }) {
-            Some(PathReport::Session { counters, .. }) => counters,
+            Some(PathReport::Session { counters, .. }) => {
+                self.node.counted(tunnel, session, &counters)
+            }
             Some(PathReport::Tunnel { .. }) | None => Counters::default(),
         }
     }

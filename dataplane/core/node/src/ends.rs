@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lns_l2tp::CdnReason;
 use lns_ppp::CloseReason;
-use lns_tables::path::{PathUpdate, SlotIndex};
+use lns_tables::path::{Counters, PathUpdate, SlotIndex};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 
@@ -120,6 +120,10 @@ impl Node {
             detail: session.detail.clone(),
             radius: session.answer.clone(),
             up: session.up_at.map(|at| now.since(at)),
+            elsewhere: session
+                .tally
+                .as_ref()
+                .map_or_else(Counters::default, |tally| tally.elsewhere()),
         };
         self.event(Event::SessionDown(Box::new(end)));
         Some(session)

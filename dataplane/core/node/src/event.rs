@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use lns_tables::path::SlotIndex;
+use lns_tables::path::{Counters, SlotIndex};
 use lns_wire::id::{SessionId, TunnelId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,9 @@ pub struct SessionEnd {
     pub radius: Option<Arc<RadiusAnswer>>,
     /// How long it was up; `None`: it never was.
     pub up: Option<Duration>,
+    /// What has passed through it that the own workers have not counted: at other nodes, as far as they
+    /// have reported, and before this was the active one.
+    pub elsewhere: Counters,
 }
 
 /// How far a call has come.

@@ -37,6 +37,27 @@ pub const TRANSMIT_QUEUE: usize = 8_192;
 /// inputs; beyond it what is newest is dropped, as a full link would, and the peer's timers repeat it.
 pub const FORWARD_QUEUE: usize = 4_096;
 
+/// A node on standby looks at a part of its sessions so often, for what it reports to the active one.
+pub const REPORT_TICK: Duration = Duration::from_millis(200);
+
+/// In so many parts: 20,000 of a million sessions, some milliseconds of work.
+pub const REPORT_PARTS: u32 = 50;
+
+/// After so long each session that has moved was looked at: shorter than the usual echo interval, so that
+/// the active node asks no subscriber who is heard elsewhere.
+pub const REPORT_ROUND: Duration = Duration::from_secs(10);
+
+/// Last reports of sessions that are gone, which wait to be polled; more than end in one round of polling.
+/// Those beyond it are as they were reported before.
+pub const LAST_REPORTS: usize = 8_192;
+
+/// Nodes whose reports are believed: more than a cluster has, with all that have been in it.
+pub const REPORTERS: usize = 1_024;
+
+/// Earlier lives of a node that are told from its present one: a report that has waited for long is of the
+/// one before, or of the one before that.
+pub const LIVES: usize = 8;
+
 /// Events that wait for [`crate::Node::poll_event`]; beyond it they are counted and dropped.
 pub const EVENT_QUEUE: usize = 65_536;
 

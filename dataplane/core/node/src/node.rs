@@ -1,6 +1,6 @@
 //! The node: what it holds, how it starts, takes a new configuration, drains, and gives out what it
 //! wants done. The rooms beside this file hold what it does: `control` (tunnels), `calls`, `ppp`,
-//! `forward`, `login`, `radius`, `ends`, `policies`, `timers`, `show`, `observe`.
+//! `forward`, `reports`, `tally`, `login`, `radius`, `ends`, `policies`, `timers`, `show`, `observe`.
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
@@ -31,9 +31,11 @@ use crate::profile::profiles;
 use crate::radius::accounting::Accounts;
 use crate::radius::{Order, Routes};
 use crate::record::{Records, Role};
+use crate::reports::Reporting;
 use crate::session::Session;
 use crate::stats::Stats;
 use crate::subscribers::{Ports, Present, Slots};
+use crate::tally::Reporters;
 use crate::transmit::{FrameQueue, Transmit};
 use crate::tunnels::Tunnels;
 
@@ -84,6 +86,8 @@ pub struct Node {
     pub(crate) teardown: VecDeque<(TunnelId, &'static str)>,
     pub(crate) frames: FrameQueue,
     pub(crate) forwards: Forwards,
+    pub(crate) reports: Reporting,
+    pub(crate) reporters: Reporters,
     pub(crate) path: VecDeque<PathUpdate>,
     events: VecDeque<Event>,
     pub(crate) orders: VecDeque<Order>,
@@ -160,6 +164,8 @@ impl Node {
             teardown: VecDeque::new(),
             frames: FrameQueue::default(),
             forwards: Forwards::default(),
+            reports: Reporting::default(),
+            reporters: Reporters::default(),
             path,
             events: VecDeque::new(),
             orders: VecDeque::new(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lns_l2sess::policy::Rates;
 use lns_l2tp::{Call, MessageNumber};
 use lns_ppp::{LcpParameters, Parameters};
-use lns_tables::path::{SessionPath, SlotIndex};
+use lns_tables::path::{Counters, SessionPath, SlotIndex};
 use lns_tables::time::Instant;
 use lns_wire::id::TunnelId;
 
@@ -23,6 +23,7 @@ use crate::radius::accounting::Account;
 use crate::radius::grant::Grant;
 use crate::radius::{Granted, Question};
 use crate::subscribers::{Identity, Key};
+use crate::tally::Tally;
 use crate::{limits, view};
 
 /// What the outer headers take of the way to the LAC, octets: UDP, L2TP with its Length field, PPP
@@ -75,6 +76,8 @@ pub(crate) struct Session {
     pub(crate) echo_asked: bool,
     /// What PPP gave as the reason when it began to close.
     pub(crate) closing: Option<&'static str>,
+    /// What other nodes have seen of it, and what was counted before this was the active one.
+    pub(crate) tally: Option<Box<Tally>>,
     /// More of why.
     pub(crate) detail: Option<Cow<'static, str>>,
     /// The last entry of the transcript.
@@ -153,6 +156,7 @@ impl Session {
             ends_at: None,
             echo_asked: false,
             closing: None,
+            tally: None,
             detail: None,
             last: None,
             shown: Shown::default(),
@@ -172,6 +176,12 @@ impl Session {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// What has passed through it in all, if the own workers have counted this.
+    pub(crate) fn counted(&self, own: &Counters) -> Counters {
+        let tally = self.tally.as_ref();
+        tally.map_or(*own, |tally| own.plus(&tally.elsewhere()))
     }
 
     /// What a server has granted it, or changed since.

@@ -19,6 +19,7 @@ impl Node {
     /// Does what is due. Call it when [`Node::poll_timeout`] has come; earlier does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.role() == Role::Standby {
+            self.look_for_reports(now);
             return self.bindings.settle();
         }
         self.sweep_back_stop(now);
@@ -43,7 +44,7 @@ impl Node {
             return Some(Instant::ZERO);
         }
         if self.role() == Role::Standby {
-            return None;
+            return self.next_look();
         }
         let others = [
             self.wheel.next_deadline(),
@@ -55,6 +56,9 @@ impl Node {
 
     /// What the workers answer to a question of [`Node::poll_path`], or to the end of a session.
     pub fn handle_report(&mut self, report: &PathReport, now: Instant) {
+        if self.role() == Role::Standby {
+            return self.note_seen(report, now);
+        }
         match *report {
             PathReport::Session {
                 slot,
@@ -66,7 +70,11 @@ impl Node {
             } => {
                 if self.index.lookup(tunnel, session) == Some(slot) {
                     self.account_interim(slot, &counters, now);
-                    self.session_reported(slot, last_received, last_forwarded, now);
+                    let session = self.sessions.get(slot);
+                    let tally = session.and_then(|session| session.tally.as_ref());
+                    let own = (last_received, last_forwarded);
+                    let (received, forwarded) = tally.map_or(own, |tally| tally.last(own.0, own.1));
+                    self.session_reported(slot, received, forwarded, now);
                 } else {
                     self.account_final((slot, tunnel, session), &counters, now);
                 }

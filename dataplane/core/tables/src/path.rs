@@ -179,3 +179,51 @@ pub struct DirectionCounters {
     /// Packets dropped, whatever the reason.
     pub dropped: u64,
 }
+
+impl Counters {
+    /// Both together.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    /// What is in this and not in `other`, which is a part of it.
+    #[must_use]
+    pub fn less(&self, other: &Self) -> Self {
+        self.with(other, u64::saturating_sub)
+    }
+
+    /// Whether nothing in it is less than in `other`.
+    pub fn is_at_least(&self, other: &Self) -> bool {
+        other.less(self) == Self::default()
+    }
+
+    fn with(&self, other: &Self, each: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            up: self.up.with(&other.up, &each),
+            down: self.down.with(&other.down, &each),
+        }
+    }
+}
+
+impl DirectionCounters {
+    /// Octets of both families.
+    pub const fn octets(&self) -> u64 {
+        self.ipv4_octets.saturating_add(self.ipv6_octets)
+    }
+
+    /// Packets of both families.
+    pub const fn packets(&self) -> u64 {
+        self.ipv4_packets.saturating_add(self.ipv6_packets)
+    }
+
+    fn with(&self, other: &Self, each: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            ipv4_packets: each(self.ipv4_packets, other.ipv4_packets),
+            ipv4_octets: each(self.ipv4_octets, other.ipv4_octets),
+            ipv6_packets: each(self.ipv6_packets, other.ipv6_packets),
+            ipv6_octets: each(self.ipv6_octets, other.ipv6_octets),
+            dropped: each(self.dropped, other.dropped),
+        }
+    }
+}

@@ -40,6 +40,13 @@ impl Instant {
         self.0 / 1_000_000_000
     }
 
+    /// So long before this; never before the clock began.
+    #[must_use]
+    pub fn ago(self, before: Duration) -> Self {
+        let before = u64::try_from(before.as_nanos()).unwrap_or(u64::MAX);
+        Self::from_nanos(self.as_nanos().saturating_sub(before))
+    }
+
     /// How long after `earlier` this is; zero if it is not after it.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -26,6 +26,7 @@ use crate::limits;
 use crate::node::Node;
 use crate::record::Role;
 use crate::session::Session;
+use crate::tally::Tally;
 
 /// The jitter of interims: at most this part of the interval is added to it, so that sessions that came
 /// together do not go on telling together.
@@ -64,6 +65,10 @@ pub(crate) struct Leaving {
     pub(crate) record: Record,
     /// What was told last.
     pub(crate) told: Counters,
+    /// What other nodes have seen of it.
+    pub(crate) tally: Option<Box<Tally>>,
+    /// What the own workers have counted, if they have said so and others may have more to say.
+    pub(crate) own: Option<Counters>,
 }
 
 /// A session that servers know of.
@@ -139,6 +144,12 @@ impl Accounts {
         self.leaving.insert(key, leaving);
     }
 
+    /// Where to add what other nodes still have to say of it.
+    pub(crate) fn tally(&mut self, key: Key) -> Option<&mut Tally> {
+        let leaving = self.leaving.get_mut(&key)?;
+        Some(leaving.tally.get_or_insert_default())
+    }
+
     /// Its Stop has been ordered.
     pub(crate) fn drop_leaving(&mut self, key: Key) {
         self.leaving.remove(&key);
@@ -164,6 +175,18 @@ impl Accounts {
     /// Whether nothing is left to tell of a node that leaves.
     pub(crate) fn is_told(&self) -> bool {
         self.leaving.is_empty() && (self.is_off || !self.is_on)
+    }
+}
+
+impl Leaving {
+    fn is_shared(&self) -> bool {
+        self.tally.as_ref().is_some_and(|tally| tally.is_shared())
+    }
+
+    /// What has passed in all, if the own workers have counted this.
+    fn counted(&self, own: &Counters) -> Counters {
+        let tally = self.tally.as_ref();
+        tally.map_or(*own, |tally| own.plus(&tally.elsewhere()))
     }
 }
 
@@ -326,10 +349,11 @@ impl Node {
     }
 
     /// What the workers have counted for a session that lives.
-    pub(crate) fn account_interim(&mut self, slot: SlotIndex, counters: &Counters, now: Instant) {
+    pub(crate) fn account_interim(&mut self, slot: SlotIndex, own: &Counters, now: Instant) {
         let Some(session) = self.sessions.get_mut(slot) else {
             return;
         };
+        let counters = session.counted(own);
         let up_at = session.up_at.unwrap_or(session.opened_at);
         let Some(account) = session.told.as_deref_mut() else {
             return;
@@ -339,10 +363,13 @@ impl Node {
         };
         interim.is_asked = false;
         interim.due = now + jittered(interim.every, &mut self.rng);
-        account.told = *counters;
+        account.told = counters;
+        if let Some(tally) = session.tally.as_deref_mut() {
+            tally.written = *own;
+        }
         if let Some(mut record) = self.record(slot, Status::Interim, now) {
             push_time(&mut record.attributes, now.since(up_at));
-            push_counters(&mut record.attributes, counters);
+            push_counters(&mut record.attributes, &counters);
             self.account(record);
         }
         self.touch(slot);
@@ -364,6 +391,7 @@ impl Node {
             said: account.said,
         };
         let told = account.told;
+        let tally = session.tally.clone();
         let up = now.since(session.up_at.unwrap_or(session.opened_at));
         let key = (slot, session.tunnel, session.call.local());
         let Some(mut record) = self.record(slot, Status::Stop, now) else {
@@ -373,14 +401,33 @@ impl Node {
         record
             .attributes
             .push_u32(kind::ACCT_TERMINATE_CAUSE, ended.cause());
-        self.accounts.leaving.insert(key, Leaving { record, told });
+        let leaving = Leaving {
+            record,
+            told,
+            tally,
+            own: None,
+        };
+        self.accounts.leaving.insert(key, leaving);
         self.accounts
             .patience
             .push_back((now + limits::REPORT_PATIENCE, key));
     }
 
-    /// What the workers have counted for a session that is gone.
-    pub(crate) fn account_final(&mut self, key: Key, counters: &Counters, now: Instant) {
+    /// What the workers have counted for a session that is gone. Where other nodes have seen some of it, they
+    /// have their time to say how much more.
+    pub(crate) fn account_final(&mut self, key: Key, own: &Counters, now: Instant) {
+        let Some(leaving) = self.accounts.leaving.get_mut(&key) else {
+            return;
+        };
+        if leaving.is_shared() {
+            leaving.own = Some(*own);
+            return;
+        }
+        let counters = leaving.counted(own);
+        self.account_stopped(key, &counters, now);
+    }
+
+    fn account_stopped(&mut self, key: Key, counters: &Counters, now: Instant) {
         let Some(mut leaving) = self.accounts.leaving.remove(&key) else {
             return;
         };
@@ -397,11 +444,15 @@ impl Node {
             && at <= now
         {
             self.accounts.patience.pop_front();
-            if let Some(leaving) = self.accounts.leaving.get(&key) {
-                let told = leaving.told;
+            let Some(leaving) = self.accounts.leaving.get(&key) else {
+                continue;
+            };
+            let own = leaving.own.map(|own| leaving.counted(&own));
+            let counters = own.unwrap_or(leaving.told);
+            if own.is_none() {
                 self.stats.drop("no_final_report");
-                self.account_final(key, &told, now);
             }
+            self.account_stopped(key, &counters, now);
         }
     }
 
@@ -470,8 +521,7 @@ fn push_time(list: &mut AttributeList, up: Duration) {
 
 /// Input is what comes from the subscriber (RFC 2866, 5.3).
 fn push_counters(list: &mut AttributeList, counters: &Counters) {
-    let octets = |it: &DirectionCounters| it.ipv4_octets.saturating_add(it.ipv6_octets);
-    let packets = |it: &DirectionCounters| it.ipv4_packets.saturating_add(it.ipv6_packets);
+    let (octets, packets) = (DirectionCounters::octets, DirectionCounters::packets);
     let (up, down) = (&counters.up, &counters.down);
     let (gigawords, words) = halves(octets(up));
     list.push_u32(kind::ACCT_INPUT_OCTETS, words);

@@ -23,6 +23,7 @@ impl Node {
         }
         self.records.role = Role::Standby;
         self.index.keep_resting();
+        self.end_tallies();
         self.keep_sessions(now);
         self.keep_graves();
         self.keep_tunnels(now);

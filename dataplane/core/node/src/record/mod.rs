@@ -13,6 +13,9 @@
 //! are asked again with it; windows grow again; echoes are counted anew. What was given back stays a
 //! record of its own until it may be given out again, so that nobody does before.
 //!
+//! Counters of a session are in its record as they were told to accounting last: that is a checkpoint, from which
+//! the next active node goes on (`reports`, `tally`).
+//!
 //! [`form`](self::form) has the octets, `write` and `read` what is between them and the node's tables,
 //! `takeover` and `demotion` the change of sides.
 
@@ -202,6 +205,11 @@ impl Records {
             ppp: BTreeMap::new(),
             unread: None,
         }
+    }
+
+    /// Where the session was that is over and has this record.
+    pub(crate) fn grave(&self, key: RecordKey) -> Option<SlotIndex> {
+        self.graves.get(&key)?.slot
     }
 
     /// Whether changes are noted.

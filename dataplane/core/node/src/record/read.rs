@@ -207,6 +207,7 @@ impl Node {
         let key = RecordKey::Session(session.tunnel, session.call.local());
         self.records.said.remove(&key);
         self.records.ppp.remove(&slot);
+        self.end_reports_of((slot, session.tunnel, session.call.local()));
     }
 
     fn take_session_end(
@@ -290,6 +291,8 @@ impl Node {
             .and_then(|up| Some(up.granted.as_ref()?.had.clone()))
             .unwrap_or_default();
         let (session, ppp, policies) = session(tunnel, id, profile, form, reading);
+        let told = |session: &Session| session.told.as_ref().map(|told| told.told);
+        let is_checkpoint = former.as_ref().is_some_and(|it| told(it) != told(&session));
         if self.sessions.insert_at(slot, session).is_err() {
             return Err(Unreadable::Unfit);
         }
@@ -302,6 +305,9 @@ impl Node {
             self.records.ppp.insert(slot, (now, ppp));
         }
         self.enter_session(slot, policies, former.as_ref(), now);
+        if is_checkpoint {
+            self.note_checkpoint(slot);
+        }
         let before = former.as_ref().and_then(|former| former.granted.as_deref());
         let before = before.map_or(&[][..], |granted| &granted.routes);
         self.restore_routes(slot, before, &had_routes);
@@ -683,5 +689,11 @@ fn leaving(form: StopForm, Reading { now, age }: Reading) -> (SlotIndex, Leaving
         kept: None,
     };
     let told = counters(form.told);
-    (SlotIndex(form.slot), Leaving { record, told })
+    let leaving = Leaving {
+        record,
+        told,
+        tally: None,
+        own: None,
+    };
+    (SlotIndex(form.slot), leaving)
 }

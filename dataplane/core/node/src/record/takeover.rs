@@ -24,6 +24,7 @@ impl Node {
         }
         self.records.role = Role::Active;
         self.forget_forwards();
+        self.begin_tallies();
         let is_empty = self.sessions.is_empty() && self.accounts.is_told();
         let is_cold = beginning == Beginning::Start && is_empty;
         self.accounts.begin_epoch(epoch, is_cold);

@@ -26,6 +26,7 @@ mod operator;
 mod peers;
 mod policies;
 mod radius;
+mod reports;
 mod server;
 mod takeover;
 mod world;

@@ -13,7 +13,7 @@ use lns_l2sess::policy::{Chain, Policies};
 use lns_l2tp::{Call, CallAction, HostName, Secrets, Tunnel, TunnelConfig, TunnelEvent};
 use lns_node::config::Config;
 use lns_node::radius::{Order, Reach};
-use lns_node::{Beginning, Event, Forward, Node, RecordChange, RecordKey, StoreTime};
+use lns_node::{Beginning, Caught, Event, Forward, Node, RecordChange, RecordKey, StoreTime};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
@@ -55,6 +55,13 @@ pub struct World {
     pub through_standby: bool,
     /// What the second node has sent.
     pub sent_by_standby: Vec<Vec<u8>>,
+    /// The nodes that only follow report to the active one, and have read all that the one before wrote.
+    pub reports: Option<Caught>,
+    /// One more node that follows, and never takes over.
+    pub third: Option<(Node, Workers)>,
+    /// The active node and the one that follows, by name and life.
+    pub names: [(&'static str, u64); 2],
+    lives: u64,
     /// Who was active before, its workers, and what was sent to them.
     dead: Option<(Node, Workers, BTreeSet<Ipv4Net>)>,
     net: BinaryHeap<Flight>,
@@ -181,6 +188,10 @@ impl World {
             followed: None,
             through_standby: false,
             sent_by_standby: Vec::new(),
+            reports: None,
+            third: None,
+            names: [("a", 0), ("b", 0)],
+            lives: 0,
             dead: None,
             net: BinaryHeap::new(),
             rng: Rng::from_seed([seed ^ 0x55; 32]),
@@ -235,14 +246,20 @@ impl World {
                     followed.store.insert(key, octets.clone());
                     let taken = followed.standby.handle_record(key, &octets, now, date);
                     assert_eq!(taken, Ok(()), "{key}");
+                    if let Some((third, _)) = &mut self.third {
+                        assert_eq!(third.handle_record(key, &octets, now, date), Ok(()));
+                    }
                 }
                 RecordChange::Forget => {
                     followed.store.remove(&key);
                     followed.standby.handle_forgotten(key);
+                    if let Some((third, _)) = &mut self.third {
+                        third.handle_forgotten(key);
+                    }
                 }
             }
         }
-        followed.settle();
+        followed.settle(now);
         while let Some(order) = self.node.poll_order() {
             if matches!(order, Order::Ask(_) | Order::Cancel(_) | Order::Repeat(_)) {
                 self.server.take(&order, now);
@@ -254,6 +271,7 @@ impl World {
     /// The node loses its authority and lives: the second one takes over, and it follows that one.
     pub fn step_down(&mut self) {
         let (now, date) = (self.now, self.date());
+        let who = self.names[0];
         self.take_over_by(false);
         let (mut node, mut workers, mut reached) = self.dead.take().expect("one has just died");
         node.handle_demotion(now);
@@ -266,7 +284,10 @@ impl World {
         core::mem::swap(&mut followed.standby, &mut node);
         core::mem::swap(&mut followed.workers, &mut workers);
         core::mem::swap(&mut followed.reached, &mut reached);
-        followed.settle();
+        followed.settle(now);
+        // Nobody has died.
+        self.names[1] = who;
+        self.tell_master();
     }
 
     /// The node is gone, with all that it had not sent: the second one, or one that reads the store anew,
@@ -293,7 +314,9 @@ impl World {
             followed.standby = followed.fresh(first, now, date);
             followed.workers = Workers::new();
             followed.reached.clear();
-            followed.settle();
+            followed.settle(now);
+            self.lives += 1;
+            self.names[1].1 = self.lives;
         }
         let fresh = followed.fresh(second, now, date);
         let next = core::mem::replace(&mut followed.standby, fresh);
@@ -303,11 +326,64 @@ impl World {
         let next = core::mem::take(&mut followed.reached);
         let reached = core::mem::replace(&mut self.reached, next);
         self.dead = Some((node, workers, reached));
-        followed.settle();
+        followed.settle(now);
+        self.names.swap(0, 1);
+        self.lives += 1;
+        self.names[1].1 = self.lives;
         let epoch = followed.config.epoch + followed.takeovers;
         // Whoever was asked, answers a process that is gone.
         self.server.forget();
         self.node.handle_takeover(epoch, Beginning::Takeover, now);
+        self.tell_master();
+    }
+
+    /// One more node follows.
+    pub fn add_third(&mut self) {
+        let followed = self.followed.as_ref().expect("somebody follows");
+        let mut third = Node::standby(followed.config.clone(), [3; 32], self.now);
+        for (key, octets) in &followed.store {
+            let taken = third.handle_record(*key, octets, self.now, self.date());
+            assert_eq!(taken, Ok(()), "{key}");
+        }
+        self.third = Some((third, Workers::new()));
+        self.tell_master();
+    }
+
+    /// Who follows learns who is active.
+    pub fn tell_master(&mut self) {
+        let followed = self.followed.as_mut().expect("somebody follows");
+        let epoch = followed.config.epoch + followed.takeovers;
+        if let Some(caught) = self.reports {
+            followed.standby.handle_master(epoch, caught, self.now);
+            if let Some((third, _)) = &mut self.third {
+                third.handle_master(epoch, caught, self.now);
+            }
+        }
+    }
+
+    /// Who follows looks at its sessions, and the active node takes the reports.
+    fn exchange(&mut self) {
+        let now = self.now;
+        let (Some(_), Some(followed)) = (self.reports, &mut self.followed) else {
+            return;
+        };
+        let (name, life) = self.names[1];
+        let second = Some((name, life, &mut followed.standby, &mut followed.workers));
+        let third = self
+            .third
+            .as_mut()
+            .map(|(node, workers)| ("c", 0, node, workers));
+        let epoch = followed.config.epoch + followed.takeovers;
+        for (name, life, node, workers) in second.into_iter().chain(third) {
+            node.handle_timeout(now);
+            settle_standby(node, workers, now);
+            while let Some(reports) = node.poll_reports(3, now) {
+                assert_eq!(reports.epoch, epoch);
+                let life = life.to_string();
+                self.node
+                    .handle_reports_of(name, &life, &reports.sessions, now);
+            }
+        }
     }
 
     /// A LAC that asks for a tunnel from `port` of 198.51.100.1. Its index.
@@ -369,6 +445,12 @@ impl World {
                     .min(),
                 self.clients_timeout(),
                 self.server.poll_timeout(),
+                self.followed
+                    .as_ref()
+                    .and_then(|it| it.standby.poll_timeout()),
+                self.third
+                    .as_ref()
+                    .and_then(|(node, _)| node.poll_timeout()),
             ];
             let next = next
                 .into_iter()
@@ -425,11 +507,13 @@ impl World {
 
     /// Drains everybody's outputs until nothing more comes.
     pub fn settle(&mut self) {
+        self.exchange();
         self.settle_node();
         for at in 0..self.lacs.len() {
             self.settle_lac(at);
         }
         self.settle_node();
+        self.exchange();
     }
 
     fn settle_path(&mut self) {
@@ -762,10 +846,8 @@ impl Followed {
     }
 
     /// The second node's workers learn what it has learned.
-    fn settle(&mut self) {
-        while let Some(update) = self.standby.poll_path() {
-            self.workers.apply(&update);
-        }
+    fn settle(&mut self, now: Instant) {
+        settle_standby(&mut self.standby, &mut self.workers, now);
         while let Some(change) = self.standby.poll_reach() {
             match change {
                 Reach::Add(net) => assert!(self.reached.insert(net), "{net} is added twice"),
@@ -773,9 +855,17 @@ impl Followed {
             }
         }
         assert!(self.standby.poll_order().is_none() && self.standby.poll_event().is_none());
-        assert_eq!(self.standby.poll_timeout(), None);
         let mut octets = Vec::new();
         assert_eq!(self.standby.poll_transmit(Instant::ZERO, &mut octets), None);
+    }
+}
+
+/// The workers of a node that follows do what it says, and answer.
+fn settle_standby(node: &mut Node, workers: &mut Workers, now: Instant) {
+    while let Some(update) = node.poll_path() {
+        if let Some(report) = workers.apply(&update) {
+            node.handle_report(&report, now);
+        }
     }
 }
 
