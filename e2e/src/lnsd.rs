@@ -37,6 +37,8 @@ pub(crate) struct Lnsd<'a> {
     namespace: &'a Namespace,
     child: Child,
     folder: tempfile::TempDir,
+    /// What its command line says of where its configuration is.
+    arguments: Vec<String>,
     /// Its OpenAPI document, once it was needed.
     document: OnceLock<Value>,
 }
@@ -59,20 +61,46 @@ impl<'a> Lnsd<'a> {
         folder: tempfile::TempDir,
     ) -> Result<Self> {
         std::fs::write(folder.path().join("cluster.yaml"), manifest)?;
-        let mut lnsd = Self {
-            child: spawn(namespace, folder.path())?,
-            namespace,
-            folder,
-            document: OnceLock::new(),
-        };
+        let arguments = by_manifest(folder.path());
+        let mut lnsd = Self::launch_in(namespace, arguments, folder)?;
         lnsd.wait_ready()?;
         Ok(lnsd)
     }
 
+    /// Starts it with these arguments in place of a manifest, and waits for nothing.
+    pub(crate) fn launch(namespace: &'a Namespace, arguments: Vec<String>) -> Result<Self> {
+        Self::launch_in(namespace, arguments, tempfile::tempdir()?)
+    }
+
+    fn launch_in(
+        namespace: &'a Namespace,
+        arguments: Vec<String>,
+        folder: tempfile::TempDir,
+    ) -> Result<Self> {
+        Ok(Self {
+            child: spawn(namespace, folder.path(), &arguments)?,
+            namespace,
+            folder,
+            arguments,
+            document: OnceLock::new(),
+        })
+    }
+
     /// Starts it again after it ended, with the same manifest and state folder.
     pub(crate) fn restart(&mut self) -> Result<()> {
-        self.child = spawn(self.namespace, self.folder.path())?;
+        self.relaunch()?;
         self.wait_ready()
+    }
+
+    /// The same, and waits for nothing.
+    pub(crate) fn relaunch(&mut self) -> Result<()> {
+        self.child = spawn(self.namespace, self.folder.path(), &self.arguments)?;
+        Ok(())
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
     }
 
     /// Writes another manifest into the file that the process reads.
@@ -361,7 +389,7 @@ impl Drop for Lnsd<'_> {
 pub(crate) fn run_to_end(namespace: &Namespace, manifest: &str) -> Result<(i32, String)> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("cluster.yaml"), manifest)?;
-    let mut child = spawn(namespace, folder.path())?;
+    let mut child = spawn(namespace, folder.path(), &by_manifest(folder.path()))?;
     let give_up = Instant::now() + START;
     while child.try_wait()?.is_none() && Instant::now() < give_up {
         std::thread::sleep(Duration::from_millis(10));
@@ -430,7 +458,13 @@ fn answered_by(arguments: &[&str]) -> Option<(&'static str, bool)> {
     }
 }
 
-fn spawn(namespace: &Namespace, folder: &Path) -> Result<Child> {
+/// What tells it of the manifest in this folder.
+fn by_manifest(folder: &Path) -> Vec<String> {
+    let manifest = folder.join("cluster.yaml");
+    vec!["--manifest".into(), manifest.display().to_string()]
+}
+
+fn spawn(namespace: &Namespace, folder: &Path, arguments: &[String]) -> Result<Child> {
     let log = std::fs::File::options()
         .create(true)
         .append(true)
@@ -438,8 +472,7 @@ fn spawn(namespace: &Namespace, folder: &Path) -> Result<Child> {
     let child = namespace.spawn(
         Command::new(program()?)
             .arg("run")
-            .arg("--manifest")
-            .arg(folder.join("cluster.yaml"))
+            .args(arguments)
             .args(["--admin", &SocketAddr::from(ADMIN).to_string()])
             .arg("--state")
             .arg(folder.join("state"))

@@ -25,9 +25,11 @@
     reason = "rates and percentages that people read"
 )]
 
+mod authority;
 mod bench;
 mod blast;
 mod cleanup;
+mod cluster;
 #[path = "../../dataplane/src/admin/contract.rs"]
 mod contract;
 mod demo;
@@ -93,6 +95,17 @@ enum Command {
         #[arg(long)]
         list: bool,
         /// Run those that take half an hour (`LNS_SOAK_MINUTES`: or so long), and no others
+        #[arg(long)]
+        long: bool,
+    },
+    /// Runs stories of a cluster of three, all or those whose names contain a word given
+    Cluster {
+        /// Words
+        names: Vec<String>,
+        /// Print what there is
+        #[arg(long)]
+        list: bool,
+        /// Run those that take minutes, and no others
         #[arg(long)]
         long: bool,
     },
@@ -174,6 +187,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Radius { list: true, .. } => radius::list(),
         Command::Radius { names, long, .. } => {
             let run = if long { radius::run_long } else { radius::run };
+            return Ok(verdict(cleanup::guard(move || run(&names))?));
+        }
+        Command::Cluster { list: true, .. } => cluster::list(),
+        Command::Cluster { names, long, .. } => {
+            let run = if long { cluster::run_long } else { cluster::run };
             return Ok(verdict(cleanup::guard(move || run(&names))?));
         }
         Command::Bench { options } => {

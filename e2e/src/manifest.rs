@@ -36,6 +36,8 @@ pub(crate) struct Manifest {
     pub(crate) policies: String,
     /// The lines of `spec.radius`; without any there is none.
     pub(crate) radius: String,
+    /// Further lines of `spec`.
+    pub(crate) more: String,
 }
 
 /// An entry of `spec.lacs`.
@@ -89,6 +91,7 @@ impl Default for Manifest {
             session_table: String::new(),
             policies: String::new(),
             radius: String::new(),
+            more: String::new(),
         }
     }
 }
@@ -142,6 +145,9 @@ impl Manifest {
                  reuseDelaySeconds: {}\n    prefixes: [ {{ cidr: {cidr}, allocation: Enabled }} ]\n",
                 self.reuse_delay_seconds
             ));
+        }
+        for line in self.more.lines() {
+            text.push_str(&format!("  {line}\n"));
         }
         text + &self.policies + &self.secrets()
     }

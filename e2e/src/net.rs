@@ -160,6 +160,24 @@ impl Drop for Namespace {
     }
 }
 
+/// Makes a namespace for each of these roles.
+pub(crate) fn namespaces<const N: usize>(roles: [&str; N]) -> Result<[Namespace; N]> {
+    static RUN: AtomicU32 = AtomicU32::new(1);
+    if !nix::unistd::geteuid().is_root() {
+        bail!("network namespaces need root: run this with sudo");
+    }
+    remove_stale()?;
+    let run = RUN.fetch_add(1, Ordering::Relaxed);
+    let name = |role| format!("{PREFIX}{}-{run}-{role}", std::process::id());
+    let made: Result<Vec<_>> = roles
+        .iter()
+        .map(|role| Namespace::create(name(role)))
+        .collect();
+    made?
+        .try_into()
+        .map_err(|_| anyhow::anyhow!("a namespace for each role"))
+}
+
 /// The three namespaces of a run.
 #[derive(Debug)]
 pub(crate) struct Topology {
@@ -174,18 +192,8 @@ pub(crate) struct Topology {
 impl Topology {
     /// Makes the namespaces, links, addresses and routes.
     pub(crate) fn create() -> Result<Self> {
-        static RUN: AtomicU32 = AtomicU32::new(1);
-        if !nix::unistd::geteuid().is_root() {
-            bail!("network namespaces need root: run this with sudo");
-        }
-        remove_stale()?;
-        let run = RUN.fetch_add(1, Ordering::Relaxed);
-        let name = |role| format!("{PREFIX}{}-{run}-{role}", std::process::id());
-        let topology = Self {
-            lac: Namespace::create(name("lac"))?,
-            lns: Namespace::create(name("lns"))?,
-            core: Namespace::create(name("core"))?,
-        };
+        let [lac, lns, core] = namespaces(["lac", "lns", "core"])?;
+        let topology = Self { lac, lns, core };
         topology.wire()?;
         topology.wait_for_carrier()?;
         Ok(topology)

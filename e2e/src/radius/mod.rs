@@ -21,6 +21,10 @@ mod tls;
 use anyhow::Result;
 
 pub(crate) use self::bench::{BenchOptions, run as bench};
+#[cfg(test)]
+pub(crate) use self::detail::parse;
+pub(crate) use self::detail::Entry;
+pub(crate) use self::server::{ADDRESSES, FreeRadius, SECRET, Server, prepare};
 use crate::scenario::{self, Scenario};
 
 /// Those that mostly wait.

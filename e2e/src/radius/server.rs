@@ -36,6 +36,8 @@ const SIGN: &str =
 pub(crate) struct Server {
     /// Which of [`ADDRESSES`].
     pub(crate) place: usize,
+    /// From where the LNS asks.
+    pub(crate) client: Ipv4Addr,
     /// What it shares with the LNS.
     pub(crate) secret: String,
     /// Whether it answers Status-Server.
@@ -55,6 +57,7 @@ impl Server {
     pub(crate) fn new(place: usize, users: &str) -> Self {
         Self {
             place,
+            client: net::LNS_CORE,
             secret: SECRET.to_owned(),
             status: true,
             signs: true,
@@ -89,7 +92,7 @@ impl Server {
         CONFIGURATION
             .replace("@STRICT@", yes(self.strict))
             .replace("@STATUS@", yes(self.status))
-            .replace("@CLIENT@", &net::LNS_CORE.to_string())
+            .replace("@CLIENT@", &self.client.to_string())
             .replace("@SECRET@", &self.secret)
             .replace("@ADDRESS@", &self.address().to_string())
             .replace("@TLS@", &listen)

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use super::accounting::{count, exactly_once, users, wait_for};
 use super::login::USERS;
 use super::rig;
 use super::server::{ADDRESSES, FreeRadius, Server};
+use crate::authority::{Authority, secret};
 use crate::lac::{Lac, Options};
 use crate::lnsd::Lnsd;
 use crate::manifest::Manifest;
@@ -32,39 +32,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 const PATIENCE: Duration = Duration::from_secs(60);
 const SESSIONS: usize = 1_000;
 
-/// Who issues certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// A certificate and its key, as PEM.
-struct Issued {
-    certificate: String,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Result<Self> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        let name = &mut params.distinguished_name;
-        name.push(DnType::CommonName, "authority of a scenario");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        Ok(Self(issuer))
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    fn issue(&self, name: &str) -> Result<Issued> {
-        let key = KeyPair::generate()?;
-        let params = CertificateParams::new(vec![name.to_owned()])?;
-        Ok(Issued {
-            certificate: params.signed_by(&key, &self.0)?.pem(),
-            key: key.serialize_pem(),
-        })
-    }
-}
-
 /// The first server with a certificate of `issuer`, which believes clients of `authority`.
 fn server(issuer: &Authority, authority: &Authority, users: &str) -> Result<Server> {
     let identity = issuer.issue(&ADDRESSES[0].to_string())?;
@@ -82,10 +49,6 @@ fn manifest(authority: &Authority, connections: u16) -> Result<Manifest> {
         ADDRESSES[0]
     );
     let limits = format!("limits: {{ maxConnections: {connections}, maxInFlight: 4096 }}");
-    let key = |name: &str, pem: &str| {
-        let lines: String = pem.lines().map(|line| format!("    {line}\n")).collect();
-        format!("  {name}: |\n{lines}")
-    };
     Ok(Manifest {
         users: Vec::new(),
         radius: format!(
@@ -93,13 +56,7 @@ fn manifest(authority: &Authority, connections: u16) -> Result<Manifest> {
              authentication:\n  servers: [ {server} ]\n  {limits}\n\
              accounting:\n  servers: [ {server} ]\n  {limits}\n"
         ),
-        policies: format!(
-            "---\napiVersion: v1\nkind: Secret\ntype: kubernetes.io/tls\n\
-             metadata: {{ name: radsec, namespace: lns }}\nstringData:\n{}{}{}",
-            key("tls.crt", &issued.certificate),
-            key("tls.key", &issued.key),
-            key("ca.crt", &authority.pem())
-        ),
+        policies: secret("radsec", &issued, authority),
         ..Manifest::default()
     })
 }

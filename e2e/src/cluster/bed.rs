@@ -1,0 +1,189 @@
+//! Everything that a cluster needs, running: network, router, API server, Redis with Sentinel, FreeRADIUS,
+//! three nodes, and a capture of what they say.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use nix::sys::signal::Signal;
+
+use super::apiserver::ApiServer;
+use super::capture::Capture;
+use super::flows;
+use super::network::{NAS, Network, Place};
+use super::objects::{self, CLUSTER, USERS, Wanted};
+use super::redis::Store;
+use super::router::Router;
+use crate::lnsd::Lnsd;
+use crate::radius::{FreeRadius, Server};
+
+/// How long what must come may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What nodes stand on, and what watches them.
+#[derive(Debug)]
+pub(crate) struct Bed<'a> {
+    /// Where everything is.
+    pub(crate) network: &'a Network,
+    /// The API server.
+    pub(crate) api: ApiServer<'a>,
+    /// Redis.
+    pub(crate) store: Store<'a>,
+    /// FreeRADIUS.
+    pub(crate) radius: FreeRadius<'a>,
+    /// The router's probes.
+    pub(crate) router: Router,
+    /// What the nodes say.
+    pub(crate) capture: Option<Capture>,
+    nodes: Vec<(Place, Lnsd<'a>)>,
+}
+
+impl<'a> Bed<'a> {
+    /// Starts everything but the nodes.
+    pub(crate) fn start(network: &'a Network, wanted: &Wanted) -> Result<Self> {
+        let (api, store, radius) = std::thread::scope(|scope| {
+            let api = scope.spawn(|| -> Result<_> {
+                let api = ApiServer::start(&network.management)?;
+                api.apply(&objects::stream(wanted)?)?;
+                Ok(api)
+            });
+            let store = scope.spawn(|| Store::start(&network.management));
+            let server = Server {
+                client: NAS,
+                ..Server::new(0, USERS)
+            };
+            let radius = FreeRadius::start(&network.core, server);
+            let panicked = |_| anyhow!("a start panicked");
+            (
+                api.join().map_err(panicked),
+                store.join().map_err(panicked),
+                radius,
+            )
+        });
+        flows::serve(&network.core)?;
+        Ok(Self {
+            network,
+            api: api??,
+            store: store??,
+            radius: radius?,
+            router: Router::start(network)?,
+            capture: Some(Capture::start(&network.router)?),
+            nodes: Vec::new(),
+        })
+    }
+
+    /// Starts all nodes and waits until each is ready and the router has found it.
+    pub(crate) fn start_nodes(&mut self) -> Result<Place> {
+        for place in Place::ALL {
+            self.launch(place)?;
+        }
+        for place in Place::ALL {
+            self.wait_ready(place)?;
+        }
+        self.router.wait_for(PATIENCE, &Place::ALL)
+    }
+
+    /// Starts a node, for the first time or again, and waits for nothing.
+    pub(crate) fn launch(&mut self, place: Place) -> Result<()> {
+        if let Ok(node) = self.node_mut(place) {
+            return node.relaunch();
+        }
+        let arguments = [
+            "--cluster",
+            CLUSTER,
+            "--node",
+            &place.name(),
+            "--kubeconfig",
+            &self.api.kubeconfig().display().to_string(),
+            "--peer-address",
+            &place.management().to_string(),
+        ]
+        .map(str::to_owned);
+        let node = Lnsd::launch(self.network.node(place), arguments.to_vec())?;
+        self.nodes.push((place, node));
+        Ok(())
+    }
+
+    /// Waits until a node says that it is ready.
+    pub(crate) fn wait_ready(&mut self, place: Place) -> Result<()> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let node = self.node_mut(place)?;
+            ensure!(
+                !node.has_ended()?,
+                "{} has ended\n{}",
+                place.name(),
+                node.log_tail()
+            );
+            let answer = node.get("/readyz");
+            if matches!(answer, Ok((200, _))) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < give_up,
+                "{} is not ready: {answer:?}\n{}",
+                place.name(),
+                node.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A node that was started.
+    pub(crate) fn node(&self, place: Place) -> Result<&Lnsd<'a>> {
+        let found = self.nodes.iter().find(|(known, _)| *known == place);
+        found
+            .map(|(_, node)| node)
+            .with_context(|| format!("{} was not started", place.name()))
+    }
+
+    fn node_mut(&mut self, place: Place) -> Result<&mut Lnsd<'a>> {
+        let found = self.nodes.iter_mut().find(|(known, _)| *known == place);
+        found
+            .map(|(_, node)| node)
+            .with_context(|| format!("{} was not started", place.name()))
+    }
+
+    /// Ends a node with a signal and waits for its end.
+    pub(crate) fn end(&mut self, place: Place, by: Signal) -> Result<()> {
+        let node = self.node_mut(place)?;
+        node.signal(by)?;
+        node.wait_exit(PATIENCE)?;
+        Ok(())
+    }
+
+    /// Gives `result`; if it is an error, keeps what all nodes have said and says where.
+    pub(crate) fn attest<T>(&self, result: Result<T>) -> Result<T> {
+        let Err(error) = result else { return result };
+        let kept = self.keep_logs();
+        let where_to = kept.map_or_else(
+            |error| format!("and their logs could not be kept: {error}"),
+            |path| format!("their logs are in {}", path.display()),
+        );
+        let last = self.nodes.iter().map(|(place, node)| {
+            format!("    {}\n{}", place.name(), node.log_tail())
+        });
+        let last: String = last.collect();
+        Err(anyhow!(
+            "{error:#}\n{last}    the router: {:?}\n    {where_to}",
+            self.router.views().last()
+        ))
+    }
+
+    fn keep_logs(&self) -> Result<PathBuf> {
+        let folder = tempfile::Builder::new().prefix("kl-cluster-").tempdir()?;
+        for (place, node) in &self.nodes {
+            std::fs::write(folder.path().join(place.name()), node.log())?;
+        }
+        Ok(folder.keep())
+    }
+}
+
+impl Drop for Bed<'_> {
+    fn drop(&mut self) {
+        // Those that were stopped would not hear of their end.
+        for (_, node) in &self.nodes {
+            node.signal(Signal::SIGCONT).ok();
+        }
+    }
+}

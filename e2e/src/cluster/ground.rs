@@ -1,0 +1,157 @@
+//! What the cluster's tests stand on, proved without a cluster: three nodes that know nothing of each
+//! other, behind the router.
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+
+use super::bed::PATIENCE;
+use super::capture::{Capture, Said};
+use super::network::{Announce, LACS, Link, NAS, Network, Place, Way};
+use super::objects::{self, OBJECT, Wanted};
+use super::router::Router;
+use super::{apiserver::ApiServer, redis::Store, verdict};
+use crate::lac::{Lac, Options};
+use crate::lnsd::Lnsd;
+use crate::manifest::Manifest;
+use crate::net::VIP;
+use crate::scenario::Scenario;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "ground-router",
+        says: "the router finds nodes, spreads tunnels, and loses a node whose link is cut one way",
+        run: router,
+    },
+    Scenario {
+        name: "ground-store",
+        says: "Sentinel finds another master of Redis when it is killed",
+        run: store,
+    },
+    Scenario {
+        name: "ground-objects",
+        says: "the API server takes the cluster's objects, and stands still when it is told to",
+        run: objects,
+    },
+];
+
+fn router() -> Result<String> {
+    let network = Network::create(Announce::External)?;
+    let mut nodes = Vec::new();
+    for place in Place::ALL {
+        let node = network.node(place);
+        node.ip(&[&format!("address add {VIP}/32 dev lo")])?;
+        nodes.push(Lnsd::start(node, &Manifest::default())?);
+    }
+    let [first, second, third] = Place::ALL;
+    network
+        .node(second)
+        .ip(&[&format!("address add {NAS}/32 dev lo")])?;
+    let router = Router::start(&network)?;
+    let capture = Capture::start(&network.router)?;
+    let nas = router.wait_for(PATIENCE, &Place::ALL)?;
+    ensure!(nas == second, "{nas:?} answers for nasAddress");
+
+    let [from, _] = LACS;
+    let [space, _] = &network.lacs;
+    let options = || Options {
+        from,
+        tunnels: 16,
+        sessions: 32,
+        ..Options::towards((VIP, 1701).into())
+    };
+    Lac::up(space, options())?.close()?;
+    for (place, node) in Place::ALL.iter().zip(&nodes) {
+        let met = node.metric("lns_l2tp_tunnels_established_total", &[])?;
+        let log = node.log();
+        ensure!(met > 0 || log.contains("tunnel"), "no tunnel met {place:?}: {log}");
+    }
+
+    network.cut(Link::Access(first), Way::FromNode)?;
+    let cut = SystemTime::now();
+    router.wait_for(PATIENCE, &[second, third])?;
+    Lac::up(space, options())?.close()?;
+    network.mend(Link::Access(first))?;
+    router.wait_for(PATIENCE, &Place::ALL)?;
+
+    let sightings = capture.end()?;
+    let who = |said: Said| -> BTreeSet<_> {
+        let saying = sightings.iter().filter(|sighting| sighting.said == said);
+        saying.map(|sighting| sighting.place).collect()
+    };
+    let all = BTreeSet::from(Place::ALL);
+    ensure!(who(Said::Control) == all, "not every node spoke");
+    ensure!(who(Said::Serving) == all, "not every node was probed");
+    ensure!(
+        who(Said::Answer) == BTreeSet::from([second]),
+        "nasAddress is not at one node"
+    );
+    // What these three do is what no cluster may do.
+    ensure!(
+        verdict::one_at_a_time(&sightings, 10).is_err(),
+        "three masters at once are not seen"
+    );
+    ensure!(
+        verdict::silent(&sightings, third, cut).is_err(),
+        "who speaks is not heard"
+    );
+    Ok(format!("{} words in the cluster's name", sightings.len()))
+}
+
+fn store() -> Result<String> {
+    let network = Network::create(Announce::External)?;
+    let mut store = Store::start(&network.management)?;
+    let before = store.master()?;
+    store.kill(before)?;
+    store.wait("Sentinel has another master", |store| {
+        Ok(store.master()? != before)
+    })?;
+    let after = store.master()?;
+    store.restart(before)?;
+    store.wait("the one before is its replica", |store| {
+        let info = store.ask(before, &["INFO", "replication"])?;
+        Ok(info.contains("role:slave") && info.contains("master_link_status:up"))
+    })?;
+    store.ask(after, &["SET", "a", "b"])?;
+    store.wait("it has what the other one has", |store| {
+        Ok(store.ask(before, &["GET", "a"])?.trim() == "b")
+    })?;
+    Ok(String::new())
+}
+
+fn objects() -> Result<String> {
+    let network = Network::create(Announce::External)?;
+    let api = ApiServer::start(&network.management)?;
+    let stream = objects::stream(&Wanted::default())?;
+    api.apply(&stream)?;
+    api.apply(&stream)?;
+    let object = api.get(OBJECT)?;
+    let profile = object.pointer("/spec/election/profile");
+    ensure!(
+        profile.is_some_and(|profile| profile == "Default"),
+        "the object is not what was applied: {object}"
+    );
+    for place in Place::ALL {
+        let server = format!("https://{}:6443/readyz", super::network::MANAGEMENT);
+        let output = network.node(place).output(
+            std::process::Command::new("curl").args(["--silent", "--insecure", &server]),
+        )?;
+        ensure!(
+            output.status.success(),
+            "{} does not reach the API server",
+            place.name()
+        );
+    }
+    api.signal(Signal::SIGSTOP)?;
+    let asked = network.management.output(
+        std::process::Command::new("curl").args(["--silent", "--insecure", "--max-time", "2"])
+            .arg(format!("https://{}:6443/readyz", super::network::MANAGEMENT)),
+    )?;
+    api.signal(Signal::SIGCONT)?;
+    ensure!(!asked.status.success(), "an API server that stands still answers");
+    api.delete(OBJECT)?;
+    api.get(OBJECT).err().context("a deleted object is there")?;
+    Ok(String::new())
+}
