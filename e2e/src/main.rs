@@ -191,7 +191,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::Cluster { list: true, .. } => cluster::list(),
         Command::Cluster { names, long, .. } => {
-            let run = if long { cluster::run_long } else { cluster::run };
+            let run = if long {
+                cluster::run_long
+            } else {
+                cluster::run
+            };
             return Ok(verdict(cleanup::guard(move || run(&names))?));
         }
         Command::Bench { options } => {

@@ -74,9 +74,9 @@ impl<'a> ApiServer<'a> {
     }
 
     /// Changes parts of an object (RFC 7396).
-    pub(crate) fn patch(&self, path: &str, patch: &Value) -> Result<()> {
+    pub(crate) fn patch(&self, path: &str, change: &Value) -> Result<()> {
         let kind = "Content-Type: application/merge-patch+json";
-        self.ask("PATCH", path, &["--header", kind], &patch.to_string())?;
+        self.ask("PATCH", path, &["--header", kind], &change.to_string())?;
         Ok(())
     }
 
@@ -141,7 +141,9 @@ impl Drop for ApiServer<'_> {
 
 /// Where the API server has the object of a document.
 fn path_of(document: &str) -> Result<String> {
-    let kind = document.lines().find_map(|line| line.strip_prefix("kind: "));
+    let kind = document
+        .lines()
+        .find_map(|line| line.strip_prefix("kind: "));
     let kind = kind.context("a document without a kind")?.trim();
     let after = document.split_once("metadata:").map(|parts| parts.1);
     let name = after.and_then(|text| text.split_once("name: ").map(|parts| parts.1));

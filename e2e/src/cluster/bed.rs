@@ -160,9 +160,10 @@ impl<'a> Bed<'a> {
             |error| format!("and their logs could not be kept: {error}"),
             |path| format!("their logs are in {}", path.display()),
         );
-        let last = self.nodes.iter().map(|(place, node)| {
-            format!("    {}\n{}", place.name(), node.log_tail())
-        });
+        let last = self
+            .nodes
+            .iter()
+            .map(|(place, node)| format!("    {}\n{}", place.name(), node.log_tail()));
         let last: String = last.collect();
         Err(anyhow!(
             "{error:#}\n{last}    the router: {:?}\n    {where_to}",

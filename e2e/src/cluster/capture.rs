@@ -22,7 +22,7 @@ use crate::net::{Namespace, VIP};
 const FILTER: &str = "inbound and (arp or icmp or udp port 1812 or udp port 1813 or udp port 3799 or \
     (udp port 1701 and (udp[8] & 0x80 != 0 or \
     (udp[14:4] != 0xff030021 and udp[14:2] != 0x0021 and udp[14] != 0x21))))";
-/// Of the header that Linux puts before packets of any interface (LINKTYPE_LINUX_SLL2).
+/// Of the header that Linux puts before packets of any interface (`LINKTYPE_LINUX_SLL2`).
 const COOKED: usize = 20;
 /// The LCP codes that a member answers by itself: Echo-Request, Echo-Reply, Discard-Request (RFC 1661, 5).
 const ECHO: [u8; 3] = [9, 10, 11];
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn what_only_a_master_may_say_is_told_from_the_rest() {
-        let said = |octets: &[u8]| classify(octets).map(|(index, said)| (index, said));
+        let said = |octets: &[u8]| classify(octets);
         let control = udp(VIP, [1701, 5000], &[0xc8, 2, 0, 12]);
         assert_eq!(said(&control), Some((7, Said::Control)));
         let lcp = [0, 2, 0, 1, 0, 1, 0xff, 3, 0xc0, 0x21, 1];
@@ -262,10 +262,7 @@ mod tests {
             Some((7, Said::Negotiation(0xc021)))
         );
         let echo = [0, 2, 0, 1, 0, 1, 0xff, 3, 0xc0, 0x21, 10];
-        assert_eq!(
-            said(&udp(VIP, [1701, 5000], &echo)),
-            Some((7, Said::Echo))
-        );
+        assert_eq!(said(&udp(VIP, [1701, 5000], &echo)), Some((7, Said::Echo)));
         assert_eq!(
             said(&udp(NAS, [4000, 1813], &[4])),
             Some((7, Said::Radius(1813)))

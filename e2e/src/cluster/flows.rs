@@ -77,7 +77,8 @@ pub(crate) struct Report(pub(crate) Vec<Flow>);
 impl Report {
     /// Packets that did not arrive, up and down.
     pub(crate) fn lost(&self) -> [u64; 2] {
-        self.each(|way| way.sent - way.arrived).map(|all| all.iter().sum())
+        self.each(|way| way.sent - way.arrived)
+            .map(|all| all.iter().sum())
     }
 
     /// The longest gaps, up and down.

@@ -9,9 +9,11 @@ use nix::sys::signal::Signal;
 
 use super::bed::PATIENCE;
 use super::capture::{Capture, Said};
+use super::flows::{self, Flows, Streams};
 use super::network::{Announce, LACS, Link, NAS, Network, Place, Way};
 use super::objects::{self, OBJECT, Wanted};
 use super::router::Router;
+use super::scene::rest;
 use super::{apiserver::ApiServer, redis::Store, verdict};
 use crate::lac::{Lac, Options};
 use crate::lnsd::Lnsd;
@@ -24,6 +26,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "ground-router",
         says: "the router finds nodes, spreads tunnels, and loses a node whose link is cut one way",
         run: router,
+    },
+    Scenario {
+        name: "ground-traffic",
+        says: "packets and streams tell how long they missed a node that was killed and started again",
+        run: traffic,
     },
     Scenario {
         name: "ground-store",
@@ -63,12 +70,6 @@ fn router() -> Result<String> {
         ..Options::towards((VIP, 1701).into())
     };
     Lac::up(space, options())?.close()?;
-    for (place, node) in Place::ALL.iter().zip(&nodes) {
-        let met = node.metric("lns_l2tp_tunnels_established_total", &[])?;
-        let log = node.log();
-        ensure!(met > 0 || log.contains("tunnel"), "no tunnel met {place:?}: {log}");
-    }
-
     network.cut(Link::Access(first), Way::FromNode)?;
     let cut = SystemTime::now();
     router.wait_for(PATIENCE, &[second, third])?;
@@ -98,6 +99,59 @@ fn router() -> Result<String> {
         "who speaks is not heard"
     );
     Ok(format!("{} words in the cluster's name", sightings.len()))
+}
+
+fn traffic() -> Result<String> {
+    let network = Network::create(Announce::External)?;
+    let [first, _, _] = Place::ALL;
+    let node = network.node(first);
+    node.ip(&[&format!("address add {VIP}/32 dev lo")])?;
+    let mut lnsd = Lnsd::start(node, &Manifest::default())?;
+    let router = Router::start(&network)?;
+    router.wait(PATIENCE, "the node answers", |view| {
+        view.service.contains(&first)
+    })?;
+    flows::serve(&network.core)?;
+    let [from, _] = LACS;
+    let [space, _] = &network.lacs;
+    let options = Options {
+        from,
+        tunnels: 4,
+        sessions: 20,
+        tun: Some("sub0".into()),
+        ..Options::towards((VIP, 1701).into())
+    };
+    let lac = Lac::up(space, options)?;
+    let addresses = lac.addresses();
+    let numbered = Flows::start(space, &network.core, 0, &addresses)?;
+    let streams = Streams::start(space, addresses.get(..3).unwrap_or_default())?;
+    rest(1);
+    lnsd.signal(Signal::SIGKILL)?;
+    lnsd.wait_exit(PATIENCE)?;
+    // Longer than any start takes, so that it is seen for sure.
+    rest(2);
+    lnsd.restart()?;
+    rest(2);
+    let report = numbered.end()?;
+    report.all_live()?;
+    let [lost_up, lost_down] = report.lost();
+    ensure!(
+        lost_up > 0 && lost_down > 0,
+        "nothing was missed: {}",
+        report.shown()
+    );
+    ensure!(
+        report.gaps().into_iter().all(|gap| gap.as_secs() >= 2),
+        "the gap was longer: {}",
+        report.shown()
+    );
+    let carried = streams.end()?;
+    ensure!(
+        carried.iter().all(|carried| carried.octets > 0),
+        "a stream carried nothing: {carried:?}"
+    );
+    lac.close()?;
+    Ok(report.shown())
 }
 
 fn store() -> Result<String> {
@@ -135,9 +189,9 @@ fn objects() -> Result<String> {
     );
     for place in Place::ALL {
         let server = format!("https://{}:6443/readyz", super::network::MANAGEMENT);
-        let output = network.node(place).output(
-            std::process::Command::new("curl").args(["--silent", "--insecure", &server]),
-        )?;
+        let output = network
+            .node(place)
+            .output(std::process::Command::new("curl").args(["--silent", "--insecure", &server]))?;
         ensure!(
             output.status.success(),
             "{} does not reach the API server",
@@ -146,11 +200,18 @@ fn objects() -> Result<String> {
     }
     api.signal(Signal::SIGSTOP)?;
     let asked = network.management.output(
-        std::process::Command::new("curl").args(["--silent", "--insecure", "--max-time", "2"])
-            .arg(format!("https://{}:6443/readyz", super::network::MANAGEMENT)),
+        std::process::Command::new("curl")
+            .args(["--silent", "--insecure", "--max-time", "2"])
+            .arg(format!(
+                "https://{}:6443/readyz",
+                super::network::MANAGEMENT
+            )),
     )?;
     api.signal(Signal::SIGCONT)?;
-    ensure!(!asked.status.success(), "an API server that stands still answers");
+    ensure!(
+        !asked.status.success(),
+        "an API server that stands still answers"
+    );
     api.delete(OBJECT)?;
     api.get(OBJECT).err().context("a deleted object is there")?;
     Ok(String::new())

@@ -26,7 +26,10 @@ pub(super) fn of(network: &Network) -> Result<BTreeMap<String, Place>> {
             .output(ip.args(["-j", "link", "show", "dev", "acc0"]))?;
         let links: Value = serde_json::from_slice(&output.stdout)?;
         let address = links.pointer("/0/address").and_then(Value::as_str);
-        nodes.insert(address.context("an interface without address")?.to_owned(), place);
+        nodes.insert(
+            address.context("an interface without address")?.to_owned(),
+            place,
+        );
     }
     Ok(nodes)
 }

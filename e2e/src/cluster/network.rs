@@ -130,9 +130,8 @@ pub(crate) struct Network {
 impl Network {
     /// Makes namespaces, links, addresses and all routes that do not depend on who is alive.
     pub(crate) fn create(announce: Announce) -> Result<Self> {
-        let [router, lac0, lac1, core, management, n1, n2, n3] = net::namespaces([
-            "router", "lac0", "lac1", "core", "mgmt", "n1", "n2", "n3",
-        ])?;
+        let [router, lac0, lac1, core, management, n1, n2, n3] =
+            net::namespaces(["router", "lac0", "lac1", "core", "mgmt", "n1", "n2", "n3"])?;
         let network = Self {
             router,
             lacs: [lac0, lac1],

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, bail, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::network::{Announce, NAS, Network, Place, SUBSCRIBERS};
 use super::neighbours;
+use super::network::{Announce, NAS, Network, Place, SUBSCRIBERS};
 use crate::net::{Namespace, VIP};
 
 /// From one probe to the next.
@@ -220,20 +220,24 @@ fn answer(packet: &[u8]) -> Option<(u16, u16, IpAddr)> {
     let header = usize::from(packet.first()? & 0x0f) * 4;
     let source: [u8; 4] = packet.get(12..16)?.try_into().ok()?;
     let message = packet.get(header..)?;
-    let word = |at: usize| Some(u16::from_be_bytes(message.get(at..at + 2)?.try_into().ok()?));
+    let word = |at: usize| {
+        Some(u16::from_be_bytes(
+            message.get(at..at + 2)?.try_into().ok()?,
+        ))
+    };
     let number = word(4)?.checked_sub(IDENTIFIER)?;
     (*message.first()? == 0).then_some((number, word(6)?, source.into()))
 }
 
 /// An Echo-Request (RFC 792).
-fn request(identifier: u16, sequence: u16) -> [u8; 8] {
-    let [i, j] = identifier.to_be_bytes();
-    let [s, t] = sequence.to_be_bytes();
+fn request(identifier: u16, sequence: u16) -> Vec<u8> {
     let sum = 0x0800_u32 + u32::from(identifier) + u32::from(sequence);
     let folded = (sum & 0xffff) + (sum >> 16);
     let folded = (folded & 0xffff) + (folded >> 16);
-    let [c, d] = (!u16::try_from(folded).unwrap_or(0)).to_be_bytes();
-    [8, 0, c, d, i, j, s, t]
+    let checksum = !u16::try_from(folded).unwrap_or(0);
+    [0x0800, checksum, identifier, sequence]
+        .map(u16::to_be_bytes)
+        .concat()
 }
 
 /// Routes to those that have answered one of the last probes, if these are others than before.
@@ -253,7 +257,7 @@ fn judge(probes: &[Probe], sequence: u16, views: &Mutex<Vec<View>>) -> Result<()
     };
     let last = lock(views).last().cloned();
     let changed = |part: fn(&View) -> &BTreeSet<Place>| {
-        last.as_ref().map(part).unwrap_or(&BTreeSet::new()) != part(&view)
+        last.as_ref().map_or(&BTreeSet::new(), part) != part(&view)
     };
     let (service, nas) = (changed(|view| &view.service), changed(|view| &view.nas));
     if !service && !nas {

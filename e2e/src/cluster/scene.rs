@@ -139,7 +139,10 @@ impl Scene<'_> {
 
     /// Addresses of a LAC's subscribers, across its tunnels.
     fn addresses(&self, number: usize) -> Vec<Ipv4Addr> {
-        self.lacs.get(number).map(Lac::addresses).unwrap_or_default()
+        self.lacs
+            .get(number)
+            .map(Lac::addresses)
+            .unwrap_or_default()
     }
 
     /// Fails if a session has ended or was begun anew.

@@ -104,15 +104,17 @@ pub(crate) struct Told {
 pub(crate) fn told(records: &[Entry]) -> Result<Told> {
     let mut sessions: BTreeMap<&str, BTreeMap<&str, Vec<[&str; 2]>>> = BTreeMap::new();
     for record in records {
-        let kind = record.get("Acct-Status-Type").context("a record without a kind")?;
+        let kind = record
+            .get("Acct-Status-Type")
+            .context("a record without a kind")?;
         if !["Start", "Stop"].contains(&kind) {
             continue;
         }
         let session = record
             .get("Acct-Session-Id")
             .context("a record without a session")?;
-        let content = ["User-Name", "Framed-IP-Address"]
-            .map(|name| record.get(name).unwrap_or_default());
+        let content =
+            ["User-Name", "Framed-IP-Address"].map(|name| record.get(name).unwrap_or_default());
         let kinds = sessions.entry(session).or_default();
         kinds.entry(kind).or_default().push(content);
     }

@@ -21,9 +21,9 @@ mod tls;
 use anyhow::Result;
 
 pub(crate) use self::bench::{BenchOptions, run as bench};
+pub(crate) use self::detail::Entry;
 #[cfg(test)]
 pub(crate) use self::detail::parse;
-pub(crate) use self::detail::Entry;
 pub(crate) use self::server::{ADDRESSES, FreeRadius, SECRET, Server, prepare};
 use crate::scenario::{self, Scenario};
 
