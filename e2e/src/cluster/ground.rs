@@ -12,7 +12,7 @@ use super::capture::{Capture, Said};
 use super::flows::{self, Flows, Streams};
 use super::network::{Announce, LACS, Link, NAS, Network, Place, Way};
 use super::objects::{self, OBJECT, Wanted};
-use super::router::Router;
+use super::router::{Router, View};
 use super::scene::rest;
 use super::{apiserver::ApiServer, redis::Store, verdict};
 use crate::lac::{Lac, Options};
@@ -31,6 +31,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "ground-traffic",
         says: "packets and streams tell how long they missed a node that was killed and started again",
         run: traffic,
+    },
+    Scenario {
+        name: "ground-arp",
+        says: "on a bridge, the router finds the node that has the addresses, and then another one",
+        run: arp,
     },
     Scenario {
         name: "ground-store",
@@ -152,6 +157,35 @@ fn traffic() -> Result<String> {
     );
     lac.close()?;
     Ok(report.shown())
+}
+
+fn arp() -> Result<String> {
+    let network = Network::create(Announce::L2)?;
+    let [_, second, third] = Place::ALL;
+    let addresses = |place, change: &str| {
+        let all = [VIP, NAS].map(|address| format!("address {change} {address}/32 dev lo"));
+        network.node(place).ip(&all.each_ref().map(String::as_str))
+    };
+    addresses(second, "add")?;
+    let capture = Capture::start(&network.router)?;
+    let router = Router::start(&network)?;
+    let is_at =
+        |place| move |view: &View| view.nas == BTreeSet::from([place]) && view.service == view.nas;
+    router.wait(PATIENCE, "the second node answers", is_at(second))?;
+    addresses(second, "del")?;
+    addresses(third, "add")?;
+    // Nobody here announces that the addresses have moved, as a member does.
+    network.router.ip(&["neigh flush dev access"])?;
+    router.wait(PATIENCE, "the third node answers", is_at(third))?;
+    let sightings = capture.end()?;
+    let masters: Vec<_> = verdict::reigns(&sightings);
+    let masters: Vec<_> = masters.iter().map(|reign| reign.place).collect();
+    ensure!(masters == [second, third], "{masters:?} had the addresses");
+    ensure!(
+        sightings.iter().any(|sighting| sighting.said == Said::Arp),
+        "no ARP was seen"
+    );
+    Ok(String::new())
 }
 
 fn store() -> Result<String> {
