@@ -44,9 +44,7 @@ pub(crate) fn manifest() -> Result<String> {
 
 /// Runs the demo. An error means that something did not work as it should.
 pub(crate) fn run() -> Result<()> {
-    let screen = Screen {
-        colour: std::io::stdout().is_terminal(),
-    };
+    let screen = Screen::new();
     let started = Instant::now();
     let topology = network(screen)?;
     let names = topology.names();
@@ -397,25 +395,34 @@ fn leave(screen: Screen, topology: &Topology, before: &str) -> Result<()> {
 }
 
 /// Prints a line. A reader that goes away ends the demo, and what it made is removed.
-fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
 /// Headings, ticks and a progress bar; colours on a terminal only.
 #[derive(Clone, Copy, Debug)]
-struct Screen {
+pub(crate) struct Screen {
     colour: bool,
 }
 
 impl Screen {
-    fn heading(self, text: &str) -> Result<()> {
+    /// Standard output.
+    pub(crate) fn new() -> Self {
+        Self {
+            colour: std::io::stdout().is_terminal(),
+        }
+    }
+
+    /// What comes next.
+    pub(crate) fn heading(self, text: &str) -> Result<()> {
         if self.colour {
             return print(&format!("\n\x1b[1;36m{text}\x1b[0m"));
         }
         print(&format!("\n== {text}"))
     }
 
-    fn done(self, text: &str) -> Result<()> {
+    /// What has worked.
+    pub(crate) fn done(self, text: &str) -> Result<()> {
         let tick = if self.colour {
             "\x1b[32m✓\x1b[0m"
         } else {

@@ -120,7 +120,11 @@ enum Command {
         options: radius::BenchOptions,
     },
     /// Shows one LNS, 4 tunnels and 1,000 subscribers at work
-    Demo,
+    Demo {
+        /// Show a cluster of three and the end of its master
+        #[arg(long)]
+        cluster: bool,
+    },
     /// Plays LAC scripts against l2tpns and lnsd, all or those whose names contain a word given
     Differential {
         /// Words
@@ -204,7 +208,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::BenchRadius { options } => {
             return Ok(verdict(cleanup::guard(move || radius::bench(&options))?));
         }
-        Command::Demo => cleanup::guard(demo::run)?,
+        Command::Demo { cluster: true } => cleanup::guard(cluster::demo)?,
+        Command::Demo { cluster: false } => cleanup::guard(demo::run)?,
         Command::Differential { names, show } => {
             return Ok(verdict(cleanup::guard(move || {
                 differential::run(&names, show)

@@ -8,6 +8,7 @@
 mod apiserver;
 mod bed;
 mod capture;
+mod demo;
 mod faults;
 mod flows;
 mod ground;
@@ -21,6 +22,7 @@ mod verdict;
 
 use anyhow::Result;
 
+pub(crate) use self::demo::run as demo;
 use crate::scenario::{self, Scenario};
 
 fn all() -> Vec<Scenario> {
