@@ -64,7 +64,7 @@ impl<'a> ApiServer<'a> {
 
     /// Applies every document of a stream of manifests, as their owner.
     pub(crate) fn apply(&self, stream: &str) -> Result<()> {
-        for document in stream.split("---\n").filter(|it| !it.trim().is_empty()) {
+        for document in stream.split("\n---\n").filter(|it| !it.trim().is_empty()) {
             let path = path_of(document)?;
             let query = format!("{path}?fieldManager=e2e&force=true");
             let kind = "Content-Type: application/apply-patch+yaml";

@@ -15,6 +15,7 @@ mod ground;
 mod neighbours;
 mod network;
 mod objects;
+mod random;
 mod redis;
 mod router;
 mod scene;
@@ -29,10 +30,14 @@ fn all() -> Vec<Scenario> {
     [ground::SCENARIOS, faults::SCENARIOS].concat()
 }
 
+fn long() -> Vec<Scenario> {
+    [faults::LONG, random::SCENARIOS].concat()
+}
+
 /// Prints what there is.
 pub(crate) fn list() {
     scenario::show(&all());
-    scenario::show(faults::LONG);
+    scenario::show(&long());
 }
 
 /// Runs the stories whose names contain one of `names`, all without names. Says whether all passed.
@@ -42,5 +47,5 @@ pub(crate) fn run(names: &[String]) -> Result<bool> {
 
 /// Runs those that take minutes. Says whether all passed.
 pub(crate) fn run_long(names: &[String]) -> Result<bool> {
-    scenario::play(faults::LONG.to_vec(), names)
+    scenario::play(long(), names)
 }
