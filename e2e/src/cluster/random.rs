@@ -25,12 +25,10 @@ const FAULTS: usize = 10;
 /// What may happen.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fault {
-    /// A node is killed, and started again.
-    Kill(Place),
+    /// A node ends by this signal, and is started again.
+    End(Place, Signal),
     /// A node stands still for longer than D.
     Stop(Place),
-    /// A node ends as an operator has it end, and is started again.
-    Restart(Place),
     /// A node reaches nobody, or nobody hears it.
     Cut(Place, Way),
     /// The API server stands still for longer than D.
@@ -54,9 +52,9 @@ impl Dice {
     fn fault(&mut self) -> Fault {
         let place = Place(self.below(Place::ALL.len()));
         match self.below(7) {
-            0 => Fault::Kill(place),
+            0 => Fault::End(place, Signal::SIGKILL),
             1 => Fault::Stop(place),
-            2 => Fault::Restart(place),
+            2 => Fault::End(place, Signal::SIGTERM),
             3 => Fault::Cut(place, Way::Both),
             4 => Fault::Cut(place, Way::FromNode),
             5 => Fault::Api,
@@ -98,11 +96,7 @@ fn suffer(scene: &mut Scene<'_>, fault: Fault) -> Result<()> {
     /// Longer than D, and than the Sentinel waits.
     const LONG: u64 = 8;
     match fault {
-        Fault::Kill(place) | Fault::Restart(place) => {
-            let by = match fault {
-                Fault::Kill(_) => Signal::SIGKILL,
-                _ => Signal::SIGTERM,
-            };
+        Fault::End(place, by) => {
             scene.bed.end(place, by)?;
             rest(2);
             scene.bed.launch(place)?;
@@ -129,7 +123,7 @@ fn suffer(scene: &mut Scene<'_>, fault: Fault) -> Result<()> {
             scene.bed.store.signal(port, Signal::SIGCONT)?;
             let [one, other] = PORTS;
             scene.bed.store.wait("both servers answer", |store| {
-                let answers = |port| Ok::<_, anyhow::Error>(store.ask(port, &["PING"])?);
+                let answers = |port| store.ask(port, &["PING"]);
                 Ok(answers(one)?.contains("PONG") && answers(other)?.contains("PONG"))
             })?;
         }
@@ -153,7 +147,11 @@ mod tests {
         };
         assert_eq!(faults(7), faults(7));
         assert_ne!(faults(7), faults(8));
-        for wanted in [Fault::Api, Fault::Redis, Fault::Kill(Place(2))] {
+        for wanted in [
+            Fault::Api,
+            Fault::Redis,
+            Fault::End(Place(2), Signal::SIGKILL),
+        ] {
             assert!(faults(7).contains(&wanted), "{wanted:?}");
         }
     }
