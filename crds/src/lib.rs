@@ -35,8 +35,8 @@ pub mod schema;
 pub use cluster::{LnsCluster, LnsClusterSpec};
 pub use diff::{Change, diff};
 pub use manifest::{
-    Manifest, ManifestError, SharedSecret, StoreSecret, TlsSecret, User, parse_manifest,
-    read_manifest, read_sources,
+    Manifest, ManifestError, SharedSecret, StoreSecret, TlsSecret, User, is_for, parse_manifest,
+    parse_objects, read_manifest, read_sources, secrets_of,
 };
 pub use policy::{SessionPolicy, SessionPolicySpec};
 pub use schema::{Resource, crd, effect::Effect};

@@ -46,6 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lns-datapath", &["lns-wire", "lns-tables", "lns-l2sess"]),
     ("lns-gate", &["lns-tables"]),
     ("lns-api", &["lns-wire", "lns-crypto"]),
+    ("lns-objects", &["lns-api"]),
     (
         "lnsd",
         &[
@@ -62,6 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-radius",
             "lns-cluster",
             "lns-gate",
+            "lns-objects",
             "lns-peers",
             "lns-spool",
             "lns-store",
@@ -103,12 +105,19 @@ const LAYERS: &[(&str, &[&str])] = &[
 const RESERVED: &[(&str, &[&str])] = &[
     (
         "tokio",
-        &["lnsd", "lns-e2e", "lns-lease", "lns-peers", "lns-store"],
+        &[
+            "lnsd",
+            "lns-e2e",
+            "lns-lease",
+            "lns-objects",
+            "lns-peers",
+            "lns-store",
+        ],
     ),
     // Nothing else speaks with the store: what is written there is fenced, and never elects anybody.
     ("redis", &["lns-store"]),
-    ("kube", &["lns-api", "lns-lease"]),
-    ("k8s-openapi", &["lns-api", "lns-lease"]),
+    ("kube", &["lns-api", "lns-lease", "lns-objects"]),
+    ("k8s-openapi", &["lns-api", "lns-lease", "lns-objects"]),
     ("ring", &["lns-peers"]),
     ("aide", &["lnsd"]),
     ("axum", &["lnsd"]),

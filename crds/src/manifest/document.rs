@@ -148,7 +148,7 @@ impl Kind {
             .find(|kind| kind.word() == word)
     }
 
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::LnsCluster => "LnsCluster",
             Self::SessionPolicy => "SessionPolicy",
@@ -156,7 +156,7 @@ impl Kind {
         }
     }
 
-    fn api_version(self) -> &'static str {
+    pub(super) fn api_version(self) -> &'static str {
         match self {
             Self::LnsCluster | Self::SessionPolicy => "kubelns.io/v1alpha1",
             Self::Secret => "v1",

@@ -78,6 +78,11 @@ impl Reference {
             role,
         }
     }
+
+    /// The `Secret`'s name.
+    pub(super) fn into_name(self) -> String {
+        self.name
+    }
 }
 
 /// What the references have yielded so far.
@@ -226,7 +231,11 @@ impl Role {
 
     /// The type of the `Secret` that means this role, beside `Opaque`.
     fn kind(self) -> Option<&'static str> {
-        matches!(self, Self::Tls | Self::Peers).then_some("kubernetes.io/tls")
+        match self {
+            Self::Tls | Self::Peers => Some("kubernetes.io/tls"),
+            Self::Store => Some("kubernetes.io/basic-auth"),
+            Self::Lac | Self::Radius | Self::Password | Self::Authorities | Self::Users => None,
+        }
     }
 
     /// What such a `Secret` is for.

@@ -193,6 +193,7 @@ fn manifest_facts(status: &Value) -> Vec<(&'static str, String)> {
             ),
         ),
         ("  REFUSED", at(status, &["manifest", "error"])),
+        ("  NOT SEEN", at(status, &["manifest", "trouble"])),
     ];
     let warnings = rows(&status["manifest"], "warnings");
     shown.extend(
@@ -612,6 +613,13 @@ mod tests {
             "{shown}"
         );
         assert!(!shown.contains("OVERDUE"), "{shown}");
+        assert!(!shown.contains("NOT SEEN"), "{shown}");
+        let away = json!({ "manifest": { "trouble": "the API server does not answer" } });
+        let shown = facts(&status_facts(&away));
+        assert!(
+            shown.contains("  NOT SEEN        the API server does not answer\n"),
+            "{shown}"
+        );
     }
 
     #[test]

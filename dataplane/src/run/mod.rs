@@ -10,6 +10,7 @@ pub(crate) mod journal;
 pub(crate) mod keeper;
 pub(crate) mod reload;
 pub(crate) mod situation;
+mod source;
 
 use core::time::Duration;
 use std::path::Path;
@@ -32,6 +33,7 @@ use self::control::{Asker, Control};
 use self::keeper::Keeper;
 use self::reload::{Change, Hands, Reloader};
 use self::situation::{Phase, Situation, unix_seconds};
+use self::source::Source;
 use crate::admin::{self, Admin, StatsSource, server};
 use crate::cli::{RunArguments, VERSION};
 use crate::config::Setup;
@@ -186,7 +188,7 @@ impl Process {
             })
             .ok();
         let reloader = Reloader::new(
-            arguments.manifest.clone(),
+            Source::File(arguments.manifest.clone()),
             manifest,
             setup,
             host,

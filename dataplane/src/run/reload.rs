@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
-use lns_api::{Change as Difference, Manifest, diff, read_manifest};
+use lns_api::{Change as Difference, Manifest, diff};
 use lns_datapath::FlowsHandle;
 use lns_node::config::{self, Pool};
 use lns_node::radius::Reach;
@@ -29,6 +29,7 @@ use tracing::{debug, error, info, warn};
 use super::comparison::Comparison;
 use super::control::{Asker, Control, Gone};
 use super::situation::Situation;
+use super::source::{Membership, Read, Source};
 use crate::config::Setup;
 use crate::host::{Host, Plan, Used};
 use crate::radius::dynamic::{Desk, Wanted};
@@ -102,7 +103,7 @@ pub(super) fn desk(setup: &Setup) -> Option<Wanted> {
 /// What keeps node and machine as the manifest says.
 #[derive(Debug)]
 pub(super) struct Reloader {
-    path: PathBuf,
+    source: Source,
     manifest: Manifest,
     setup: Setup,
     host: Host,
@@ -115,7 +116,7 @@ pub(super) struct Reloader {
 impl Reloader {
     /// With `manifest` in force.
     pub(super) fn new(
-        path: PathBuf,
+        source: Source,
         manifest: Manifest,
         setup: Setup,
         host: Host,
@@ -123,7 +124,7 @@ impl Reloader {
         situation: Arc<Situation>,
     ) -> Self {
         Self {
-            path,
+            source,
             manifest,
             setup,
             host,
@@ -150,9 +151,10 @@ impl Reloader {
                         while changes.try_recv().is_ok() {}
                         self.reload(Change::File).await;
                     }
-                    Some(Change::Signal) => self.reload(Change::Signal).await,
+                    Some(change) => self.reload(change).await,
                     None => return self,
                 },
+                change = self.source.changed() => self.reload(change).await,
                 Some(Question { manifest, answer }) = questions.recv() => {
                     if let Ok(comparison) = self.compare(&manifest).await {
                         // Who has stopped waiting needs no answer.
@@ -182,15 +184,23 @@ impl Reloader {
     }
 
     async fn compare(&self, manifest: &Manifest) -> Result<Comparison, Gone> {
-        let (needs_restart, refusal) = match Setup::new(manifest) {
-            Ok(setup) => {
+        let (needs_restart, refusal) = match (Setup::new(manifest), self.source.member(manifest)) {
+            (Ok(setup), Ok(membership)) => {
                 let refusal = self.refusal(&setup).await?;
-                (self.setup.needs_restart(&setup), refusal)
+                (self.needs_restart(&setup, membership.as_ref()), refusal)
             }
-            Err(error) => (Vec::new(), Some(error.to_string())),
+            (Err(error), _) => (Vec::new(), Some(error.to_string())),
+            (_, Err(problems)) => (Vec::new(), Some(problems.join("; "))),
         };
         let changes = diff(&self.manifest, manifest);
         Comparison::new(changes, &needs_restart, refusal, &self.hands.asker).await
+    }
+
+    /// The fields in which a set-up asks for what this process cannot change.
+    fn needs_restart(&self, setup: &Setup, membership: Option<&Membership>) -> Vec<&'static str> {
+        let mut fields = self.setup.needs_restart(setup);
+        fields.extend(membership.iter().flat_map(|it| &it.needs_restart));
+        fields
     }
 
     /// Why a set-up would be refused now, by the machine or for a subscriber; `None`: as far as is known,
@@ -214,36 +224,34 @@ impl Reloader {
     }
 
     async fn reload(&mut self, change: Change) {
-        let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || read_manifest(&path)).await;
-        match read {
-            Ok(Ok(manifest)) if manifest == self.manifest => self.unchanged(change),
-            Ok(Ok(manifest)) => self.take_over(manifest, change).await,
-            Ok(Err(problems)) => {
-                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                refuse(&self.path, &self.situation, &problems);
-            }
-            Err(failed) => self.refuse(format!("the manifest could not be read: {failed}")),
+        if change == Change::Trouble {
+            return self.situation.trouble(self.source.trouble());
+        }
+        match self.source.read().await {
+            Read::Valid(manifest) if *manifest == self.manifest => self.unchanged(change),
+            Read::Valid(manifest) => self.take_over(*manifest, change).await,
+            Read::Wrong(problems) => refuse(&self.source, &self.situation, &problems),
+            Read::Nothing => {}
         }
     }
 
     fn unchanged(&self, change: Change) {
         let put_right = self.situation.unchanged();
         match change {
-            Change::File | Change::Signal if put_right => {
-                info!(manifest = %self.path.display(), "the manifest is right again: it says what is in force");
+            _ if put_right => {
+                info!(manifest = %self.source, "the manifest is right again: it says what is in force");
             }
             Change::Signal => {
-                info!(manifest = %self.path.display(), "SIGHUP: the manifest has not changed");
+                info!(manifest = %self.source, "SIGHUP: the manifest has not changed");
             }
-            Change::File => {
-                debug!(manifest = %self.path.display(), "the manifest says what it said before");
+            Change::File | Change::Objects | Change::Trouble => {
+                debug!(manifest = %self.source, "the manifest says what it said before");
             }
         }
     }
 
     fn refuse(&self, why: String) {
-        refuse(&self.path, &self.situation, &[why]);
+        refuse(&self.source, &self.situation, &[why]);
     }
 
     async fn take_over(&mut self, manifest: Manifest, cause: Change) {
@@ -251,7 +259,11 @@ impl Reloader {
             Ok(setup) => setup,
             Err(error) => return self.refuse(error.to_string()),
         };
-        let fields = self.setup.needs_restart(&setup);
+        let membership = match self.source.member(&manifest) {
+            Ok(membership) => membership,
+            Err(problems) => return refuse(&self.source, &self.situation, &problems),
+        };
+        let fields = self.needs_restart(&setup, membership.as_ref());
         if !fields.is_empty() {
             return self.refuse(format!(
                 "restart needed: {} cannot change in a running process",
@@ -280,7 +292,7 @@ impl Reloader {
         }
         let changes = diff(&self.manifest, &manifest);
         info!(
-            manifest = %self.path.display(),
+            manifest = %self.source,
             cause = cause.label(),
             changes = changes.len(),
             changed = named(paths(&changes)),
@@ -288,6 +300,7 @@ impl Reloader {
         );
         self.situation.taken_over(manifest.warnings.clone());
         self.situation.show(&manifest);
+        self.source.taken_over(membership);
         (self.manifest, self.setup) = (manifest, setup);
         // What nobody uses need not wait.
         if self.leftovers {
@@ -504,9 +517,9 @@ fn taken(pool: &Pool, holder: &view::Session) -> String {
 }
 
 /// Keeps the old manifest: a line for each problem, and the first of them in the status.
-fn refuse(path: &Path, situation: &Situation, problems: &[String]) {
+fn refuse(source: &Source, situation: &Situation, problems: &[String]) {
     for problem in problems {
-        error!(manifest = %path.display(), "the changed manifest is refused, the old one stays in force: {problem}");
+        error!(manifest = %source, "the changed manifest is refused, the old one stays in force: {problem}");
     }
     let first = problems.first().cloned().unwrap_or_default();
     situation.refused(match problems.len().saturating_sub(1) {
@@ -525,6 +538,10 @@ pub(super) enum Change {
     File,
     /// SIGHUP.
     Signal,
+    /// Something happened to the objects.
+    Objects,
+    /// It cannot be seen whether something happened to them, or can be again.
+    Trouble,
 }
 
 impl Change {
@@ -532,6 +549,8 @@ impl Change {
         match self {
             Self::File => "file",
             Self::Signal => "SIGHUP",
+            Self::Objects => "objects",
+            Self::Trouble => "trouble",
         }
     }
 }
@@ -703,13 +722,13 @@ mod tests {
     #[test]
     fn a_refusal_is_one_line_per_problem_and_the_status_has_the_first() {
         let situation = Situation::new("cluster.yaml".into(), Vec::new());
-        let path = Path::new("cluster.yaml");
+        let source = Source::File("cluster.yaml".into());
         for (problems, status) in [
             (&["no pool"][..], "no pool"),
             (&["no LAC", "no name", "no core"], "no LAC (and 2 more)"),
         ] {
             let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-            let lines = logged(|| refuse(path, &situation, &problems));
+            let lines = logged(|| refuse(&source, &situation, &problems));
             assert_eq!(lines.len(), problems.len(), "{lines:?}");
             for (line, problem) in lines.iter().zip(&problems) {
                 assert!(line.contains(problem), "{line}");

@@ -38,6 +38,8 @@ pub(crate) struct ManifestState {
     pub(crate) refusals: u64,
     /// Why the newest one was refused; null: the newest one is in force.
     pub(crate) error: Option<String>,
+    /// Why it cannot be seen whether there is a newer one; null: it can.
+    pub(crate) trouble: Option<String>,
     /// What is allowed and yet likely to be wrong in the one in force.
     pub(crate) warnings: Vec<String>,
 }
@@ -61,6 +63,7 @@ impl Situation {
             reloads: 0,
             refusals: 0,
             error: None,
+            trouble: None,
             warnings,
         };
         Self {
@@ -130,6 +133,11 @@ impl Situation {
         manifest.error = Some(error);
     }
 
+    /// It cannot be seen whether there is a newer manifest, or can be again.
+    pub(crate) fn trouble(&self, trouble: Option<String>) {
+        self.lock().trouble = trouble;
+    }
+
     fn lock(&self) -> MutexGuard<'_, ManifestState> {
         // Nothing panics while it holds this lock, and half-written values are not possible.
         self.manifest.lock().unwrap_or_else(PoisonError::into_inner)
@@ -173,6 +181,17 @@ mod tests {
             (manifest.error, manifest.reloads, manifest.warnings.len()),
             (None, 1, 1)
         );
+    }
+
+    #[test]
+    fn trouble_with_the_objects_shows_beside_a_refusal_and_goes_by_itself() {
+        let situation = Situation::new("LnsCluster lns/edge".into(), Vec::new());
+        situation.refused("bad".to_owned());
+        situation.trouble(Some("away".to_owned()));
+        situation.taken_over(Vec::new());
+        assert_eq!(situation.manifest().trouble.as_deref(), Some("away"));
+        situation.trouble(None);
+        assert_eq!(situation.manifest().trouble, None);
     }
 
     #[test]

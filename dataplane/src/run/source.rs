@@ -1,0 +1,377 @@
+//! Where manifests come from: a file that is watched, or the objects of a member's cluster, which are
+//! followed.
+//!
+//! Of a member, a manifest must be one that a member can do with too ([`ClusterSetup`]), and what of it is for
+//! members only is handed on once it is in force.
+
+use core::fmt;
+use core::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lns_api::{Manifest, read_manifest};
+use lns_cluster::NodeName;
+use lns_objects::{Objects, Sight};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::reload::Change;
+use crate::config::ClusterSetup;
+
+/// Where manifests come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// A file, or a folder of them.
+    File(PathBuf),
+    /// The objects of an API server, which are followed as long as this is there.
+    Objects(
+        Box<Followed>,
+        #[allow(dead_code, reason = "it is kept, for they are followed no longer")] Objects,
+    ),
+}
+
+/// What there is to be read.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// A manifest that passed every rule.
+    Valid(Box<Manifest>),
+    /// One that did not, and all that is wrong with it.
+    Wrong(Vec<String>),
+    /// Nothing that anybody could take over or refuse.
+    Nothing,
+}
+
+/// The objects of a cluster, for a member of it.
+#[derive(Debug)]
+pub(super) struct Followed {
+    title: String,
+    /// Which object the member serves.
+    uid: String,
+    node: NodeName,
+    sights: watch::Receiver<Sight>,
+    trouble: watch::Receiver<Option<Arc<str>>>,
+    /// What is in force, for the parts of the member.
+    in_force: watch::Sender<ClusterSetup>,
+}
+
+/// The first manifest of a member, and which object it is of.
+#[allow(dead_code, reason = "what members start from")]
+#[derive(Debug)]
+pub(super) struct First {
+    /// The manifest.
+    pub(super) manifest: Manifest,
+    /// What of it is for members only.
+    pub(super) setup: ClusterSetup,
+    /// The uid of the `LnsCluster`.
+    pub(super) uid: String,
+}
+
+/// Waits for objects that a member can start with, and says what it waits for.
+#[allow(dead_code, reason = "what members start from")]
+pub(super) async fn first(objects: &Objects, title: &str) -> First {
+    let (mut sights, mut trouble) = (objects.sights(), objects.trouble());
+    loop {
+        let sight = sights.borrow_and_update().clone();
+        match &sight {
+            Sight::Unknown => {}
+            Sight::Absent | Sight::Gone { .. } => warn!("there is no {title}: it is waited for"),
+            Sight::There(seen) => match able(&seen.manifest) {
+                Ok((manifest, setup)) => {
+                    let uid = seen.uid.clone();
+                    return First {
+                        manifest,
+                        setup,
+                        uid,
+                    };
+                }
+                Err(problems) => {
+                    for problem in problems {
+                        warn!("{title} is waited for to be put right: {problem}");
+                    }
+                }
+            },
+        }
+        loop {
+            tokio::select! {
+                changed = sights.changed() => match changed {
+                    Ok(()) => break,
+                    // It ends with the process only.
+                    Err(_) => pending().await,
+                },
+                Ok(()) = trouble.changed() => told(title, trouble.borrow_and_update().as_deref()),
+            }
+        }
+    }
+}
+
+/// A manifest with which a member can do.
+fn able(manifest: &Result<Manifest, Vec<String>>) -> Result<(Manifest, ClusterSetup), Vec<String>> {
+    let manifest = manifest.clone()?;
+    let setup = ClusterSetup::new(&manifest);
+    let setup = setup.map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    Ok((manifest, setup))
+}
+
+/// Notes that the API server cannot be asked, or can again.
+fn told(title: &str, trouble: Option<&str>) {
+    match trouble {
+        Some(words) => {
+            warn!(
+                "whether {title} has changed cannot be seen: {words}; what was seen last stays in force"
+            );
+        }
+        None => info!("the objects of {title} can be seen"),
+    }
+}
+
+impl Source {
+    /// The objects of the cluster of this namespace and name, with a first manifest in force; and what of the
+    /// manifest in force is for members, whenever it is another.
+    #[allow(dead_code, reason = "what members start from")]
+    pub(super) fn objects(
+        objects: Objects,
+        title: String,
+        node: NodeName,
+        first: &First,
+    ) -> (Self, watch::Receiver<ClusterSetup>) {
+        let (in_force, setups) = watch::channel(first.setup.clone());
+        let followed = Followed {
+            title,
+            uid: first.uid.clone(),
+            node,
+            sights: objects.sights(),
+            trouble: objects.trouble(),
+            in_force,
+        };
+        (Self::Objects(Box::new(followed), objects), setups)
+    }
+
+    /// Waits until there is something else to read. Of a file others tell.
+    pub(super) async fn changed(&mut self) -> Change {
+        let Self::Objects(followed, _) = self else {
+            return pending().await;
+        };
+        tokio::select! {
+            Ok(()) = followed.sights.changed() => Change::Objects,
+            Ok(()) = followed.trouble.changed() => Change::Trouble,
+            else => pending().await,
+        }
+    }
+
+    /// What there is now.
+    pub(super) async fn read(&mut self) -> Read {
+        match self {
+            Self::File(path) => {
+                let path = path.clone();
+                let read = tokio::task::spawn_blocking(move || read_manifest(&path)).await;
+                match read {
+                    Ok(Ok(manifest)) => Read::Valid(Box::new(manifest)),
+                    Ok(Err(problems)) => {
+                        Read::Wrong(problems.iter().map(ToString::to_string).collect())
+                    }
+                    Err(failed) => {
+                        Read::Wrong(vec![format!("the manifest could not be read: {failed}")])
+                    }
+                }
+            }
+            Self::Objects(followed, _) => followed.read(),
+        }
+    }
+
+    /// Why it cannot be seen whether there is another one.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let Self::Objects(followed, _) = self else {
+            return None;
+        };
+        let trouble = followed.trouble.borrow();
+        told(&followed.title, trouble.as_deref());
+        trouble.as_deref().map(str::to_owned)
+    }
+
+    /// What of a manifest is for members, and the fields in which it needs another process; none: this is no
+    /// member.
+    ///
+    /// # Errors
+    /// What a member cannot do with.
+    pub(super) fn member(&self, manifest: &Manifest) -> Result<Option<Membership>, Vec<String>> {
+        let Self::Objects(followed, _) = self else {
+            return Ok(None);
+        };
+        followed.member(manifest).map(Some)
+    }
+
+    /// A manifest is in force.
+    pub(super) fn taken_over(&self, membership: Option<Membership>) {
+        if let (Self::Objects(followed, _), Some(new)) = (self, membership) {
+            followed.taken_over(new);
+        }
+    }
+}
+
+/// What of a manifest is for members.
+#[derive(Debug)]
+pub(super) struct Membership {
+    setup: ClusterSetup,
+    /// The fields in which a running member cannot change.
+    pub(super) needs_restart: Vec<&'static str>,
+}
+
+impl Followed {
+    fn read(&mut self) -> Read {
+        let sight = self.sights.borrow_and_update().clone();
+        match sight {
+            Sight::Unknown => Read::Nothing,
+            Sight::Absent | Sight::Gone { .. } => {
+                Read::Wrong(vec![format!("{} is deleted", self.title)])
+            }
+            Sight::There(seen) if seen.uid != self.uid => Read::Wrong(vec![format!(
+                "restart needed: {} was deleted and made anew, and is another cluster",
+                self.title
+            )]),
+            Sight::There(seen) => match &seen.manifest {
+                Ok(manifest) => Read::Valid(Box::new(manifest.clone())),
+                Err(problems) => Read::Wrong(problems.clone()),
+            },
+        }
+    }
+
+    fn taken_over(&self, new: Membership) {
+        self.in_force.send_if_modified(|setup| {
+            let differs = *setup != new.setup;
+            *setup = new.setup;
+            differs
+        });
+    }
+
+    fn member(&self, manifest: &Manifest) -> Result<Membership, Vec<String>> {
+        let wrong = |wrong: Vec<lns_api::ManifestError>| -> Vec<String> {
+            wrong.iter().map(ToString::to_string).collect()
+        };
+        let setup = ClusterSetup::new(manifest).map_err(wrong)?;
+        let shown = setup.peers.credentials(&self.uid, &self.node);
+        shown.map_err(|told| vec![told])?;
+        let needs_restart = self.in_force.borrow().needs_restart(&setup);
+        Ok(Membership {
+            setup,
+            needs_restart,
+        })
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Objects(followed, _) => f.write_str(&followed.title),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use lns_api::parse_manifest;
+    use lns_objects::Seen;
+
+    use super::*;
+
+    const FULL: &str = include_str!("../../../crds/examples/full.yaml");
+
+    fn manifest(from: &str, to: &str) -> Manifest {
+        assert_eq!(FULL.matches(from).count(), 1, "{from}");
+        let text = FULL.replacen(from, to, 1);
+        parse_manifest([("full.yaml", text.as_str())]).unwrap()
+    }
+
+    fn there(uid: &str, manifest: Result<Manifest, Vec<String>>) -> Sight {
+        Sight::There(Arc::new(Seen {
+            uid: uid.to_owned(),
+            generation: 1,
+            annotations: BTreeMap::new(),
+            is_being_deleted: false,
+            manifest,
+        }))
+    }
+
+    /// Of a member with the full example in force.
+    fn followed() -> (
+        Followed,
+        watch::Sender<Sight>,
+        watch::Receiver<ClusterSetup>,
+    ) {
+        let (see, sights) = watch::channel(Sight::Unknown);
+        let (_, trouble) = watch::channel(None);
+        let setup = ClusterSetup::new(&manifest("site: north", "site: north")).unwrap();
+        let (in_force, setups) = watch::channel(setup);
+        let followed = Followed {
+            title: "LnsCluster lns/edge".to_owned(),
+            uid: "u1".to_owned(),
+            node: NodeName::new("a").unwrap(),
+            sights,
+            trouble,
+            in_force,
+        };
+        (followed, see, setups)
+    }
+
+    fn wrong(read: Read) -> Vec<String> {
+        match read {
+            Read::Wrong(problems) => problems,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_seen_is_read_and_another_cluster_of_the_name_is_refused() {
+        let (mut followed, see, _) = followed();
+        assert!(matches!(followed.read(), Read::Nothing));
+        let good = manifest("site: north", "site: south");
+        see.send_replace(there("u1", Ok(good.clone())));
+        assert!(matches!(followed.read(), Read::Valid(read) if *read == good));
+        see.send_replace(there("u1", Err(vec!["a".to_owned(), "b".to_owned()])));
+        assert_eq!(wrong(followed.read()), ["a", "b"]);
+        let uid = "u1".to_owned();
+        see.send_replace(Sight::Gone { uid });
+        assert_eq!(wrong(followed.read()), ["LnsCluster lns/edge is deleted"]);
+        see.send_replace(there("u2", Ok(good)));
+        assert_eq!(
+            wrong(followed.read()),
+            [
+                "restart needed: LnsCluster lns/edge was deleted and made anew, and is another cluster"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_for_members_is_checked_before_and_handed_on_after_it_is_in_force() {
+        let (followed, _, setups) = followed();
+        let newer = manifest("stalenessSeconds: 600", "stalenessSeconds: 300");
+        let membership = followed.member(&newer).unwrap();
+        assert!(membership.needs_restart.is_empty());
+        assert!(!setups.has_changed().unwrap());
+        followed.taken_over(membership);
+        assert!(setups.has_changed().unwrap());
+        assert_eq!(setups.borrow().staleness.as_secs(), 300);
+
+        let other_port = manifest("peers: { port: 1702", "peers: { port: 1703");
+        let membership = followed.member(&other_port).unwrap();
+        assert_eq!(membership.needs_restart, ["spec.peers.port"]);
+
+        let edit = (
+            "tlsSecretRef: { name: edge-peers }",
+            "tlsSecretRef: { name: radsec }",
+        );
+        let told = followed.member(&manifest(edit.0, edit.1)).unwrap_err();
+        assert!(
+            told[0].starts_with("LnsCluster/edge: spec.peers.tlsSecretRef: "),
+            "{told:?}"
+        );
+        let alone = manifest("    nasAddress: 192.0.2.10 ", "    ");
+        let told = followed.member(&alone).unwrap_err();
+        assert!(
+            told[0].starts_with("LnsCluster/edge: spec.radius.nasAddress: "),
+            "{told:?}"
+        );
+    }
+}
