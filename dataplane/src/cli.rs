@@ -3,11 +3,12 @@
 mod explain;
 mod flows;
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::str::FromStr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::explain::{FailuresArguments, Followed, TraceArguments, TraceOutput};
 pub(crate) use self::flows::{
@@ -44,6 +45,8 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
         Command::Policies(arguments) => command::policies::policies(&arguments),
         Command::Radius(arguments) => command::radius::radius(&arguments),
         Command::Disconnect(arguments) => command::disconnect::disconnect(&arguments),
+        Command::Members(arguments) => command::members::members(&arguments),
+        Command::StepDown(arguments) => command::members::step_down(&arguments.state),
         Command::Report(arguments) => command::report::report(&arguments),
         Command::Openapi => command::read::openapi(),
     }
@@ -69,7 +72,12 @@ enum Command {
     /// changes. SIGTERM tells every LAC, removes what was set up on this machine, and ends; a second
     /// one ends at once. SIGQUIT tells nobody: the next start goes on with all tunnels and sessions, as
     /// it does after a crash, if it comes before the LACs give up (about 30 s).
-    #[command(after_help = "Example:\n  lnsd run --manifest cluster.yaml --log-format json")]
+    ///
+    /// With --cluster it is a member: the objects come from the API server, the Lease says who is master,
+    /// and the sessions are in the store that the LnsCluster names.
+    #[command(
+        after_help = "Examples:\n  lnsd run --manifest cluster.yaml --log-format json\n  lnsd run --cluster lns/edge --node worker-1"
+    )]
     Run(RunArguments),
     /// Validates a manifest and prints what it would do, or what it would change
     ///
@@ -131,6 +139,14 @@ enum Command {
     /// Ends sessions; the LAC is told, the subscriber may dial in again
     #[command(after_help = "Example:\n  lnsd disconnect --pool old --rate 50/s")]
     Disconnect(DisconnectArguments),
+    /// Shows the members of the cluster, who is master, and for how long
+    #[command(after_help = "Example:\n  lnsd members -o wide")]
+    Members(ReadArguments),
+    /// Has another member become master: a planned switchover
+    ///
+    /// Subscribers notice nothing. This node goes on as a member.
+    #[command(after_help = "Example:\n  lnsd step-down && lnsd members")]
+    StepDown(StepDownArguments),
     /// Collects what is known of the node into one file, without secrets
     ///
     /// Versions, manifest, tables, metrics, log, interfaces, routes and rules. What cannot be collected
@@ -142,12 +158,22 @@ enum Command {
     Openapi,
 }
 
+/// What `step-down` takes.
+#[derive(Args, Debug)]
+pub(crate) struct StepDownArguments {
+    #[command(flatten)]
+    pub(crate) state: State,
+}
+
 /// What `run` takes.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("origin").required(true).args(["manifest", "cluster"]))]
 pub(crate) struct RunArguments {
-    /// One YAML stream, or a folder of .yaml files: an LnsCluster and the Secrets that it names
+    /// Serves alone. One YAML stream, or a folder of .yaml files: an LnsCluster and the Secrets that it names
     #[arg(long, value_name = "PATH")]
-    pub(crate) manifest: PathBuf,
+    pub(crate) manifest: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) member: MemberArguments,
     /// Where /healthz, /readyz, /metrics and reads of /v1 are served over HTTP
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9171")]
     pub(crate) admin: SocketAddr,
@@ -156,6 +182,65 @@ pub(crate) struct RunArguments {
     /// How log lines look
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
+}
+
+/// What `run` takes of a member of a cluster.
+#[derive(Args, Debug)]
+pub(crate) struct MemberArguments {
+    /// Serves as a member of this LnsCluster of a Kubernetes API server
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub(crate) cluster: Option<ObjectName>,
+    /// The name of this node; every member has its own [default: the host's name]
+    #[arg(long, value_name = "NAME", env = "NODE_NAME", requires = "cluster")]
+    pub(crate) node: Option<String>,
+    /// How the API server is reached [default: $KUBECONFIG, ~/.kube/config, or as a pod does]
+    #[arg(long, value_name = "PATH", requires = "cluster")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// The address of this node at which other members reach it [default: the one that leads to the
+    /// API server]
+    #[arg(long, value_name = "ADDR", env = "HOST_IP", requires = "cluster")]
+    pub(crate) peer_address: Option<IpAddr>,
+    /// The uid of the pod that this runs in
+    #[arg(
+        long,
+        value_name = "UID",
+        env = "POD_UID",
+        requires = "cluster",
+        hide = true
+    )]
+    pub(crate) pod_uid: Option<String>,
+}
+
+/// An object of Kubernetes: NAMESPACE/NAME.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct ObjectName {
+    /// The namespace.
+    pub(crate) namespace: String,
+    /// The name in it.
+    pub(crate) name: String,
+}
+
+impl FromStr for ObjectName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text
+            .split_once('/')
+            .filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty());
+        let (namespace, name) = parts
+            .filter(|(_, name)| !name.contains('/'))
+            .ok_or_else(|| "is not NAMESPACE/NAME".to_owned())?;
+        Ok(Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
 }
 
 /// What `check` takes.
@@ -417,8 +502,8 @@ impl FromStr for SessionName {
     }
 }
 
-impl core::fmt::Display for SessionName {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for SessionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.tunnel, self.session)
     }
 }

@@ -3,10 +3,6 @@
 //! The manifest reader has validated everything. What a reload cannot change in a running process is named by [`Setup::needs_restart`].
 
 mod flows;
-#[allow(
-    dead_code,
-    reason = "what members start from; a node that runs from a file needs none of it"
-)]
 mod member;
 mod memory;
 mod policies;
@@ -27,8 +23,9 @@ use lns_l2sess::policy::BookError;
 use lns_node::config as node;
 
 pub(crate) use self::flows::Flows;
-#[allow(unused_imports, reason = "as above")]
-pub(crate) use self::member::{Changes, ClusterSetup, GateSetup, PeersSetup, StoreSetup};
+#[cfg(test)]
+pub(crate) use self::member::Changes;
+pub(crate) use self::member::ClusterSetup;
 pub(crate) use self::radius::RadiusSetup;
 #[cfg(test)]
 pub(crate) use self::radius::Tls;
@@ -87,6 +84,17 @@ impl Setup {
             icmp_source,
             host: host_plan(manifest, icmp_source),
         })
+    }
+
+    /// The same for a member of a cluster: what is given back rests for as long as another member may go by
+    /// what it knew.
+    pub(crate) fn of_member(mut self, rest: Duration) -> Self {
+        self.node.id_rest = rest;
+        for pool in &mut self.node.pools {
+            let delay = &mut pool.addresses.reuse_delay;
+            *delay = rest.max(*delay);
+        }
+        self
     }
 
     /// The fields in which `newer` asks for what a running process cannot change.
@@ -212,6 +220,7 @@ fn node_config(manifest: &Manifest) -> Result<node::Config, Unfit> {
         accounting: radius::told(spec),
         epoch: 0,
         max_sessions: lns_node::limits::MAX_SESSIONS,
+        id_rest: Duration::ZERO,
         workers: workers(spec.datapath.workers),
     })
 }

@@ -124,17 +124,17 @@ mod tests {
         for length in (1..2_600).step_by(7) {
             for what in [ends(), Handed::Downstream] {
                 let packet: Vec<u8> = (0..=u8::MAX).cycle().take(length).collect();
-                let mut opened = Vec::new();
+                let mut taken = Vec::new();
                 let datagrams = sealed(&member, what, &packet);
                 let ends = if what == Handed::Downstream { 0 } else { 12 };
                 assert_eq!(datagrams.len() == 2, length + ends > 1_434, "{length}");
                 for mut datagram in datagrams {
                     assert!(datagram.len() <= 1_472);
                     opener.open(&mut datagram, &mut |what, octets| {
-                        opened.push((what, octets.to_vec()));
+                        taken.push((what, octets.to_vec()));
                     });
                 }
-                assert_eq!(opened, [(what, packet)]);
+                assert_eq!(taken, [(what, packet)]);
             }
         }
     }

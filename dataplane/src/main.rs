@@ -9,6 +9,7 @@
 //! | [`cli`] | what can be typed |
 //! | [`config`] | the manifest, as node, datapath and host want it |
 //! | [`run`] | the serving process: start, control task, reload, end |
+//! | [`member`] | a node as a member of a cluster: Lease, store, gate, the other members |
 //! | [`radius`] | RADIUS: its thread, its sockets, RadSec |
 //! | [`host`] | interface, routes, sysctls, isolation |
 //! | [`handover`] | what seals the packets that workers hand to another node |
@@ -33,6 +34,7 @@ mod failure;
 mod handover;
 mod host;
 mod log;
+mod member;
 mod radius;
 mod run;
 

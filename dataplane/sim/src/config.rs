@@ -59,6 +59,7 @@ pub fn config(users: usize) -> Config {
         radius: None,
         accounting: None,
         epoch: 0,
+        id_rest: Duration::ZERO,
         max_sessions: 10_000,
         workers: 1,
     }

@@ -70,6 +70,19 @@ impl Clerk {
         Ok((Self::with(store, on_disk, wake)?, content))
     }
 
+    /// The same without a file. Nobody is told of what is written.
+    ///
+    /// # Errors
+    /// The system has no thread for us.
+    pub(crate) fn in_memory(
+        limit: u64,
+        wake: impl Fn() + Send + 'static,
+    ) -> io::Result<(Self, Content)> {
+        let store = Store::in_memory(Path::new(""), limit).map_err(io::Error::other)?;
+        let content = store.content;
+        Ok((Self::with(store, channel().0, wake)?, content))
+    }
+
     fn with(
         store: Store,
         on_disk: Sender<u64>,

@@ -13,6 +13,8 @@
 //! "In their order" is that of [`lns_radius::delivery`]: the records of a session wait for each other, and
 //! not for a record of another one that no server takes.
 //!
+//! [`Spool::in_memory`] has no file: its records are kept elsewhere until a server has them.
+//!
 //! [`Spool`] is driven by its owner, who has the clock and the client of the accounting servers: it gives
 //! records in, takes requests out, and brings their outcomes back. A thread of its own writes and reads.
 //! [`next_epoch`] numbers the starts of a node.
@@ -24,7 +26,7 @@ mod epoch;
 mod store;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc::Sender;
@@ -72,6 +74,14 @@ pub struct Spool {
     /// Of those in the file, those of another version.
     foreign: u64,
     is_failing: bool,
+    elsewhere: Option<Elsewhere>,
+}
+
+/// Records that somebody else keeps until a server has them: by session and kind, and whom to tell.
+#[derive(Debug)]
+struct Elsewhere {
+    numbers: BTreeMap<(Box<str>, u32), VecDeque<u64>>,
+    delivered: Sender<u64>,
 }
 
 /// What waits, for an engineer.
@@ -114,6 +124,28 @@ impl Spool {
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         let (clerk, content) = Clerk::start(&folder.join(FILE), max_octets, on_disk, wake)?;
+        Ok(Self::of(clerk, content, None))
+    }
+
+    /// One without a file: whoever [keeps](lns_radius::record::Kept) a record keeps it until a server has it, and is
+    /// told then. A member of a cluster has this: what a dead node's disk has is of use to nobody.
+    ///
+    /// # Errors
+    /// The system has no thread for us.
+    pub fn in_memory(
+        max_octets: u64,
+        delivered: Sender<u64>,
+        wake: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
+        let (clerk, content) = Clerk::in_memory(max_octets, wake)?;
+        let elsewhere = Elsewhere {
+            numbers: BTreeMap::new(),
+            delivered,
+        };
+        Ok(Self::of(clerk, content, Some(elsewhere)))
+    }
+
+    fn of(clerk: Clerk, content: Content, elsewhere: Option<Elsewhere>) -> Self {
         let mut spool = Self {
             clerk,
             delivery: Delivery::new(WINDOW),
@@ -127,9 +159,10 @@ impl Spool {
             undeliverable: 0,
             foreign: 0,
             is_failing: false,
+            elsewhere,
         };
         spool.load();
-        Ok(spool)
+        spool
     }
 
     /// How many octets all records may have.
@@ -144,6 +177,11 @@ impl Spool {
             return;
         }
         self.unwritten = self.unwritten.saturating_add(1);
+        if let (Some(elsewhere), Some(kept)) = (&mut self.elsewhere, &record.kept) {
+            let key = (record.session.clone(), record.status.number());
+            let numbers = elsewhere.numbers.entry(key).or_default();
+            numbers.push_back(kept.number);
+        }
         let date = record.date(now, date);
         let entry = Entry::new(record, date);
         self.clerk.order(Order::Change(Change::Append(entry)));
@@ -211,6 +249,9 @@ impl Spool {
         }
         let entry = self.loaded.remove(&place);
         self.clerk.order(Order::Change(Change::Remove(place)));
+        if let (Some(elsewhere), Some(entry)) = (&mut self.elsewhere, &entry) {
+            elsewhere.tell(entry);
+        }
         if let Some(entry) = entry.filter(|_| ending == Ending::Never) {
             self.undeliverable = self.undeliverable.saturating_add(1);
             let why = outcome.result.as_ref().err().map(|it| it.label());
@@ -263,6 +304,23 @@ impl Spool {
             after: self.last_loaded,
             count: room,
         });
+    }
+}
+
+impl Elsewhere {
+    /// A record needs to be kept no more.
+    fn tell(&mut self, entry: &Entry) {
+        let key = (entry.session.clone(), entry.status.number());
+        let Some(numbers) = self.numbers.get_mut(&key) else {
+            return;
+        };
+        if let Some(number) = numbers.pop_front() {
+            // Whoever kept it may have gone.
+            let _unwanted = self.delivered.send(number);
+        }
+        if numbers.is_empty() {
+            self.numbers.remove(&key);
+        }
     }
 }
 

@@ -333,3 +333,50 @@ fn while_the_disk_is_behind_interims_give_way_and_nothing_else_does() {
     assert_eq!(figures.dropped_interims, 1);
     bench.until(|it| it.content.records == 1);
 }
+
+/// A member of a cluster keeps records in the store until a server has them.
+#[test]
+fn without_a_file_it_is_told_which_records_a_server_has_and_none_before() {
+    let (wake, woken) = channel();
+    let (delivered, told) = channel();
+    let spool = Spool::in_memory(u64::MAX, delivered, move || {
+        let _unwanted = wake.send(());
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut bench = Bench {
+        folder,
+        spool: spool.unwrap(),
+        woken,
+    };
+    for (number, status, name) in [
+        (4, Status::Start, "a"),
+        (5, Status::Stop, "a"),
+        (6, Status::Start, "b"),
+    ] {
+        let mut record = named(status, name);
+        record.kept = Some(lns_radius::record::Kept { number, date: DATE });
+        bench.spool.handle_record(record, NOW, DATE);
+    }
+    // One that nobody keeps.
+    bench
+        .spool
+        .handle_record(named(Status::Interim, "b"), NOW, DATE);
+    bench.settle();
+    let first = bench.sent();
+    assert_eq!(first.iter().map(session).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(told.try_recv().is_err(), "nothing was delivered yet");
+    bench.end(&first[1], Ok(reply()));
+    assert_eq!(told.try_recv(), Ok(6));
+    bench.end(&first[0], Err(Failure::TimedOut));
+    assert!(told.try_recv().is_err(), "no server has it");
+    bench.spool.handle_change();
+    for _ in 0..3 {
+        for request in bench.sent() {
+            bench.end(&request, Ok(reply()));
+        }
+        bench.settle();
+    }
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [4, 5]);
+    bench.until(Spool::is_empty);
+    assert_eq!(fs::read_dir(bench.folder.path()).unwrap().count(), 0);
+}

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::document::Asked;
 use super::{Admin, Refusal, radius};
 use crate::cli::{SessionName, VERSION};
+use crate::member::View;
 use crate::run::control::Control;
 use crate::run::keeper;
 use crate::run::situation::{ManifestState, Phase};
@@ -62,6 +63,45 @@ pub(crate) struct Status {
     radius: Vec<radius::Summary>,
     /// What the next start goes on with.
     records: keeper::Figures,
+    /// The cluster, of a member of one.
+    cluster: Option<Standing>,
+}
+
+/// How a member of a cluster stands.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ClusterStanding")]
+struct Standing {
+    /// This node.
+    node: String,
+    /// What it does.
+    side: &'static str,
+    /// Who is master, as far as is known.
+    master: Option<String>,
+    /// The highest epoch that was heard of.
+    epoch: u64,
+    /// What is away, in its own words: API server, store, gate.
+    troubles: Vec<String>,
+}
+
+impl From<View> for Standing {
+    fn from(view: View) -> Self {
+        let troubles = [
+            ("API server", view.lease_trouble),
+            ("store", view.store_trouble),
+            ("gate", view.gate_trouble),
+        ];
+        Self {
+            node: view.node,
+            side: view.side,
+            master: view.master,
+            epoch: view.epoch,
+            troubles: troubles
+                .into_iter()
+                .filter_map(|(what, why)| Some(format!("{what}: {}", why?)))
+                .collect(),
+        }
+    }
 }
 
 /// What the session table holds.
@@ -141,6 +181,7 @@ pub(super) async fn status(State(admin): State<Admin>) -> Result<Json<Status>, R
         traffic: Traffic::new(&(admin.stats)(), dropped),
         radius: radius::look(&admin).await?.summaries(),
         records,
+        cluster: admin.member.as_ref().map(|it| it.view().into()),
     }))
 }
 

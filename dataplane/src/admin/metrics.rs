@@ -5,6 +5,7 @@
 
 mod dynamic;
 mod flows;
+mod members;
 mod radius;
 
 use core::fmt;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 pub(super) use self::flows::Flows;
 pub(super) use self::radius::Measured;
 use crate::cli::VERSION;
+use crate::member::View;
 use crate::radius::dynamic::Row;
 use crate::run::control::Control;
 use crate::run::keeper;
@@ -65,6 +67,17 @@ impl Snapshot {
     }
 }
 
+/// The process around the node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Process<'a> {
+    /// Seconds since the start.
+    pub(super) uptime_seconds: u64,
+    /// The manifest in force.
+    pub(super) manifest: &'a ManifestState,
+    /// The cluster, if it is a member of one.
+    pub(super) member: Option<&'a View>,
+}
+
 /// Writes one scrape.
 pub(super) fn encode(
     snapshot: &Snapshot,
@@ -72,8 +85,7 @@ pub(super) fn encode(
     flows: &Flows,
     radius: &Measured,
     dynamic: &BTreeMap<Row, u64>,
-    uptime_seconds: u64,
-    manifest: &ManifestState,
+    process: &Process<'_>,
 ) -> Result<String, fmt::Error> {
     let mut page = Page(Registry::with_prefix("lns"));
     sessions(&mut page, snapshot);
@@ -83,14 +95,19 @@ pub(super) fn encode(
     flows.write(&mut page);
     radius.write(&mut page);
     dynamic::write(&mut page, dynamic);
-    reloads(&mut page, manifest);
+    reloads(&mut page, process.manifest);
     records(&mut page, &snapshot.records);
+    members::write(&mut page, process.member);
     page.gauges(
         "build_info",
         "The program, by version",
         [(vec![("version", VERSION.to_owned())], 1)],
     );
-    page.gauge("uptime_seconds", "Seconds since the start", uptime_seconds);
+    page.gauge(
+        "uptime_seconds",
+        "Seconds since the start",
+        process.uptime_seconds,
+    );
     let mut text = String::new();
     text::encode(&mut text, &page.0)?;
     Ok(text)
@@ -468,8 +485,11 @@ mod tests {
             &flows::tests::some(),
             &radius::tests::some(),
             &dynamic::tests::some(),
-            60,
-            &situation.manifest(),
+            &Process {
+                uptime_seconds: 60,
+                manifest: &situation.manifest(),
+                member: None,
+            },
         )
         .unwrap()
     }

@@ -14,6 +14,7 @@ pub(crate) mod disconnect;
 pub(crate) mod document;
 mod explain;
 pub(crate) mod flows;
+mod members;
 mod metrics;
 pub(crate) mod policies;
 pub(crate) mod radius;
@@ -37,6 +38,7 @@ use tokio::time::timeout;
 use self::connections::Connection;
 use self::document::{Document, OpenMetrics, Problem, Yaml};
 use crate::log::Ring;
+use crate::member::Desk;
 use crate::radius::dynamic::Figures;
 use crate::radius::service;
 use crate::run::control::Asker;
@@ -77,6 +79,8 @@ pub(crate) struct Admin {
     pub(crate) dynamic: Figures,
     /// The last log lines.
     pub(crate) logs: Arc<Ring>,
+    /// Of a member of a cluster.
+    pub(crate) member: Option<Desk>,
 }
 
 /// An answer that is an error: status and one line.
@@ -187,6 +191,12 @@ fn reads() -> ApiRouter<Admin> {
             }),
         )
         .api_route(
+            "/v1/members",
+            get_with(members::members, |of| {
+                of.summary("The cluster, as this member sees it")
+            }),
+        )
+        .api_route(
             "/v1/openapi.json",
             get_with(openapi, |of| of.summary("This document")),
         )
@@ -252,6 +262,12 @@ fn changes() -> ApiRouter<Admin> {
             "/v1/flows/flush",
             post_with(flows::flush::flush, |of| {
                 of.summary("Clears flows (Unix socket only)")
+            }),
+        )
+        .api_route(
+            "/v1/step-down",
+            post_with(members::step_down, |of| {
+                of.summary("Has another member become master (Unix socket only)")
             }),
         )
         .api_route("/v1/check", check::route())
@@ -327,6 +343,10 @@ async fn openapi() -> Document {
 
 async fn healthz(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
     match timeout(HEALTHY, admin.asker.ask(|_, _| ())).await {
+        Ok(Ok(())) if admin.member.as_ref().is_some_and(Desk::is_stuck) => Err(Refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the election is stuck".to_owned(),
+        )),
         Ok(Ok(())) => Ok("ok\n"),
         Ok(Err(_)) => Err(Refusal::gone()),
         Err(_) => Err(Refusal(
@@ -339,6 +359,9 @@ async fn healthz(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
 async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
     let not_ready = |why: &str| Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()));
     match admin.situation.phase() {
+        Phase::Serving if admin.member.as_ref().is_some_and(|it| !it.is_ready()) => {
+            not_ready("the records of the cluster are not here, or older than they may be")
+        }
         Phase::Serving => Ok("ok\n"),
         Phase::Starting => not_ready("starting"),
         Phase::Draining => not_ready("draining"),
@@ -367,8 +390,11 @@ async fn metrics(State(admin): State<Admin>) -> Result<OpenMetrics, Refusal> {
         &metrics::Flows::of(&admin.flows),
         &radius,
         &admin.dynamic.rows(),
-        admin.situation.uptime_seconds(),
-        &admin.situation.manifest(),
+        &metrics::Process {
+            uptime_seconds: admin.situation.uptime_seconds(),
+            manifest: &admin.situation.manifest(),
+            member: admin.member.as_ref().map(Desk::view).as_ref(),
+        },
     )
     .map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     Ok(OpenMetrics(text))

@@ -7,6 +7,7 @@ pub(crate) mod disconnect;
 pub(crate) mod failures;
 mod filter;
 pub(crate) mod flows;
+pub(crate) mod members;
 pub(crate) mod policies;
 pub(crate) mod radius;
 pub(crate) mod read;

@@ -68,6 +68,8 @@ fn status_facts(status: &Value) -> Vec<(&'static str, String)> {
         ("Flows", flows(&status["flows"])),
         ("RADIUS", radius(rows(status, "radius"))),
         ("Records", records(&status["records"])),
+        ("Cluster", cluster(&status["cluster"])),
+        ("AWAY", at(status, &["cluster", "troubles"])),
         ("From subscribers", traffic("upPackets", "upOctets")),
         ("To subscribers", traffic("downPackets", "downOctets")),
         (
@@ -95,14 +97,29 @@ fn flows(flows: &Value) -> String {
     format!("{in_use} of {capacity}")
 }
 
+/// Who is master, and what this node does: nothing of a node that serves alone.
+fn cluster(cluster: &Value) -> String {
+    if cluster.is_null() {
+        return String::new();
+    }
+    let master = cluster["master"].as_str().unwrap_or("unknown");
+    format!(
+        "{} is {}, master {} (epoch {}); `lnsd members` has more",
+        at(cluster, &["node"]),
+        at(cluster, &["side"]),
+        master.escape_debug(),
+        count(cluster, &["epoch"]),
+    )
+}
+
 /// Whether the next start would go on with what is up: nothing where all is well.
 fn records(records: &Value) -> String {
     let mut said = Vec::new();
     if records["degraded"] == json!(true) {
         let why = if records["failing"] == json!(true) {
-            "the disk fails"
+            "the disk fails, or the store is away"
         } else {
-            "the disk is slow"
+            "the disk or the store is slow"
         };
         let unstored = thousands(count(records, &["unstored"]));
         said.push(format!(
@@ -591,7 +608,7 @@ mod tests {
         let ill = json!({ "degraded": true, "failing": true, "unstored": 1_200, "foreign": 3 });
         let text = shown(ill);
         assert!(
-            text.contains("NOT STORED: the disk fails, 1,200 changes"),
+            text.contains("NOT STORED: the disk fails, or the store is away, 1,200 changes"),
             "{text}"
         );
         assert!(text.contains("3 of another version"), "{text}");

@@ -76,6 +76,10 @@ pub(crate) struct GateSetup {
 
 /// What of a running member a newer set-up changes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is done, or not, by itself"
+)]
 pub(crate) struct Changes {
     /// The store: a new connection, and a writer with other settings.
     pub(crate) store: bool,

@@ -246,6 +246,17 @@ impl Host {
         Ok(())
     }
 
+    /// Sets what a member's gate needs, until [`remove`](Self::remove).
+    pub(crate) fn require<'a>(
+        &mut self,
+        settings: impl Iterator<Item = &'a (String, &'static str)>,
+    ) -> Result<(), HostError> {
+        for (name, value) in settings {
+            self.sysctls.require(name, value)?;
+        }
+        Ok(())
+    }
+
     /// Routes a prefix to the subscribers as long as a session has it, or no longer. What the plan routes
     /// to them stays. What the kernel refuses is forgotten, and no later plan asks for it. The rules know
     /// nothing of it: they only spare what they know connection tracking.

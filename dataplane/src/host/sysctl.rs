@@ -79,6 +79,11 @@ impl Sysctls {
         self.set(&format!("ipv4/conf/{interface}/forwarding"), "1")
     }
 
+    /// What else must be set, below `/proc/sys/net`.
+    pub(super) fn require(&mut self, name: &str, value: &str) -> Result<(), HostError> {
+        self.set(name, value)
+    }
+
     /// Puts the former values back. An interface that is gone needs none.
     pub(super) fn restore(&mut self) -> Result<(), HostError> {
         for (name, value) in &self.former {

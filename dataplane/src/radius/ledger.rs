@@ -49,18 +49,27 @@ struct Books {
 }
 
 impl Ledger {
-    /// Opens the spool in `folder`. `on_disk` is told which records that were kept are there.
+    /// Opens the spool in `folder`. `settled` is told which records that were kept are there; without a folder,
+    /// which of them a server has.
     ///
     /// # Errors
     /// The system has no thread for us.
-    pub(super) fn open(folder: &Path, max_octets: u64, on_disk: Sender<u64>) -> io::Result<Self> {
+    pub(super) fn open(
+        folder: Option<&Path>,
+        max_octets: u64,
+        settled: Sender<u64>,
+    ) -> io::Result<Self> {
         let news = Arc::new(Notify::new());
         let wake = {
             let news = Arc::clone(&news);
             move || news.notify_one()
         };
+        let spool = match folder {
+            Some(folder) => Spool::open(folder, max_octets, settled, wake),
+            None => Spool::in_memory(max_octets, settled, wake),
+        };
         let books = Rc::new(Books {
-            spool: RefCell::new(Spool::open(folder, max_octets, on_disk, wake)?),
+            spool: RefCell::new(spool?),
             desk: RefCell::new(None),
             under_way: RefCell::default(),
             ended: Rc::default(),

@@ -31,8 +31,8 @@ pub(crate) struct Line {
     late: VecDeque<Order>,
     /// What was not handed over.
     refused: Refused,
-    /// Which records that were kept are on disk.
-    on_disk: Receiver<u64>,
+    /// Which records that were kept need not be any more.
+    settled: Receiver<u64>,
 }
 
 /// What found no room.
@@ -51,7 +51,7 @@ pub(crate) struct Refused {
 pub(crate) struct Ends {
     pub(super) orders: Incoming<Order>,
     pub(super) outcomes: Outgoing<Outcome>,
-    pub(super) on_disk: Sender<u64>,
+    pub(super) settled: Sender<u64>,
 }
 
 /// Both ends.
@@ -62,18 +62,18 @@ pub(crate) fn line() -> (Line, Ends) {
 fn of(orders: usize, outcomes: usize) -> (Line, Ends) {
     let (to_thread, orders) = post(orders);
     let (to_control, outcomes) = post(outcomes);
-    let (told, on_disk) = channel();
+    let (told, settled) = channel();
     let line = Line {
         orders: to_thread,
         outcomes,
         late: VecDeque::new(),
         refused: Refused::default(),
-        on_disk,
+        settled,
     };
     let ends = Ends {
         orders,
         outcomes: to_control,
-        on_disk: told,
+        settled: told,
     };
     (line, ends)
 }
@@ -126,14 +126,19 @@ impl Line {
         self.late.is_empty() || self.orders.is_closed()
     }
 
+    /// Forgets what found no room: it is another node's to say.
+    pub(crate) fn forget(&mut self) {
+        self.late.clear();
+    }
+
     /// The oldest outcome.
     pub(crate) fn take(&mut self) -> Option<Outcome> {
         self.outcomes.take()
     }
 
-    /// The number of a record that was kept and is on disk now.
-    pub(crate) fn take_on_disk(&mut self) -> Option<u64> {
-        self.on_disk.try_recv().ok()
+    /// The number of a record that was kept and need not be any more: it is on disk, or with a server.
+    pub(crate) fn take_settled(&mut self) -> Option<u64> {
+        self.settled.try_recv().ok()
     }
 
     /// Waits until there may be an outcome.

@@ -43,10 +43,10 @@ pub(super) struct Start {
     pub(super) questions: mpsc::Receiver<Question>,
     pub(super) rtts: Rtts,
     pub(super) seed: [u8; 32],
-    /// Where the spool is.
-    pub(super) folder: PathBuf,
-    /// Is told which records that were kept are on disk.
-    pub(super) on_disk: Sender<u64>,
+    /// Where the spool is; `None`: whoever keeps a record does so until a server has it.
+    pub(super) folder: Option<PathBuf>,
+    /// Is told which records that were kept need not be any more.
+    pub(super) settled: Sender<u64>,
     /// Is gone when the thread has ended, whatever the reason.
     pub(super) alive: oneshot::Sender<()>,
 }
@@ -73,10 +73,10 @@ impl Start {
                 rtts,
                 seed,
                 folder,
-                on_disk,
+                settled,
                 alive: _alive,
             } = self;
-            let office = Office::new(outcomes, rtts, seed, (folder, on_disk));
+            let office = Office::new(outcomes, rtts, seed, (folder, settled));
             LocalSet::new().block_on(&runtime, office.serve(orders, questions));
         })?;
         Ok(Thread(thread))
@@ -98,8 +98,8 @@ pub(crate) struct Office {
     outcomes: Outcomes,
     rng: Rng,
     rtts: Rtts,
-    folder: PathBuf,
-    on_disk: Sender<u64>,
+    folder: Option<PathBuf>,
+    settled: Sender<u64>,
     authentication: Option<Desk>,
     /// Once the manifest has asked for accounting, to the end.
     ledger: Option<Ledger>,
@@ -146,7 +146,7 @@ impl Office {
         outcomes: Outgoing<Outcome>,
         rtts: Rtts,
         seed: [u8; 32],
-        (folder, on_disk): (PathBuf, Sender<u64>),
+        (folder, settled): (Option<PathBuf>, Sender<u64>),
     ) -> Self {
         let back = Back {
             outgoing: outcomes,
@@ -157,7 +157,7 @@ impl Office {
             rng: Rng::from_seed(seed),
             rtts,
             folder,
-            on_disk,
+            settled,
             authentication: None,
             ledger: None,
             ended: None,
@@ -186,6 +186,14 @@ impl Office {
         Ok(())
     }
 
+    /// Nobody is asked or told anything any more, and records that wait are forgotten: another node has them.
+    pub(super) fn rest(&mut self) {
+        if let Some(desk) = &self.authentication {
+            desk.without_servers();
+        }
+        self.ledger = None;
+    }
+
     fn configure_accounting(
         &mut self,
         servers: Option<Settings>,
@@ -200,9 +208,9 @@ impl Office {
             Some(ledger) => ledger,
             none => {
                 let opened = Ledger::open(
-                    &self.folder,
+                    self.folder.as_deref(),
                     spool_max.unwrap_or_default(),
-                    self.on_disk.clone(),
+                    self.settled.clone(),
                 );
                 none.insert(opened.map_err(|error| {
                     format!("the spool of accounting cannot be opened: {error}")

@@ -76,13 +76,17 @@ enum State {
 }
 
 /// RADIUS that nobody has asked for yet: what starts it, the control task's end, and what resolves when the
-/// thread has ended, which it should do only by [`Service::end`]. The spool is in `folder`.
-pub(crate) fn service(seed: [u8; 32], folder: PathBuf) -> (Service, Line, oneshot::Receiver<()>) {
+/// thread has ended, which it should do only by [`Service::end`]. The spool is in `folder`, or in memory, where
+/// records are kept elsewhere until a server has them.
+pub(crate) fn service(
+    seed: [u8; 32],
+    folder: Option<PathBuf>,
+) -> (Service, Line, oneshot::Receiver<()>) {
     let (line, ends) = line();
     let Ends {
         orders,
         outcomes,
-        on_disk,
+        settled,
     } = ends;
     let (questions, inbox) = mpsc::channel(QUESTIONS);
     let (alive, ended) = oneshot::channel();
@@ -98,7 +102,7 @@ pub(crate) fn service(seed: [u8; 32], folder: PathBuf) -> (Service, Line, onesho
         rtts: asker.rtts(),
         seed,
         folder,
-        on_disk,
+        settled,
         alive,
     };
     let service = Service {
@@ -127,6 +131,14 @@ impl Service {
         }
         let configured = self.asker.ask(|office| office.configure(setup)).await;
         configured.unwrap_or_else(|Gone| Err("the thread of RADIUS has ended".to_owned()))
+    }
+
+    /// Nobody is asked or told anything until it is configured again, and what waits is forgotten.
+    pub(crate) async fn rest(&mut self) {
+        if matches!(self.state, State::Running(_)) {
+            // A thread that has ended has nothing that waits.
+            let _ended = self.asker.ask(Office::rest).await;
+        }
     }
 
     /// Starts the thread, unless it runs or has run.

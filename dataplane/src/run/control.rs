@@ -9,11 +9,12 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lns_cluster::Epoch;
 use lns_cluster::journal::Ticket;
-use lns_datapath::{Datagram, Punt, clock};
+use lns_datapath::{Datagram, Home, Punt, clock};
 use lns_l2sess::policy::Policies;
 use lns_node::radius::{Order, Reach};
-use lns_node::{Event, Node, Transmit};
+use lns_node::{Event, Node, Role, Transmit};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SlotIndex};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
@@ -24,6 +25,7 @@ use tracing::error;
 
 use super::journal::Journal;
 use super::keeper::{Keeper, Output};
+use crate::member::{Forwarder, Stamp};
 use crate::radius::line::Line;
 
 /// Packets that workers have handed over and that wait: a second of call setups at the highest rate.
@@ -78,6 +80,10 @@ pub(crate) struct Control {
     octets: Vec<u8>,
     /// LACs turned away, by reason.
     pub(crate) refused: BTreeMap<&'static str, u64>,
+    /// Of a member of a cluster: until when it may say what only a master says.
+    stamp: Option<Stamp>,
+    /// The same: the way to the active node.
+    forwarder: Option<Forwarder>,
 }
 
 /// What reaches the control task.
@@ -128,7 +134,9 @@ impl Control {
         reach: mpsc::Sender<Reach>,
         radius: Line,
         keeper: Keeper,
+        member: Option<(Stamp, Forwarder)>,
     ) -> Self {
+        let (stamp, forwarder) = member.unzip();
         Self {
             node,
             path,
@@ -140,7 +148,28 @@ impl Control {
             finals: BTreeMap::new(),
             octets: Vec::new(),
             refused: BTreeMap::new(),
+            stamp,
+            forwarder,
         }
+    }
+
+    /// The node becomes the active one of its cluster.
+    pub(crate) fn take_over(&mut self, epoch: Epoch, now: Instant) {
+        self.path.set_home(Home::Here);
+        self.keeper.take_over(&mut self.node, epoch, now);
+    }
+
+    /// The node follows another: what it wanted to say is not to be said.
+    pub(crate) fn demote(&mut self, now: Instant) {
+        self.keeper.demote(&mut self.node, now);
+        self.radius.forget();
+        while self.node.poll_transmit(now, &mut self.octets).is_some() {}
+    }
+
+    /// Whether what leaves may leave. On standby a node says nothing that only a master says.
+    fn may_speak(&self, now: Instant) -> bool {
+        let stamp = self.stamp.as_ref();
+        self.node.role() == Role::Standby || stamp.is_none_or(|stamp| stamp.is_valid(now))
     }
 
     /// Serves until nobody can ask any more.
@@ -179,11 +208,11 @@ impl Control {
         if self.node.poll_timeout().is_some_and(|at| at <= now) {
             self.node.handle_timeout(now);
         }
-        while let Some(number) = self.radius.take_on_disk() {
-            self.keeper.handle_on_disk(number);
+        while let Some(number) = self.radius.take_settled() {
+            self.keeper.handle_settled(number);
         }
-        self.keeper.turn(now);
-        self.release();
+        self.keeper.turn(&mut self.node, now);
+        self.release(now);
         self.carry_out(now);
         for _ in 0..QUESTIONS_PER_ROUND {
             let Ok(question) = inputs.questions.try_recv() else {
@@ -237,9 +266,14 @@ impl Control {
                 error!("{change:?} does not reach the machine: {error}");
             }
         }
+        while let Some(forward) = self.node.poll_forward() {
+            if let Some(forwarder) = &self.forwarder {
+                forwarder.hand_over(forward);
+            }
+        }
         let ticket = self.keeper.store(&mut self.node, now);
         self.transmit(ticket, now);
-        self.release();
+        self.release(now);
         while let Some(event) = self.node.poll_event() {
             self.tell(&event, now);
         }
@@ -286,8 +320,10 @@ impl Control {
 
     /// Sends what may leave; what tells of a change that is not stored waits for the ticket.
     fn transmit(&mut self, ticket: Ticket, now: Instant) {
+        let may_speak = self.may_speak(now);
         while let Some(transmit) = self.node.poll_transmit(now, &mut self.octets) {
-            if transmit.waits && !self.keeper.is_settled(ticket) {
+            let is_settled = self.keeper.is_settled(ticket);
+            if !may_speak || (transmit.waits && !is_settled) {
                 self.keeper.delay(ticket, transmit, &self.octets);
                 continue;
             }
@@ -296,7 +332,10 @@ impl Control {
     }
 
     /// Sends what has waited and may leave now.
-    fn release(&mut self) {
+    fn release(&mut self, now: Instant) {
+        if !self.may_speak(now) {
+            return;
+        }
         while let Some(output) = self.keeper.poll_output() {
             match output {
                 Output::Datagram(transmit, mut octets) => {

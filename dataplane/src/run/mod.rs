@@ -4,6 +4,7 @@
 //! machine, control task; only then `/readyz` says yes. What fails says so in one line, and what was
 //! set up before is taken back. End: the reverse, after the LACs were told.
 
+mod cluster;
 pub(crate) mod comparison;
 pub(crate) mod control;
 pub(crate) mod journal;
@@ -13,18 +14,21 @@ pub(crate) mod situation;
 mod source;
 
 use core::time::Duration;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::{fs, process};
 
 use lns_api::{Manifest, read_manifest};
-use lns_datapath::{Datapath, FlowConfig, Punt, PuntSink, clock};
+use lns_cluster::member::Times;
+use lns_datapath::{Datapath, FlowConfig, HandingConfig, Home, Marks, Punt, PuntSink, clock};
+use lns_gate::Mark;
 use lns_node::Node;
+use lns_objects::Objects;
 use notify::RecommendedWatcher;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
@@ -33,15 +37,17 @@ use self::control::{Asker, Control};
 use self::keeper::Keeper;
 use self::reload::{Change, Hands, Reloader};
 use self::situation::{Phase, Situation, unix_seconds};
-use self::source::Source;
+use self::source::{First, Source};
 use crate::admin::{self, Admin, StatsSource, server};
-use crate::cli::{RunArguments, VERSION};
-use crate::config::Setup;
+use crate::cli::{ObjectName, RunArguments, VERSION};
+use crate::config::{ClusterSetup, Setup};
 use crate::failure::Failure;
 use crate::host::{Host, HostError, INTERFACE};
 use crate::log::{self, Ring};
+use crate::member::{Berth, Forwarder, Membership, Role, Stamp};
 use crate::radius::dynamic::Desk;
-use crate::radius::service::service;
+use crate::radius::line::Line;
+use crate::radius::service::{Service, service};
 
 /// How long LACs have to acknowledge that the tunnel is gone.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -55,14 +61,15 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(20);
 /// How often it is looked whether all workers run.
 const WORKER_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Changes of this node's role that wait for RADIUS.
+const ROLES: usize = 4;
+
 /// Threads beside the workers: control task and admin interface.
 const THREADS: usize = 2;
 
 /// `lnsd run`
 pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
-    let manifest = read_manifest(&arguments.manifest).map_err(|problems| {
-        Failure::BadInput(problems.iter().map(ToString::to_string).collect())
-    })?;
+    let origin = Origin::of(arguments)?;
     let logs = log::start(arguments.log_format);
     runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
@@ -70,14 +77,35 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::failed("cannot start the runtime", error))?
-        .block_on(serve(arguments, manifest, logs))
+        .block_on(serve(arguments, origin, logs))
 }
 
-async fn serve(
-    arguments: &RunArguments,
-    manifest: Manifest,
-    logs: Arc<Ring>,
-) -> Result<(), Failure> {
+/// Where the configuration comes from.
+enum Origin {
+    /// A file or folder, which was read.
+    File(PathBuf, Box<Manifest>),
+    /// The objects of an API server, of which this is a member.
+    Cluster(ObjectName),
+}
+
+impl Origin {
+    fn of(arguments: &RunArguments) -> Result<Self, Failure> {
+        match (&arguments.manifest, &arguments.member.cluster) {
+            (Some(path), _) => {
+                let manifest = read_manifest(path).map_err(|problems| {
+                    Failure::BadInput(problems.iter().map(ToString::to_string).collect())
+                })?;
+                Ok(Self::File(path.clone(), Box::new(manifest)))
+            }
+            (None, Some(cluster)) => Ok(Self::Cluster(cluster.clone())),
+            (None, None) => Err(Failure::bad_input(
+                "neither --manifest nor --cluster is given",
+            )),
+        }
+    }
+}
+
+async fn serve(arguments: &RunArguments, origin: Origin, logs: Arc<Ring>) -> Result<(), Failure> {
     let signal = |kind| signal(kind).map_err(|error| Failure::failed("cannot take signals", error));
     let mut ends = Ends {
         terminate: signal(SignalKind::terminate())?,
@@ -90,8 +118,14 @@ async fn serve(
         server::bind_unix(&socket)?,
         server::bind_tcp(arguments.admin).await?,
     );
-    let ended = match Process::start(arguments, manifest, sockets, hangups, logs).await {
-        Ok(process) => process.serve(&mut ends).await,
+    let ended = match Box::pin(begin(arguments, origin, &mut ends)).await {
+        Ok(Some(beginning)) => {
+            match Box::pin(Process::start(arguments, beginning, sockets, hangups, logs)).await {
+                Ok(process) => process.serve(&mut ends).await,
+                Err(failure) => Err(failure),
+            }
+        }
+        Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };
     // Gone or not, the next start copes with it.
@@ -136,38 +170,74 @@ struct Process {
     reloader: JoinHandle<Reloader>,
     hangups: JoinHandle<()>,
     admin: [JoinHandle<()>; 2],
+    /// Who tells of changes of the file.
     watcher: Option<RecommendedWatcher>,
+    /// Of a member of a cluster.
+    member: Option<Membership>,
+}
+
+/// What the process begins with.
+struct Beginning {
+    manifest: Manifest,
+    setup: Setup,
+    node: Node,
+    keeper: Keeper,
+    source: Source,
+    /// Of a member of a cluster.
+    member: Option<Joining>,
+}
+
+/// What a member begins with besides.
+struct Joining {
+    berth: Berth,
+    sysctls: Vec<(String, &'static str)>,
+    setups: watch::Receiver<ClusterSetup>,
+}
+
+impl Joining {
+    /// Has the member begin: it, and what the control task has of it.
+    fn begin(
+        self,
+        asker: Asker,
+        punts: mpsc::Sender<Punt>,
+        roles: mpsc::Sender<Role>,
+    ) -> (Membership, (Stamp, Forwarder)) {
+        let stamp = self.berth.stamp();
+        let member = self.berth.begin(asker, punts, roles, self.setups);
+        let voice = (stamp, member.forwarder.clone());
+        (member, voice)
+    }
 }
 
 impl Process {
     async fn start(
         arguments: &RunArguments,
-        manifest: Manifest,
+        beginning: Beginning,
         sockets: (UnixListener, TcpListener),
         hangups: Signal,
         logs: Arc<Ring>,
     ) -> Result<Self, Failure> {
-        let (setup, node, keeper) = resume(arguments, &manifest)?;
+        let (manifest, setup, node) = (beginning.manifest, beginning.setup, beginning.node);
+        let (source, member) = (beginning.source, beginning.member);
+        let is_alone = member.is_none();
+        let state = &arguments.state.directory;
+        let handing = member.as_ref().map(|joining| joining.berth.handing());
         let (punt, punts) = mpsc::channel(control::PUNT_QUEUE);
-        let (datapath, path) = start_datapath(&setup, &node, punt)?;
-        let (mut radius, line, radius_ended) = service(seed()?, arguments.state.directory.clone());
-        let configured = radius.configure(setup.radius_thread.clone()).await;
-        configured.map_err(Failure::Failed)?;
-        // Who asks for a change now waits for the control task.
+        let (datapath, path) = start_datapath(&setup, &node, punt.clone(), handing)?;
+        let (radius, line, radius_ended) = start_radius(state, &setup, is_alone).await?;
         let (asker, inputs) = control::inputs(punts);
-        let mut desk = Desk::new(asker.clone());
-        let listening = desk.configure(reload::desk(&setup)).await;
-        listening.map_err(Failure::Failed)?;
-        let host = prepare(&arguments.state.directory, &setup).await?;
+        let desk = start_desk(&asker, &setup).await?;
+        let sysctls = member.as_ref().map(|joining| joining.sysctls.as_slice());
+        let host = prepare(state, &setup, sysctls.unwrap_or_default()).await?;
         announce(&manifest, &setup, arguments);
+        let (role, roles) = mpsc::channel(ROLES);
+        let joined = member.map(|joining| joining.begin(asker.clone(), punt, role));
+        let (member, voice) = joined.unzip();
 
         let (reach, reaches) = mpsc::channel(control::REACH_QUEUE);
-        let control = tokio::spawn(Control::new(node, path, reach, line, keeper).serve(inputs));
-        let situation = Arc::new(Situation::new(
-            arguments.manifest.clone(),
-            manifest.warnings.clone(),
-        ));
-        situation.show(&manifest);
+        let control = Control::new(node, path, reach, line, beginning.keeper, voice);
+        let control = tokio::spawn(control.serve(inputs));
+        let situation = situation_of(&source, &manifest);
         let datapath = Arc::new(datapath);
         let (comparer, questions) = reload::comparisons();
         let admin = Admin {
@@ -179,16 +249,13 @@ impl Process {
             radius: radius.asker(),
             dynamic: desk.figures(),
             logs,
+            member: member.as_ref().map(|member| member.desk.clone()),
         };
         let admin = serve_admin(sockets, admin);
         let (change, changes) = mpsc::channel(1);
-        let watcher = reload::watch(&arguments.manifest, change.clone())
-            .inspect_err(|error| {
-                warn!("the manifest is not watched ({error}): send SIGHUP after a change");
-            })
-            .ok();
+        let watcher = watch(&source, change.clone());
         let reloader = Reloader::new(
-            Source::File(arguments.manifest.clone()),
+            source,
             manifest,
             setup,
             host,
@@ -200,7 +267,7 @@ impl Process {
             },
             Arc::clone(&situation),
         );
-        let reloader = tokio::spawn(reloader.serve(changes, questions, reaches));
+        let reloader = tokio::spawn(reloader.serve(changes, questions, reaches, roles));
         let hangups = tokio::spawn(forward(hangups, change));
         situation.enter(Phase::Serving);
         Ok(Self {
@@ -213,6 +280,7 @@ impl Process {
             hangups,
             admin,
             watcher,
+            member,
         })
     }
 
@@ -231,12 +299,16 @@ impl Process {
             _ = unix => Some("the admin socket has ended"),
             _ = tcp => Some("the admin interface has ended"),
             () = any_ended(&self.datapath) => Some("a worker has ended"),
+            () = ended(&mut self.member) => Some("the task of the member has ended"),
         };
         if let Some(what) = failed {
             // What is left on the machine is replaced by the next start.
             return Err(Failure::Failed(format!(
                 "{what}, which must not happen: please report it with the lines above"
             )));
+        }
+        if self.member.is_some() {
+            return self.leave_cluster(cause, ends).await;
         }
         let Cause::Drain(cause) = cause else {
             info!("ended by SIGQUIT: nobody is told, and the next start goes on with what is up");
@@ -286,6 +358,24 @@ impl Process {
         }
     }
 
+    /// Ends as a member: the others go on, so no LAC and no server is told anything.
+    async fn leave_cluster(mut self, cause: Cause, ends: &mut Ends) -> Result<(), Failure> {
+        self.situation.enter(Phase::Draining);
+        info!(?cause, "ending: leaving the cluster to the other members");
+        if let Some(member) = self.member.take() {
+            tokio::select! {
+                () = member.desk.leave() => {}
+                cause = ends.wait() => {
+                    warn!(?cause, "ended at once: the others wait until the Lease has lapsed");
+                    process::exit(1);
+                }
+            }
+        }
+        self.end().await;
+        info!("ended");
+        Ok(())
+    }
+
     /// Ends without a word: what is stored is all that is left, and the machine stays as it is.
     async fn leave(self) {
         self.control.abort();
@@ -312,15 +402,101 @@ impl Process {
     }
 }
 
-/// The node, with what was up when the process before it ended.
-fn resume(arguments: &RunArguments, manifest: &Manifest) -> Result<(Setup, Node, Keeper), Failure> {
+/// Makes what the process begins with. `None`: a signal has ended it before.
+async fn begin(
+    arguments: &RunArguments,
+    origin: Origin,
+    ends: &mut Ends,
+) -> Result<Option<Beginning>, Failure> {
+    match origin {
+        Origin::File(path, manifest) => resume(arguments, path, *manifest).map(Some),
+        Origin::Cluster(cluster) => tokio::select! {
+            begun = join(arguments, &cluster) => begun.map(Some),
+            cause = ends.wait() => {
+                info!(?cause, "ended before it had begun");
+                Ok(None)
+            }
+        },
+    }
+}
+
+/// The node alone, with what was up when the process before it ended.
+fn resume(
+    arguments: &RunArguments,
+    path: PathBuf,
+    manifest: Manifest,
+) -> Result<Beginning, Failure> {
     let state = &arguments.state.directory;
-    let mut setup = Setup::new(manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let mut setup = Setup::new(&manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
     setup.node.epoch = lns_spool::next_epoch(state, unix_seconds());
     let now = clock::now();
     let mut node = Node::standby(setup.node.clone(), seed()?, now);
     let keeper = Keeper::resume(state, &mut node, setup.node.epoch, now)?;
-    Ok((setup, node, keeper))
+    Ok(Beginning {
+        manifest,
+        setup,
+        node,
+        keeper,
+        source: Source::File(path),
+        member: None,
+    })
+}
+
+/// The node as a member, which follows until it is master.
+async fn join(arguments: &RunArguments, name: &ObjectName) -> Result<Beginning, Failure> {
+    let member = &arguments.member;
+    let api_server = cluster::api_server(member.kubeconfig.as_deref()).await?;
+    let client = cluster::client(api_server.clone())?;
+    let objects = Objects::start(client, &name.namespace, &name.name);
+    let title = format!("LnsCluster {name}");
+    let first = source::first(&objects, &title).await;
+    let arrival = cluster::arrive(member, name, &first, api_server).await?;
+    let (source, setups) = Source::objects(objects, title, arrival.node, &first);
+    let First {
+        manifest, setup, ..
+    } = first;
+    let rest = Times::of(setup.staleness).outlasts();
+    let setup = Setup::new(&manifest).map_err(|error| Failure::bad_input(error.to_string()))?;
+    let setup = setup.of_member(rest);
+    let node = Node::standby(setup.node.clone(), seed()?, clock::now());
+    Ok(Beginning {
+        manifest,
+        setup,
+        node,
+        keeper: arrival.keeper,
+        source,
+        member: Some(Joining {
+            berth: arrival.berth,
+            sysctls: arrival.sysctls,
+            setups,
+        }),
+    })
+}
+
+/// Returns when the task of a member has ended, which it does only when it is told to.
+async fn ended(member: &mut Option<Membership>) {
+    match member {
+        Some(member) => drop((&mut member.task).await),
+        None => core::future::pending().await,
+    }
+}
+
+/// Objects are followed by whoever reads them.
+fn watch(source: &Source, changes: mpsc::Sender<Change>) -> Option<RecommendedWatcher> {
+    let Source::File(path) = source else {
+        return None;
+    };
+    reload::watch(path, changes)
+        .inspect_err(|error| {
+            warn!("the manifest is not watched ({error}): send SIGHUP after a change");
+        })
+        .ok()
+}
+
+fn situation_of(source: &Source, manifest: &Manifest) -> Arc<Situation> {
+    let situation = Situation::new(source.to_string().into(), manifest.warnings.clone());
+    situation.show(manifest);
+    Arc::new(situation)
 }
 
 /// Random octets of the system, from which everything unpredictable comes.
@@ -331,10 +507,35 @@ fn seed() -> Result<[u8; 32], Failure> {
     Ok(seed)
 }
 
+/// RADIUS of a node that serves alone is there at once; a member's when it is the active one. What a dead
+/// member's disk has is of use to nobody, so it keeps nothing there.
+async fn start_radius(
+    state: &Path,
+    setup: &Setup,
+    is_alone: bool,
+) -> Result<(Service, Line, oneshot::Receiver<()>), Failure> {
+    let folder = is_alone.then(|| state.to_owned());
+    let (mut radius, line, ended) = service(seed()?, folder);
+    if is_alone {
+        let configured = radius.configure(setup.radius_thread.clone()).await;
+        configured.map_err(Failure::Failed)?;
+    }
+    Ok((radius, line, ended))
+}
+
+/// Whoever asks for a change now waits for the control task.
+async fn start_desk(asker: &Asker, setup: &Setup) -> Result<Desk, Failure> {
+    let mut desk = Desk::new(asker.clone());
+    let listening = desk.configure(reload::desk(setup)).await;
+    listening.map_err(Failure::Failed)?;
+    Ok(desk)
+}
+
 fn start_datapath(
     setup: &Setup,
     node: &Node,
     punt: mpsc::Sender<Punt>,
+    handing: Option<HandingConfig>,
 ) -> Result<(Datapath, lns_datapath::Control), Failure> {
     let config = lns_datapath::Config {
         interface: INTERFACE.to_owned(),
@@ -348,19 +549,36 @@ fn start_datapath(
             options: setup.flows.options,
         },
         // A node without a cluster has no gate.
-        marks: None,
-        handing: None,
+        marks: handing.is_some().then_some(Marks {
+            data: Mark::Data.value(),
+            control: Mark::Control.value(),
+        }),
+        handing,
     };
     let punts: PuntSink = Arc::new(move |packet| punt.try_send(packet).is_ok());
-    Datapath::start(&config, node.index(), punts)
-        .map_err(|error| Failure::Failed(error.to_string()))
+    let is_member = config.handing.is_some();
+    let started = Datapath::start(&config, node.index(), punts);
+    let (datapath, path) = started.map_err(|error| Failure::Failed(error.to_string()))?;
+    if is_member {
+        path.set_home(Home::Nowhere);
+    }
+    Ok((datapath, path))
 }
 
 /// Makes the machine look as planned, or as before.
-async fn prepare(state: &Path, setup: &Setup) -> Result<Host, Failure> {
+async fn prepare(
+    state: &Path,
+    setup: &Setup,
+    sysctls: &[(String, &'static str)],
+) -> Result<Host, Failure> {
     let failed = |error: HostError| Failure::Failed(error.to_string());
     let mut host = Host::open(state).await.map_err(failed)?;
-    if let Err(error) = host.apply(setup.host.clone()).await {
+    let required = host.require(sysctls.iter());
+    let applied = match required {
+        Ok(()) => host.apply(setup.host.clone()).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = applied {
         for problem in host.remove().await {
             warn!("{problem}");
         }

@@ -32,6 +32,7 @@ use super::situation::Situation;
 use super::source::{Membership, Read, Source};
 use crate::config::Setup;
 use crate::host::{Host, Plan, Used};
+use crate::member::Role;
 use crate::radius::dynamic::{Desk, Wanted};
 use crate::radius::service::Service;
 
@@ -109,6 +110,8 @@ pub(super) struct Reloader {
     host: Host,
     hands: Hands,
     situation: Arc<Situation>,
+    /// RADIUS is this node's to speak: it is the active one.
+    has_radius: bool,
     /// The machine still has more than the manifest says.
     leftovers: bool,
 }
@@ -123,6 +126,8 @@ impl Reloader {
         hands: Hands,
         situation: Arc<Situation>,
     ) -> Self {
+        // A member's is, when it is told so.
+        let has_radius = matches!(source, Source::File(_));
         Self {
             source,
             manifest,
@@ -130,6 +135,7 @@ impl Reloader {
             host,
             hands,
             situation,
+            has_radius,
             leftovers: false,
         }
     }
@@ -141,6 +147,7 @@ impl Reloader {
         mut changes: mpsc::Receiver<Change>,
         mut questions: mpsc::Receiver<Question>,
         mut reaches: mpsc::Receiver<Reach>,
+        mut roles: mpsc::Receiver<Role>,
     ) -> Self {
         let mut look_at = Instant::now() + LEFTOVER_INTERVAL;
         loop {
@@ -161,6 +168,11 @@ impl Reloader {
                         let _unwanted = answer.send(comparison);
                     }
                 }
+                Some((is_active, done)) = roles.recv() => {
+                    self.speak_radius(is_active).await;
+                    // Who has stopped waiting goes on without.
+                    let _late = done.send(());
+                }
                 Some(change) = reaches.recv() => {
                     if let Err(problem) = self.host.reach(change).await {
                         error!("what is routed to a subscriber: {problem}");
@@ -171,6 +183,18 @@ impl Reloader {
                     look_at = Instant::now() + LEFTOVER_INTERVAL;
                 }
             }
+        }
+    }
+
+    /// Whether RADIUS is this node's to speak, from now on.
+    async fn speak_radius(&mut self, is_active: bool) {
+        self.has_radius = is_active;
+        if !is_active {
+            return self.hands.radius.rest().await;
+        }
+        let setup = self.setup.radius_thread.clone();
+        if let Err(problem) = self.hands.radius.configure(setup).await {
+            error!("RADIUS cannot be spoken: {problem}");
         }
     }
 
@@ -263,6 +287,9 @@ impl Reloader {
             Ok(membership) => membership,
             Err(problems) => return refuse(&self.source, &self.situation, &problems),
         };
+        if let Some(membership) = &membership {
+            setup = setup.of_member(membership.rest());
+        }
         let fields = self.needs_restart(&setup, membership.as_ref());
         if !fields.is_empty() {
             return self.refuse(format!(
@@ -333,6 +360,10 @@ impl Reloader {
     /// Gives RADIUS, workers and node their part. Servers are there before they are asked, and asked no
     /// more before they are gone.
     async fn configure_all(&mut self, setup: &Setup) -> Result<(), Refused> {
+        if !self.has_radius {
+            // It begins with what is in force then.
+            return self.configure(setup).await;
+        }
         if setup.radius_thread.is_some() {
             let added = self
                 .hands

@@ -6,11 +6,13 @@
 
 use core::fmt;
 use core::future::pending;
+use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use lns_api::{Manifest, read_manifest};
 use lns_cluster::NodeName;
+use lns_cluster::member::Times;
 use lns_objects::{Objects, Sight};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -55,7 +57,6 @@ pub(super) struct Followed {
 }
 
 /// The first manifest of a member, and which object it is of.
-#[allow(dead_code, reason = "what members start from")]
 #[derive(Debug)]
 pub(super) struct First {
     /// The manifest.
@@ -67,7 +68,6 @@ pub(super) struct First {
 }
 
 /// Waits for objects that a member can start with, and says what it waits for.
-#[allow(dead_code, reason = "what members start from")]
 pub(super) async fn first(objects: &Objects, title: &str) -> First {
     let (mut sights, mut trouble) = (objects.sights(), objects.trouble());
     loop {
@@ -127,7 +127,6 @@ fn told(title: &str, trouble: Option<&str>) {
 impl Source {
     /// The objects of the cluster of this namespace and name, with a first manifest in force; and what of the
     /// manifest in force is for members, whenever it is another.
-    #[allow(dead_code, reason = "what members start from")]
     pub(super) fn objects(
         objects: Objects,
         title: String,
@@ -216,6 +215,13 @@ pub(super) struct Membership {
     pub(super) needs_restart: Vec<&'static str>,
 }
 
+impl Membership {
+    /// How long what is given back rests: as long as another member may go by what it knew.
+    pub(super) fn rest(&self) -> Duration {
+        Times::of(self.setup.staleness).outlasts()
+    }
+}
+
 impl Followed {
     fn read(&mut self) -> Read {
         let sight = self.sights.borrow_and_update().clone();
@@ -250,7 +256,15 @@ impl Followed {
         let setup = ClusterSetup::new(manifest).map_err(wrong)?;
         let shown = setup.peers.credentials(&self.uid, &self.node);
         shown.map_err(|told| vec![told])?;
-        let needs_restart = self.in_force.borrow().needs_restart(&setup);
+        let in_force = self.in_force.borrow();
+        let changes = in_force.changes(&setup);
+        let mut needs_restart = in_force.needs_restart(&setup);
+        let of_old = [
+            ("spec.store", changes.store),
+            ("spec.forwarding.stalenessSeconds", changes.staleness),
+        ];
+        needs_restart.extend(of_old.iter().filter(|it| it.1).map(|it| it.0));
+        drop(in_force);
         Ok(Membership {
             setup,
             needs_restart,
@@ -346,13 +360,22 @@ mod tests {
     #[test]
     fn what_is_for_members_is_checked_before_and_handed_on_after_it_is_in_force() {
         let (followed, _, setups) = followed();
-        let newer = manifest("stalenessSeconds: 600", "stalenessSeconds: 300");
+        let before = setups.borrow().clone();
+        let newer = manifest("nasAddress: 192.0.2.10 ", "nasAddress: 192.0.2.11 ");
         let membership = followed.member(&newer).unwrap();
         assert!(membership.needs_restart.is_empty());
         assert!(!setups.has_changed().unwrap());
         followed.taken_over(membership);
         assert!(setups.has_changed().unwrap());
-        assert_eq!(setups.borrow().staleness.as_secs(), 300);
+        assert!(before.changes(&setups.borrow()).gate);
+
+        let other_s = manifest("stalenessSeconds: 600", "stalenessSeconds: 300");
+        let membership = followed.member(&other_s).unwrap();
+        assert_eq!(membership.rest().as_secs(), 303);
+        assert_eq!(
+            membership.needs_restart,
+            ["spec.forwarding.stalenessSeconds"]
+        );
 
         let other_port = manifest("peers: { port: 1702", "peers: { port: 1703");
         let membership = followed.member(&other_port).unwrap();

@@ -263,6 +263,36 @@ pub enum Reason {
     },
 }
 
+impl Reason {
+    /// Whether waiting does not help: somebody has to change the server's configuration, or ours.
+    pub const fn is_configuration(&self) -> bool {
+        match self {
+            Self::Tls { .. }
+            | Self::Authorities(_)
+            | Self::Credentials { .. }
+            | Self::NoCredentials { .. }
+            | Self::Unprotected { .. }
+            | Self::NotPermitted { .. }
+            | Self::TooOld { .. }
+            | Self::ClusterMode { .. }
+            | Self::Unsafe { .. }
+            | Self::Library { .. }
+            | Self::UnknownMaster(_) => true,
+            Self::Connecting
+            | Self::Closed
+            | Self::UnknownHost { .. }
+            | Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::Lost { .. }
+            | Self::NotMaster { .. }
+            | Self::Loading { .. }
+            | Self::NoSentinel(_)
+            | Self::Changed { .. }
+            | Self::Strange { .. } => false,
+        }
+    }
+}
+
 /// A setting of a server with which records would be lost (rule S6).
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum UnsafeSetting {

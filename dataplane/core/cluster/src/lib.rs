@@ -21,7 +21,8 @@
 //! | E9 | D is waited after a deletion and an emptied holder too; only a release that follows what was seen saves it | [`View`] |
 //! | E10 | what was not looked at for longer than a gap is seen anew | [`View`] |
 //!
-//! [`journal`] is output commit: nothing of a change leaves before the change is stored.
+//! [`journal`] is output commit: nothing of a change leaves before the change is stored. [`member`] is what a
+//! node does with all of this: when it claims, takes over, steps down, and what it lets pass.
 //!
 //! Not here: the driver that speaks with the API server (it stamps `renewTime`, and reads without a
 //! resource version, so that no cache answers), the peer channel that carries questions and promises,
@@ -32,6 +33,7 @@ mod authority;
 mod elector;
 pub mod journal;
 mod limits;
+pub mod member;
 mod profile;
 mod promise;
 mod record;

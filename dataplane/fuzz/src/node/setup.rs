@@ -96,16 +96,15 @@ pub(crate) fn config(bits: u8) -> Config {
             session: Duration::ZERO,
         },
         policies,
-        pools: vec![pool(if has(0) {
-            "100.64.0.0/30"
-        } else {
-            "100.64.0.0/28"
-        })],
+        pools: vec![pool(
+            ["100.64.0.0/28", "100.64.0.0/30"][usize::from(has(0))],
+        )],
         radius: Some(RADIUS),
         accounting: Some(AccountingConfig {
             interim: Duration::from_secs(60),
         }),
         epoch: 0,
+        id_rest: Duration::ZERO,
         max_sessions: 12,
         workers: 1,
     }

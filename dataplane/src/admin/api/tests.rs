@@ -78,6 +78,7 @@ fn status() -> Status {
         traffic: Traffic::new(&lns_datapath::Stats::default(), 0),
         radius: radius::tests::some().0.summaries(),
         records: keeper::Figures::default(),
+        cluster: None,
     }
 }
 

@@ -72,7 +72,7 @@ fn each_record_reaches_an_accounting_server_and_everyone_who_gets_copies() {
     run(async {
         let folder = tempdir().unwrap();
         let (one, copied) = (Responder::local().await, Responder::local().await);
-        let mut ledger = Ledger::open(folder.path(), SPOOL, channel().0).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
         let further = vec![settings(Purpose::Copy, vec![copied.server("c1")])];
         configure(&mut ledger, Some(told(&one)), further);
         ledger.take(records(100));
@@ -93,7 +93,7 @@ fn records_wait_while_no_server_is_configured_also_those_that_were_under_way() {
         let folder = tempdir().unwrap();
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let silent = server("silent", silent.local_addr().unwrap());
-        let mut ledger = Ledger::open(folder.path(), SPOOL, channel().0).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
         let silent = settings(Purpose::Accounting, vec![silent]);
         configure(&mut ledger, Some(silent), Vec::new());
         ledger.take(records(5));
@@ -120,14 +120,14 @@ fn records_wait_while_no_server_is_configured_also_those_that_were_under_way() {
 fn what_was_not_delivered_is_delivered_after_the_next_start() {
     run(async {
         let folder = tempdir().unwrap();
-        let ledger = Ledger::open(folder.path(), SPOOL, channel().0).unwrap();
+        let ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
         ledger.take(records(7));
         // Its end waits for the disk.
         drop(ledger);
         sleep(Duration::from_millis(50)).await;
 
         let responder = Responder::local().await;
-        let mut ledger = Ledger::open(folder.path(), SPOOL, channel().0).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
         configure(&mut ledger, Some(told(&responder)), Vec::new());
         delivered(&ledger).await;
         assert_eq!(count(&responder), 14);
@@ -139,7 +139,7 @@ fn the_thread_answers_orders_takes_other_servers_and_ends_when_all_records_are_t
     run(async {
         let folder = tempdir().unwrap();
         let (judge, book) = (Responder::local().await, Responder::local().await);
-        let (mut service, mut line, ended) = service([3; 32], folder.path().to_owned());
+        let (mut service, mut line, ended) = service([3; 32], Some(folder.path().to_owned()));
         let asker = service.asker();
         assert!(asker.ask(|_| ()).await.is_err(), "nobody has asked for it");
         assert_eq!(service.configure(None).await, Ok(()));
@@ -189,7 +189,7 @@ fn a_record_that_is_older_than_the_machine_is_up_has_a_date_all_the_same() {
     run(async {
         let folder = tempdir().unwrap();
         let responder = Responder::local().await;
-        let mut ledger = Ledger::open(folder.path(), SPOOL, channel().0).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
         configure(&mut ledger, Some(told(&responder)), Vec::new());
         let old = Record {
             at: Instant::ZERO,

@@ -165,6 +165,11 @@ impl<K: Ord + Clone> Journal<K> {
         self.marks.insert(key, mark);
     }
 
+    /// A record that was in the store is not there any more.
+    pub fn handle_gone(&mut self, key: &K) {
+        self.marks.remove(key);
+    }
+
     /// The store may have lost what it had, and has this now. The keys of records that it has not as they were
     /// stored last, or that only it has: the node gives them out again or forgets them, before
     /// [`handle_claimed`](Self::handle_claimed), so that the journal is whole only when the store has them.
@@ -409,6 +414,11 @@ impl<K: Ord + Clone> Journal<K> {
         self.standing
     }
 
+    /// Whether there is a store that takes what changes.
+    pub const fn is_up(&self) -> bool {
+        self.is_up
+    }
+
     /// Changes that the store has not, for certain.
     pub fn unstored(&self) -> usize {
         let rounds = self.waiting.iter().map(|round| round.writes.len());
@@ -432,6 +442,11 @@ impl<K: Ord + Clone> Journal<K> {
     }
 
     // Time.
+
+    /// All that is stored, as far as this journal knows.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.marks.keys()
+    }
 
     /// When to call [`Self::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -16,7 +16,6 @@ use super::form::{
     TunnelForm, TunnelStateForm, UpForm,
 };
 use super::{Grave, RecordChange, RecordKey, StoreTime};
-use crate::limits;
 use crate::node::Node;
 use crate::policies::By;
 use crate::radius::Granted;
@@ -90,6 +89,34 @@ impl Node {
         self.records.gone = self.records.graves.keys().copied().collect();
     }
 
+    /// The store does not have this record as it should: it is given out again. Whether there is one; if not,
+    /// the store is to forget it.
+    pub fn handle_lost_record(&mut self, key: RecordKey) -> bool {
+        if !self.records.are_written() {
+            return false;
+        }
+        if self.records.graves.contains_key(&key) {
+            self.records.gone.push_back(key);
+            return true;
+        }
+        match key {
+            RecordKey::Tunnel(tunnel) => {
+                let is_there = self.tunnels.get(tunnel).is_some();
+                if is_there {
+                    self.records.tunnels.mark(u32::from(tunnel.0));
+                }
+                is_there
+            }
+            RecordKey::Session(tunnel, session) => {
+                let slot = self.index.lookup(tunnel, session);
+                if let Some(slot) = slot {
+                    self.records.sessions.mark(slot.0);
+                }
+                slot.is_some()
+            }
+        }
+    }
+
     /// A tunnel is over.
     pub(crate) fn bury_tunnel(&mut self, tunnel: TunnelId, now: Instant) {
         self.bury(RecordKey::Tunnel(tunnel), Grave::default(), now);
@@ -119,7 +146,7 @@ impl Node {
     pub(super) fn rest(&mut self, key: RecordKey, grave: &Grave, now: Instant) {
         let pool = grave.held.as_ref().and_then(|held| held.pool.as_deref());
         let address = pool.map(|pool| self.pools.reuse_delay(pool));
-        let rest = limits::ID_QUARANTINE.max(address.unwrap_or_default());
+        let rest = self.id_rest.max(address.unwrap_or_default());
         self.records.rests.insert((now + rest, key));
     }
 

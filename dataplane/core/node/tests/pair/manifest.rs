@@ -65,6 +65,7 @@ pub fn config() -> Config {
         accounting: None,
         epoch: 0,
         max_sessions: 10_000,
+        id_rest: Duration::ZERO,
         workers: 1,
     }
 }

@@ -1,33 +1,35 @@
 //! What is stored, and what waits for it: between the node, which gives out records of all that changes,
-//! and the vault in the state folder. What the node wants sent leaves when the records before it are
-//! stored (spec: cluster, 2: output commit).
+//! and where they are kept: the vault in the state folder, or the store of a cluster. What the node wants sent
+//! leaves when the records before it are stored (spec: cluster, 2: output commit).
 //!
-//! Records of accounting are kept with those of sessions, from the moment that they are ordered until the
-//! spool has them: a session that says that servers were told, and the record that tells them, are stored
-//! in one go, so that no end of the process loses either.
+//! [`account`] has what is kept of accounting, [`storage`] the two places, [`member`] what only a member of a
+//! cluster does.
+
+mod account;
+mod member;
+mod storage;
 
 use core::time::Duration;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
 use lns_cluster::Epoch;
 use lns_cluster::journal::{Journal, Patience, Standing, Ticket};
-use lns_node::{Beginning, Node, RecordChange, RecordKey, StoreTime, Transmit, Unreadable};
-use lns_radius::record::{Kept, Record, Status};
+use lns_node::{Beginning, Node, RecordChange, RecordKey, Role, StoreTime, Transmit, Unreadable};
+use lns_radius::record::{Record, Status};
 use lns_tables::time::Instant;
-use lns_vault::{Entry, News, OpenError, Vault, last_mark};
-use lns_wire::radius::AttributeList;
+use lns_vault::{Entry, OpenError, Vault, last_mark};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+use self::member::Membership;
+pub(crate) use self::member::{StoreClock, StoreNews};
+use self::storage::{News, Storage};
 use super::situation::unix_millis;
 use crate::failure::Failure;
-
-/// The form of a record of accounting, as it is kept.
-const FORM: u8 = 1;
 
 /// What waits for its ticket.
 #[derive(Debug)]
@@ -42,21 +44,27 @@ pub(super) enum Output {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     journal: Journal<String>,
-    /// `None`: there can be none, and nothing is kept.
-    vault: Option<Vault>,
+    storage: Storage,
+    membership: Option<Membership>,
     news: Arc<Notify>,
     waiting: VecDeque<(Ticket, Output)>,
     /// Records that were ordered in this round.
     ordered: Vec<Record>,
     /// The number of the last record of accounting that was kept.
     number: u64,
-    /// Those that are kept.
-    kept: BTreeSet<u64>,
+    /// Those that are kept, and what is kept.
+    kept: BTreeMap<u64, Box<[u8]>>,
     /// The record that is being written.
     octets: Vec<u8>,
     /// Records of another version: they wait for it.
     foreign: u64,
+    /// Records that could not be read.
+    unreadable: u64,
+    /// Rounds that fewer replicas have than are configured.
+    unreplicated: u64,
     failing: bool,
+    /// Why the store is away.
+    away: Option<Arc<str>>,
 }
 
 /// How it stands with the records of tunnels and sessions, by which the next start goes on with them.
@@ -74,26 +82,6 @@ pub(crate) struct Figures {
     pub(crate) waiting: usize,
     /// Records that another version has written, and that are kept for it.
     pub(crate) foreign: u64,
-}
-
-/// A record of accounting, as it is kept. `attributes` has no Event-Timestamp.
-#[derive(Debug, Deserialize, Serialize)]
-struct Account {
-    status: u32,
-    session: String,
-    date: u64,
-    realm: Option<String>,
-    attributes: Vec<u8>,
-}
-
-/// What was found in the vault.
-#[derive(Debug, Default)]
-struct Found {
-    /// Records of accounting that the spool may not have.
-    accounts: Vec<(u64, Account)>,
-    /// Of no use: they are forgotten.
-    useless: Vec<String>,
-    foreign: u64,
 }
 
 impl Keeper {
@@ -123,11 +111,12 @@ impl Keeper {
                 (None, Vec::new())
             }
         };
-        let mut journal = Journal::new(Patience::default());
         let last = last_mark(&entries);
         // Higher than all that were there, though the counter of starts was lost.
         let epoch = epoch.max(last.epoch.number().saturating_add(1));
-        let found = apply(node, &mut journal, &entries, now);
+        let storage = vault.map_or(Storage::None, Storage::Vault);
+        let mut keeper = Self::new(news, storage, None);
+        let useless = keeper.load(node, &entries, now);
         let status = node.status();
         if status.tunnels > 0 {
             info!(
@@ -137,37 +126,79 @@ impl Keeper {
             );
         }
         node.handle_takeover(epoch, Beginning::Start, now);
-        journal.handle_claimed(Epoch::new(epoch).unwrap_or(Epoch::NONE), 0, now);
-        let mut keeper = Self {
-            journal,
-            vault,
+        let claimed = Epoch::new(epoch).unwrap_or(Epoch::NONE);
+        keeper.journal.handle_claimed(claimed, 0, now);
+        for key in useless {
+            keeper.journal.forget(key);
+        }
+        // What the process before had ordered and not handed over is ordered again.
+        keeper.order_kept(now);
+        Ok(keeper)
+    }
+
+    fn new(news: Arc<Notify>, storage: Storage, membership: Option<Membership>) -> Self {
+        Self {
+            journal: Journal::new(Patience::default()),
+            storage,
+            membership,
             news,
             waiting: VecDeque::new(),
             ordered: Vec::new(),
             number: 0,
-            kept: BTreeSet::new(),
+            kept: BTreeMap::new(),
             octets: Vec::new(),
-            foreign: found.foreign,
+            foreign: 0,
+            unreadable: 0,
+            unreplicated: 0,
             failing: false,
-        };
-        keeper.take_up(found, now);
-        Ok(keeper)
+            away: None,
+        }
     }
 
-    /// What the process before had ordered and not handed over is ordered again.
-    fn take_up(&mut self, found: Found, now: Instant) {
-        for key in found.useless {
-            self.journal.forget(key);
-        }
-        for (number, account) in found.accounts {
-            self.number = self.number.max(number);
-            self.kept.insert(number);
-            let settled = self.journal.settled();
-            match record(account, number, now) {
-                Some(record) => self.waiting.push_back((settled, Output::Record(record))),
-                None => self.forget(number),
+    /// The node takes in what is stored. The keys of what is of no use.
+    fn load(&mut self, node: &mut Node, entries: &[Entry], now: Instant) -> Vec<String> {
+        let mut useless = Vec::new();
+        for Entry { key, mark, octets } in entries {
+            self.journal.handle_loaded(key.clone(), *mark);
+            match self.take_in(node, key, octets, now) {
+                Ok(()) => {}
+                Err(Unreadable::Version) => self.foreign += 1,
+                Err(why) => {
+                    warn!(record = %key, why = why.label(), "a session record cannot be resumed: it is given up");
+                    self.unreadable += 1;
+                    useless.push(key.clone());
+                }
             }
         }
+        if self.foreign > 0 {
+            warn!(
+                records = self.foreign,
+                "another version has written session records: they are kept for it, and not resumed by this one"
+            );
+        }
+        useless
+    }
+
+    fn take_in(
+        &mut self,
+        node: &mut Node,
+        key: &str,
+        octets: &[u8],
+        now: Instant,
+    ) -> Result<(), Unreadable> {
+        if let Some(number) = account::number(key) {
+            self.kept.insert(number, octets.into());
+            return Ok(());
+        }
+        let date = StoreTime(self.millis());
+        let key = key.parse::<RecordKey>().map_err(|_| Unreadable::Unfit)?;
+        node.handle_record(key, octets, now, date)
+    }
+
+    /// The storage's time, milliseconds since 1970.
+    fn millis(&self) -> u64 {
+        let clock = self.membership.as_ref().map(|it| &it.clock);
+        clock.map_or_else(unix_millis, |clock| clock.at(unix_millis()))
     }
 
     /// A record of accounting that the node has ordered in this round.
@@ -177,7 +208,7 @@ impl Keeper {
 
     /// Stores all that the node has changed in this round. What it wants sent waits for the ticket.
     pub(super) fn store(&mut self, node: &mut Node, now: Instant) -> Ticket {
-        let date = StoreTime(unix_millis());
+        let date = StoreTime(self.millis());
         while let Some((key, change)) = node.poll_record(now, date, &mut self.octets) {
             match change {
                 RecordChange::Put { lasting } => {
@@ -200,40 +231,29 @@ impl Keeper {
         ticket
     }
 
-    /// Keeps a record until the spool has it. An interim says nothing that the next does not say.
+    /// Keeps a record until whoever delivers it needs no other copy. An interim says nothing that the next does
+    /// not say.
     fn keep(&mut self, record: &mut Record, now: Instant) {
-        if record.status == Status::Interim || self.vault.is_none() {
+        if record.status == Status::Interim || !self.storage.is_there() {
             return;
         }
         self.number = self.number.saturating_add(1);
-        let date = record.date(now, unix_millis() / 1000);
-        record.kept = Some(Kept {
-            number: self.number,
-            date,
-        });
-        let account = Account {
-            status: record.status.number(),
-            session: record.session.to_string(),
-            date,
-            realm: record.realm.as_deref().map(str::to_owned),
-            attributes: record.attributes.octets().to_vec(),
-        };
-        // What grows as it needs refuses nothing.
-        if let Ok(octets) = postcard::to_extend(&account, vec![FORM]) {
-            self.kept.insert(self.number);
-            self.journal.put(key(self.number), &octets, true);
+        let seconds = self.millis() / 1000;
+        if let Some(octets) = account::keep(record, self.number, now, seconds) {
+            self.journal.put(account::key(self.number), &octets, true);
+            self.kept.insert(self.number, octets.into());
         }
     }
 
-    /// The spool has it.
-    pub(super) fn handle_on_disk(&mut self, number: u64) {
-        if self.kept.remove(&number) {
+    /// Whoever delivers it needs no other copy: it is on disk, or with a server.
+    pub(super) fn handle_settled(&mut self, number: u64) {
+        if self.kept.remove(&number).is_some() {
             self.forget(number);
         }
     }
 
     fn forget(&mut self, number: u64) {
-        self.journal.forget(key(number));
+        self.journal.forget(account::key(number));
     }
 
     /// Whether what waits for this ticket may leave.
@@ -261,26 +281,19 @@ impl Keeper {
         Some(output)
     }
 
-    /// Takes what the vault has done, and lets go what has waited too long.
-    pub(super) fn turn(&mut self, now: Instant) {
-        while let Some(news) = self.vault.as_ref().and_then(Vault::poll_news) {
-            match news {
-                News::Stored(ticket) => self.journal.handle_stored_through(ticket),
-                News::Failing(true) => {
-                    self.failing = true;
-                    self.journal.handle_away();
-                }
-                News::Failing(false) => {
-                    self.failing = false;
-                    let last = self.journal.last_mark();
-                    self.journal.handle_claimed(last.epoch, last.seq, now);
-                }
-            }
-        }
+    /// Takes what the storage has done, and lets go what has waited too long.
+    pub(super) fn turn(&mut self, node: &mut Node, now: Instant) {
         let before = self.journal.standing();
+        while let Some(news) = self.storage.poll_news() {
+            self.hear(node, news, now);
+        }
+        if self.journal.take_overrun() {
+            node.handle_lost_store();
+        }
         if self.journal.handle_timeout(now) {
             warn!(
                 failing = self.failing,
+                away = self.away.as_deref(),
                 unstored = self.journal.unstored(),
                 "session records are not stored in time: the node serves on, and what it does now is not resumed if the process ends"
             );
@@ -291,12 +304,51 @@ impl Keeper {
         self.write();
     }
 
+    fn hear(&mut self, node: &mut Node, news: News, now: Instant) {
+        match news {
+            News::Stored(ticket) => self.journal.handle_stored(ticket),
+            News::StoredThrough(ticket) => self.journal.handle_stored_through(ticket),
+            News::Failing(true) => {
+                self.failing = true;
+                self.journal.handle_away();
+            }
+            News::Failing(false) => {
+                self.failing = false;
+                let last = self.journal.last_mark();
+                self.journal.handle_claimed(last.epoch, last.seq, now);
+            }
+            News::Away(why) => {
+                self.away = Some(Arc::clone(&why));
+                self.journal.handle_away();
+                self.tell(StoreNews::Away(why));
+            }
+            News::Claimed { epoch, seq } => self.hear_claimed(node, epoch, seq, now),
+            News::Lost(epoch) => {
+                self.journal.handle_away();
+                self.tell(StoreNews::Lost(epoch));
+            }
+            News::Changed(marks) => self.handle_digest(node, marks),
+            News::NotReplicated => self.unreplicated = self.unreplicated.saturating_add(1),
+        }
+    }
+
+    fn hear_claimed(&mut self, node: &Node, epoch: Epoch, seq: u64, now: Instant) {
+        self.away = None;
+        if let Some(membership) = &mut self.membership {
+            membership.claimed = Some((epoch, seq));
+        }
+        // Before the takeover there is nothing to be written.
+        if node.role() == Role::Active {
+            self.journal.handle_claimed(epoch, seq, now);
+        }
+        self.tell(StoreNews::Claimed(epoch));
+    }
+
     fn write(&mut self) {
-        let Some(vault) = &self.vault else {
-            return;
-        };
-        while let Some(round) = self.journal.poll_round() {
-            vault.write(round.clone());
+        while self.storage.is_there()
+            && let Some(round) = self.journal.poll_round()
+        {
+            self.storage.write(round.clone());
         }
     }
 
@@ -313,76 +365,11 @@ impl Keeper {
     /// How it stands.
     pub(crate) fn figures(&self) -> Figures {
         Figures {
-            degraded: self.journal.standing() == Standing::Degraded || self.vault.is_none(),
-            failing: self.failing || self.vault.is_none(),
+            degraded: self.journal.standing() == Standing::Degraded || !self.storage.is_there(),
+            failing: self.failing || self.away.is_some() || !self.storage.is_there(),
             unstored: self.journal.unstored(),
             waiting: self.waiting.len(),
             foreign: self.foreign,
         }
     }
-}
-
-/// The node takes in what is stored.
-fn apply(node: &mut Node, journal: &mut Journal<String>, entries: &[Entry], now: Instant) -> Found {
-    let date = StoreTime(unix_millis());
-    let mut found = Found::default();
-    for Entry { key, mark, octets } in entries {
-        journal.handle_loaded(key.clone(), *mark);
-        if let Some(number) = number(key) {
-            match octets.split_first() {
-                Some((&FORM, rest)) => match postcard::from_bytes(rest) {
-                    Ok(account) => found.accounts.push((number, account)),
-                    Err(_) => found.useless.push(key.clone()),
-                },
-                Some(_) | None => found.foreign += 1,
-            }
-            continue;
-        }
-        let taken = key
-            .parse::<RecordKey>()
-            .map_err(|_| Unreadable::Unfit)
-            .and_then(|key| node.handle_record(key, octets, now, date));
-        match taken {
-            Ok(()) => {}
-            Err(Unreadable::Version) => found.foreign += 1,
-            Err(why) => {
-                warn!(record = %key, why = why.label(), "a session record cannot be resumed: it is given up");
-                found.useless.push(key.clone());
-            }
-        }
-    }
-    if found.foreign > 0 {
-        warn!(
-            records = found.foreign,
-            "another version has written session records: they are kept for it, and not resumed by this one"
-        );
-    }
-    found.accounts.sort_by_key(|(number, _)| *number);
-    found
-}
-
-fn record(account: Account, number: u64, now: Instant) -> Option<Box<Record>> {
-    let mut all = Status::ALL.iter().copied();
-    let status = all.find(|status| status.number() == account.status)?;
-    let ago = (unix_millis() / 1000).saturating_sub(account.date);
-    let ago = u64::try_from(Duration::from_secs(ago).as_nanos()).unwrap_or(u64::MAX);
-    Some(Box::new(Record {
-        status,
-        session: account.session.into(),
-        at: Instant::from_nanos(now.as_nanos().saturating_sub(ago)),
-        attributes: AttributeList::from(account.attributes),
-        realm: account.realm.map(Into::into),
-        kept: Some(Kept {
-            number,
-            date: account.date,
-        }),
-    }))
-}
-
-fn key(number: u64) -> String {
-    format!("a/{number}")
-}
-
-fn number(key: &str) -> Option<u64> {
-    key.strip_prefix("a/")?.parse().ok()
 }

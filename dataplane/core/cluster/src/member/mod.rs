@@ -1,0 +1,472 @@
+//! What a member of a cluster does as masterships come and go, and what it may let pass meanwhile (spec:
+//! cluster, 1 to 3 and 7.1; specification, 18).
+//!
+//! [`Member`] is told what the elector, the store and the master say, and gives out [`Order`]s, one after the
+//! other: claim, read to the end, take over; step down, release. [`Member::gates`] says until when which
+//! packets may pass this node.
+//!
+//! | side | what it is | ends by |
+//! |---|---|---|
+//! | following | takes records in, forwards, hands the rest to the master | an authority |
+//! | claiming | has the Lease, waits for the store to take its claim | the claim; the end of its patience |
+//! | reading | the claim stands; reads what the master before had stored | the end of the stream; the same |
+//! | serving | is the active node | the end of its authority |
+//!
+//! A master that has no store for too long takes over with what it knows. One that never had any
+//! records leaves the Lease to others, until nobody can be expected to have some ([`Times::cold`]).
+//!
+//! [`Attendance`] says who is on the roster. Not here: the elector, what records say, sockets and clocks.
+
+mod attendance;
+#[cfg(test)]
+mod tests;
+
+use core::ops::Add as _;
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use lns_tables::time::Instant;
+
+pub use self::attendance::Attendance;
+use crate::authority::Authority;
+use crate::journal::Mark;
+use crate::record::{Epoch, Identity, NodeName};
+
+/// Answers of the master whose positions are not applied yet. One is asked for each second, and what is
+/// more than a minute behind reads everything anew.
+const ANSWERS: usize = 64;
+
+/// By how much clocks may differ in rate, in thousandths (rho).
+const DRIFT: u32 = 10;
+
+/// How long what may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Times {
+    /// S: how long a member forwards without the master's word, on the clock of the master.
+    pub staleness: Duration,
+    /// How long a master waits for its claim, and then for the end of the stream.
+    pub store: Duration,
+    /// From the start on: for so long a node without records does not serve, because others may have some.
+    pub cold: Duration,
+    /// How long routers may send packets here after the store and the master were heard last: as long as
+    /// an election and a takeover may take.
+    pub touch: Duration,
+    /// How long routers go on with a node that says nothing more. It is renewed three times in that time.
+    pub announce: Duration,
+}
+
+impl Default for Times {
+    /// S as the manifest has it where it says nothing.
+    fn default() -> Self {
+        Self {
+            staleness: Duration::from_secs(600),
+            store: Duration::from_secs(2),
+            cold: Duration::from_secs(120),
+            touch: Duration::from_secs(60),
+            announce: Duration::from_millis(1500),
+        }
+    }
+}
+
+impl Times {
+    /// With this S.
+    pub fn of(staleness: Duration) -> Self {
+        Self {
+            staleness,
+            ..Self::default()
+        }
+    }
+
+    /// S on the clock of a member, which may be slow.
+    pub fn forwards(&self) -> Duration {
+        let rate = DRIFT.saturating_add(1000);
+        let shrunk = self.staleness.saturating_mul(1000).checked_div(rate);
+        shrunk.unwrap_or_default()
+    }
+
+    /// For how long somebody who is silent may go on forwarding, on the clock of the master.
+    pub fn outlasts(&self) -> Duration {
+        let more = self.staleness.saturating_mul(DRIFT).checked_div(1000);
+        self.staleness.saturating_add(more.unwrap_or_default())
+    }
+}
+
+lns_wire::labelled! {
+    /// Which side a member is on.
+    pub enum Side {
+        /// Takes records in.
+        Following = "following",
+        /// Waits for its claim.
+        Claiming = "claiming",
+        /// Reads to the end of the stream.
+        Reading = "reading",
+        /// Is the active node.
+        Serving = "serving",
+    }
+}
+
+/// What is to be done next. Each is done before the one behind it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Order {
+    /// There is this epoch: nothing older is believed.
+    Raise(Epoch),
+    /// This is the master: what is the master's goes there; `None`: nobody is known.
+    Master(Option<Identity>),
+    /// Claim this mastership at the store.
+    Claim(Epoch),
+    /// Read what the store has, to its end.
+    CatchUp,
+    /// Become the active node.
+    TakeOver {
+        /// In this mastership.
+        epoch: Epoch,
+        /// All that is stored was read.
+        is_complete: bool,
+    },
+    /// Nothing more in the cluster's name: close the gate for control, drop what waits, and follow.
+    Demote,
+    /// Give the claim up.
+    Resign,
+    /// The gate is closed: the Lease of this mastership may be released.
+    Release(Epoch),
+    /// Leave the Lease to others.
+    StepDown,
+}
+
+/// Until when what may pass.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Gates {
+    /// What the master says.
+    pub control: Option<Instant>,
+    /// Subscribers' packets.
+    pub data: Option<Instant>,
+    /// Answers to routers.
+    pub announce: Option<Instant>,
+}
+
+/// One node of a cluster.
+#[derive(Debug)]
+pub struct Member {
+    me: NodeName,
+    times: Times,
+    started: Instant,
+    side: Side,
+    since: Instant,
+    authority: Option<Authority>,
+    /// The mastership that was begun; of a member that follows, the last one.
+    epoch: Epoch,
+    /// The highest epoch that was heard of.
+    known: Epoch,
+    master: Option<(Epoch, Identity)>,
+    /// All records were read once.
+    is_loaded: bool,
+    applied: Mark,
+    /// When the master was asked, and up to where everything was to be applied then.
+    answers: VecDeque<(Instant, Mark)>,
+    /// What it forwards by was right at this moment.
+    fresh: Option<Instant>,
+    /// When it was last in step with store or master.
+    touched: Option<Instant>,
+    has_stepped_down: bool,
+    orders: VecDeque<Order>,
+}
+
+impl Member {
+    /// One that has just started.
+    pub fn new(me: NodeName, times: Times, now: Instant) -> Self {
+        Self {
+            me,
+            times,
+            started: now,
+            side: Side::Following,
+            since: now,
+            authority: None,
+            epoch: Epoch::NONE,
+            known: Epoch::NONE,
+            master: None,
+            is_loaded: false,
+            applied: Mark::ZERO,
+            answers: VecDeque::new(),
+            fresh: None,
+            touched: None,
+            has_stepped_down: false,
+            orders: VecDeque::new(),
+        }
+    }
+
+    /// Which side it is on, and since when.
+    pub const fn side(&self) -> (Side, Instant) {
+        (self.side, self.since)
+    }
+
+    /// The highest epoch that was heard of.
+    pub const fn known(&self) -> Epoch {
+        self.known
+    }
+
+    /// Who is master, as far as is known.
+    pub fn master(&self) -> Option<&(Epoch, Identity)> {
+        self.master.as_ref()
+    }
+
+    /// Whether all records were read once: it can forward, and take over.
+    pub const fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+
+    /// Up to which change it has all records.
+    pub const fn applied(&self) -> Mark {
+        self.applied
+    }
+
+    /// From when what it forwards by was right for certain.
+    pub const fn fresh(&self) -> Option<Instant> {
+        self.fresh
+    }
+
+    /// What is to be done next.
+    pub fn poll_order(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
+    // The elector.
+
+    /// What the elector says now: the right to speak, and the mastership whose gate is to be closed.
+    pub fn handle_authority(
+        &mut self,
+        authority: Option<Authority>,
+        closing: Option<Epoch>,
+        now: Instant,
+    ) {
+        self.authority = authority.filter(|it| now < it.until);
+        self.check(now);
+        if let Some(authority) = self.authority.filter(|_| self.side == Side::Following)
+            && authority.epoch > self.epoch
+        {
+            self.begin(authority.epoch, now);
+        }
+        if let Some(epoch) = closing {
+            self.orders.push_back(Order::Release(epoch));
+        }
+    }
+
+    /// Somebody is, or was, master in this epoch. `None`: its holder is not known.
+    pub fn handle_epoch(&mut self, epoch: Epoch, holder: Option<&Identity>) {
+        if epoch > self.known {
+            self.known = epoch;
+            self.orders.push_back(Order::Raise(epoch));
+        }
+        let Some(holder) = holder else {
+            return;
+        };
+        if self.master.as_ref().is_none_or(|(of, _)| *of < epoch) {
+            self.master = Some((epoch, holder.clone()));
+            // What an earlier master had answered is not this one's word.
+            self.answers.clear();
+            self.orders.push_back(Order::Master(Some(holder.clone())));
+        }
+    }
+
+    // The store.
+
+    /// The store has taken the claim of this mastership.
+    pub fn handle_claimed(&mut self, epoch: Epoch, now: Instant) {
+        if self.side == Side::Claiming && epoch == self.epoch {
+            self.enter(Side::Reading, now);
+            self.orders.push_back(Order::CatchUp);
+        }
+    }
+
+    /// The store has somebody else as master.
+    pub fn handle_lost(&mut self, epoch: Epoch, now: Instant) {
+        self.handle_epoch(epoch, None);
+        if self.side != Side::Following {
+            self.orders.push_back(Order::StepDown);
+            self.end(now);
+        }
+    }
+
+    /// All records were read; changes up to this one are in it.
+    pub fn handle_loaded(&mut self, position: Mark, now: Instant) {
+        self.is_loaded = true;
+        // Also where the store was put back.
+        self.applied = position;
+        self.touch(now);
+    }
+
+    /// All changes up to this one were applied.
+    pub fn handle_position(&mut self, position: Mark, now: Instant) {
+        self.applied = self.applied.max(position);
+        self.touch(now);
+    }
+
+    /// The store answers, and has nothing new.
+    pub fn handle_store(&mut self, now: Instant) {
+        if self.is_loaded {
+            self.touched = Some(now);
+        }
+    }
+
+    /// All that the stream had at [`Order::CatchUp`] was applied.
+    pub fn handle_caught_up(&mut self, now: Instant) {
+        if self.side == Side::Reading {
+            self.take_over(true, now);
+        }
+    }
+
+    // The master.
+
+    /// The master of this epoch, asked at `sent`, says that its stream is at `position`.
+    pub fn handle_answer(&mut self, epoch: Epoch, position: Mark, sent: Instant, now: Instant) {
+        if epoch != self.known || self.side != Side::Following {
+            return;
+        }
+        if self.answers.len() < ANSWERS {
+            self.answers.push_back((sent, position));
+        }
+        self.touch(now);
+    }
+
+    fn touch(&mut self, now: Instant) {
+        if !self.is_loaded {
+            return;
+        }
+        self.touched = Some(now);
+        let applied = self.applied;
+        while let Some((sent, _)) = self
+            .answers
+            .pop_front_if(|(_, position)| *position <= applied)
+        {
+            self.fresh = self.fresh.max(Some(sent));
+        }
+    }
+
+    // Time.
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let ends = self.authority.map(|authority| authority.until);
+        match self.side {
+            Side::Following => None,
+            Side::Serving => ends,
+            Side::Claiming | Side::Reading => {
+                let patience = self.patience();
+                Some(ends.map_or(patience, |ends| ends.min(patience)))
+            }
+        }
+    }
+
+    /// The end of an authority, or of patience.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.check(now);
+        let is_waiting = matches!(self.side, Side::Claiming | Side::Reading);
+        if !is_waiting || now < self.patience() {
+            return;
+        }
+        if self.is_loaded || now >= self.warm() {
+            self.take_over(false, now);
+        } else if !self.has_stepped_down {
+            self.has_stepped_down = true;
+            self.orders.push_back(Order::StepDown);
+        }
+    }
+
+    /// Until when the store is waited for.
+    fn patience(&self) -> Instant {
+        let patience = Instant::add(self.since, self.times.store);
+        match self.side {
+            // It is being read for the first time: there is nothing to serve by.
+            Side::Reading if !self.is_loaded => self.warm().max(patience),
+            // Nothing more to be done but to wait for the end of the authority, or of the cold.
+            Side::Claiming if self.has_stepped_down => self.warm().max(patience),
+            Side::Following | Side::Claiming | Side::Reading | Side::Serving => patience,
+        }
+    }
+
+    fn warm(&self) -> Instant {
+        Instant::add(self.started, self.times.cold)
+    }
+
+    // Changes of sides.
+
+    fn begin(&mut self, epoch: Epoch, now: Instant) {
+        self.epoch = epoch;
+        self.has_stepped_down = false;
+        self.enter(Side::Claiming, now);
+        if epoch > self.known {
+            self.known = epoch;
+            self.orders.push_back(Order::Raise(epoch));
+        }
+        self.orders.push_back(Order::Claim(epoch));
+    }
+
+    fn take_over(&mut self, is_complete: bool, now: Instant) {
+        self.enter(Side::Serving, now);
+        self.is_loaded = true;
+        self.answers.clear();
+        self.orders.push_back(Order::TakeOver {
+            epoch: self.epoch,
+            is_complete,
+        });
+    }
+
+    /// Whether what was begun still stands.
+    fn check(&mut self, now: Instant) {
+        let stands = self
+            .authority
+            .is_some_and(|it| it.epoch == self.epoch && now < it.until);
+        if self.side != Side::Following && !stands {
+            self.end(now);
+        }
+    }
+
+    fn end(&mut self, now: Instant) {
+        if self.side == Side::Serving {
+            // Up to here it was the master's word itself.
+            let until = self.authority.map(|it| it.until.min(now));
+            self.fresh = self.fresh.max(until);
+            self.orders.push_back(Order::Demote);
+        }
+        self.orders.push_back(Order::Resign);
+        self.enter(Side::Following, now);
+    }
+
+    fn enter(&mut self, side: Side, now: Instant) {
+        self.side = side;
+        self.since = now;
+    }
+
+    // The gates.
+
+    /// Until when what may pass, as it is known now. To be asked again at each change, and each third of
+    /// [`Times::announce`] at least.
+    pub fn gates(&mut self, now: Instant) -> Gates {
+        let authority = self.authority.filter(|it| now < it.until);
+        let serves = self.side == Side::Serving && authority.is_some();
+        if serves {
+            self.fresh = self.fresh.max(Some(now));
+            self.touched = Some(now);
+        }
+        let control = authority.filter(|_| serves).map(|it| it.until);
+        let data = self.data_until().filter(|until| *until > now);
+        let is_touched = self
+            .touched
+            .is_some_and(|at| now < Instant::add(at, self.times.touch));
+        let announce = data.filter(|_| is_touched);
+        Gates {
+            control,
+            data,
+            announce: announce.map(|data| data.min(Instant::add(now, self.times.announce))),
+        }
+    }
+
+    fn data_until(&self) -> Option<Instant> {
+        let fresh = self.fresh.filter(|_| self.is_loaded)?;
+        Some(Instant::add(fresh, self.times.forwards()))
+    }
+
+    /// Its own name.
+    pub const fn me(&self) -> &NodeName {
+        &self.me
+    }
+}

@@ -1,0 +1,100 @@
+//! What is done each second: who is there, who is asked, who is on the roster.
+
+use std::collections::BTreeMap;
+
+use lns_cluster::member::Side;
+use lns_datapath::clock;
+use lns_lease::Notes;
+use lns_peers::wire::{Message, Position, Question};
+use tracing::{debug, info};
+
+use super::{Back, Crew, text};
+
+impl Crew {
+    pub(super) async fn look(&mut self) {
+        self.list_peers();
+        self.say_how_it_stands();
+        let (side, _) = self.member.side();
+        match side {
+            Side::Following => self.ask_master(),
+            Side::Serving => self.keep_roster().await,
+            Side::Claiming | Side::Reading => {}
+        }
+        if self.standing.borrow().seen.holder.is_none() {
+            self.read_fence();
+        }
+        if self.store_away.is_none() && side == Side::Following {
+            self.member.handle_store(clock::now());
+        }
+    }
+
+    fn list_peers(&self) {
+        let nodes = self.parts.directory.nodes.borrow();
+        let peers: BTreeMap<_, _> = nodes
+            .entries
+            .iter()
+            .filter_map(|(node, entry)| Some((node.clone(), entry.state.peer?)))
+            .collect();
+        if let Err(full) = self.parts.peers.list(&peers) {
+            debug!("{full}");
+        }
+    }
+
+    fn say_how_it_stands(&mut self) {
+        let is_ready = self.member.is_loaded() && self.member.fresh().is_some();
+        let applied = self.member.applied();
+        let peer = self.parts.peer;
+        self.parts.announcing.state.send_if_modified(|state| {
+            let before = state.clone();
+            state.ready = is_ready;
+            state.loaded = self.member.is_loaded().then_some(applied);
+            state.peer = Some(peer);
+            *state != before
+        });
+        if let Some(master) = self.parts.master.other() {
+            let position = Position {
+                epoch: applied.epoch,
+                seq: applied.seq,
+            };
+            // It says so again in a second.
+            let _lost = self.speaker.send(&master, Message::Applied(position));
+        }
+    }
+
+    fn ask_master(&mut self) {
+        let Some(master) = self.parts.master.other() else {
+            return;
+        };
+        if core::mem::replace(&mut self.is_asking, true) {
+            return;
+        }
+        let (speaker, sent) = (self.speaker.clone(), clock::now());
+        self.beside.spawn(async move {
+            Back::Position(sent, speaker.ask(&master, Question::Position).await)
+        });
+    }
+
+    /// Who is there goes onto the roster, who is gone for long off it.
+    async fn keep_roster(&mut self) {
+        let now = clock::now();
+        for (node, entry) in &self.parts.directory.nodes.borrow().entries {
+            if entry.is_current(now) {
+                self.attendance.handle_seen(node, now);
+            }
+        }
+        for node in self.connected.keys() {
+            self.attendance.handle_seen(node, now);
+        }
+        let before = self.standing.borrow().seen.roster.clone();
+        let roster = self.attendance.roster(&self.parts.me, &before, now);
+        if self.roster.as_ref() != Some(&roster) {
+            info!(nodes = %text(&roster), "the roster");
+            let _ended = self
+                .parts
+                .lease
+                .roster(roster.clone(), Notes::default())
+                .await;
+            self.roster = Some(roster);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! What the store says, to a master and to a member, and what is asked of it beside the task.
+
+use lns_cluster::Epoch;
+use lns_cluster::journal::Mark;
+use lns_datapath::clock;
+use lns_peers::wire::Answer;
+use lns_store::Fence as StoreFence;
+use lns_store::follower::{Follower, Told};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
+
+use super::{BATCH, Back, Crew};
+use crate::run::keeper::StoreNews;
+use crate::run::situation::unix_millis;
+
+impl Crew {
+    pub(super) fn hear_store(&mut self, news: StoreNews) {
+        let now = clock::now();
+        match news {
+            StoreNews::Claimed(epoch) => {
+                self.store_away = None;
+                self.member.handle_claimed(epoch, now);
+                if self.is_incomplete {
+                    self.read_digest(epoch);
+                }
+            }
+            StoreNews::Lost(epoch) => self.member.handle_lost(epoch, now),
+            StoreNews::Away(why) => {
+                if self.store_away.is_none() {
+                    warn!("the store is away: {why}");
+                }
+                self.store_away = Some(why);
+            }
+        }
+    }
+
+    /// What the store has that this mastership, which began without it, does not know of.
+    fn read_digest(&mut self, epoch: Epoch) {
+        let redis = self.parts.redis.clone();
+        self.beside.spawn(async move {
+            let digest = async {
+                let mut digest = redis.digest().await.ok()?;
+                let mut all = Vec::new();
+                while let Some(page) = digest.page().await.ok()? {
+                    all.extend(page.into_iter().map(|(key, mark)| (key.to_string(), mark)));
+                }
+                Some(all)
+            };
+            Back::Digest(epoch, digest.await)
+        });
+    }
+
+    /// Takes in what was followed; with it, all else that was read already.
+    pub(super) async fn follow(&mut self, first: Told) {
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Some(told) = self.follower.as_mut().and_then(Follower::poll)
+        {
+            batch.push(told);
+        }
+        let (answer, done) = oneshot::channel();
+        let asked = batch.clone();
+        self.tell(move |control, now| {
+            control.keeper.follow(&mut control.node, asked, now);
+            let _waits = answer.send(());
+        })
+        .await;
+        let _done = done.await;
+        for told in batch {
+            self.followed(told);
+        }
+    }
+
+    /// What it means for the member, once it is applied.
+    fn followed(&mut self, told: Told) {
+        let now = clock::now();
+        if let Told::Away(reason) = &told {
+            if self.store_away.is_none() {
+                warn!("the store is away: {reason}");
+            }
+            self.store_away = Some(reason.to_string().into());
+            return;
+        }
+        if self.store_away.take().is_some() {
+            info!("the store is back");
+        }
+        match told {
+            Told::Claim { epoch, holder, .. } => self.member.handle_epoch(epoch, Some(&holder)),
+            Told::Loaded { position } => {
+                self.member.handle_loaded(position, now);
+                info!(%position, "all session records are read");
+            }
+            Told::Position(position) => self.member.handle_position(position, now),
+            Told::CaughtUp => self.member.handle_caught_up(now),
+            Told::Loading | Told::Record { .. } | Told::Forgotten { .. } | Told::Away(_) => {}
+        }
+    }
+
+    /// Without a Lease it depends on what the store says who may found the cluster.
+    pub(super) fn read_fence(&mut self) {
+        if core::mem::replace(&mut self.is_reading_fence, true) {
+            return;
+        }
+        let redis = self.parts.redis.clone();
+        self.beside
+            .spawn(async move { Back::Fence(redis.fence().await) });
+    }
+
+    pub(super) fn compare_clocks(&mut self) {
+        let (redis, before) = (self.parts.redis.clone(), unix_millis());
+        self.beside.spawn(async move {
+            let time = redis.time().await.ok();
+            // Half of the way there and back.
+            let ours = before.midpoint(unix_millis());
+            Back::Clock(ours, time)
+        });
+    }
+
+    pub(super) async fn take_back(&mut self, back: Back) {
+        let now = clock::now();
+        match back {
+            Back::Position(sent, answer) => {
+                self.is_asking = false;
+                if let Ok(answer) = answer
+                    && let Answer::Position(position) = answer.value()
+                    && let Some(mark) = Mark::new(position.epoch, position.seq)
+                {
+                    self.member.handle_answer(position.epoch, mark, sent, now);
+                }
+            }
+            Back::Fence(fence) => {
+                self.is_reading_fence = false;
+                if let Ok(fence) = fence {
+                    self.heed_fence(fence).await;
+                }
+            }
+            Back::Clock(ours, Some(store)) => {
+                let store = u64::try_from(store.as_millis()).unwrap_or(ours);
+                self.parts.clock.set(store, ours);
+            }
+            Back::Digest(epoch, Some(marks)) if self.member.known() == epoch => {
+                self.is_incomplete = false;
+                self.tell(|control, _| control.keeper.handle_digest(&mut control.node, marks))
+                    .await;
+            }
+            Back::Clock(_, None) | Back::Digest(..) => {}
+        }
+    }
+
+    async fn heed_fence(&mut self, fence: Option<StoreFence>) {
+        let epoch = fence.as_ref().and_then(|it| it.fenced.epoch);
+        if let Some(epoch) = epoch {
+            self.member.handle_epoch(epoch, None);
+            let _ended = self.parts.lease.heard(epoch).await;
+        }
+        let may_found = match &fence {
+            // Members that know each other would know of a roster.
+            None => self.member.master().is_none(),
+            Some(fence) => {
+                let me = self.parts.me.to_string();
+                let mut nodes = fence.roster.split(|octet| *octet == b'\n');
+                nodes.any(|node| node == me.as_bytes())
+            }
+        };
+        if may_found && self.standing.borrow().seen.holder.is_none() {
+            let _ended = self.parts.lease.may_found().await;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! How a member of a cluster arrives: its objects are read, what they ask for is looked for on this machine, and
+//! the gate is made, closed, before anything else.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::fs;
+use std::net::{ToSocketAddrs as _, UdpSocket};
+use std::path::Path;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use lns_cluster::NodeName;
+use lns_cluster::member::Times;
+use lns_store::Redis;
+use tracing::{info, warn};
+
+use super::keeper::Keeper;
+use super::source::First;
+use crate::cli::{MemberArguments, ObjectName};
+use crate::config::ClusterSetup;
+use crate::failure::Failure;
+use crate::member::{Berth, Wants};
+
+/// A node that has all that a member needs.
+pub(super) struct Arrival {
+    /// What it does not share with a node that serves alone.
+    pub(super) berth: Berth,
+    /// The keeper of its records.
+    pub(super) keeper: Keeper,
+    /// What must be set below `/proc/sys/net`.
+    pub(super) sysctls: Vec<(String, &'static str)>,
+    /// The name of this node.
+    pub(super) node: NodeName,
+}
+
+/// How the API server is reached.
+///
+/// # Errors
+/// Nothing says how, or what says so cannot be read.
+pub(super) async fn api_server(kubeconfig: Option<&Path>) -> Result<Config, Failure> {
+    let failed = |why: String| Failure::BadInput(vec![why]);
+    let Some(path) = kubeconfig else {
+        return Config::infer().await.map_err(|error| {
+            failed(format!(
+                "nothing says how the API server is reached ({error}): give --kubeconfig"
+            ))
+        });
+    };
+    let read = Kubeconfig::read_from(path)
+        .map_err(|error| failed(format!("--kubeconfig {}: {error}", path.display())))?;
+    Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| failed(format!("--kubeconfig {}: {error}", path.display())))
+}
+
+/// Has all made that a member needs, in an order in which nothing passes too early.
+///
+/// # Errors
+/// What is wrong with its objects, or cannot be had here.
+pub(super) async fn arrive(
+    arguments: &MemberArguments,
+    cluster: &ObjectName,
+    first: &First,
+    api_server: Config,
+) -> Result<Arrival, Failure> {
+    let setup = &first.setup;
+    let bad = |why: String| Failure::BadInput(vec![why]);
+    let node = node_name(arguments.node.as_deref())?;
+    let address = match arguments.peer_address {
+        Some(address) => address,
+        None => way_to(&api_server).map_err(bad)?,
+    };
+    let (id, credentials) = setup.peers.credentials(&first.uid, &node).map_err(bad)?;
+    try_store(setup).await?;
+    let interfaces = setup
+        .gate
+        .ways
+        .interfaces()
+        .await
+        .map_err(|error| Failure::Failed(error.to_string()))?;
+    let plan = setup
+        .gate
+        .plan(interfaces)
+        .map_err(|error| bad(error.to_string()))?;
+    let sysctls = plan.sysctls().collect();
+    let times = Times::of(setup.staleness);
+    let client = lns_lease::client(api_server, &setup.profile)
+        .map_err(|error| bad(format!("the API server cannot be spoken with: {error}")))?;
+    let peer = SocketAddr::new(address, setup.peers.port);
+    info!(%cluster, %node, %peer, "a member of a cluster");
+    let (berth, keeper) = Berth::prepare(Wants {
+        cluster: id,
+        node: node.clone(),
+        pod_uid: arguments.pod_uid.clone(),
+        peer,
+        client,
+        profile: setup.profile,
+        times,
+        store: setup.store.config(),
+        settings: setup.store.settings(),
+        plan,
+        credentials,
+    })
+    .await
+    .map_err(Failure::Failed)?;
+    Ok(Arrival {
+        berth,
+        keeper,
+        sysctls,
+        node,
+    })
+}
+
+/// A client of the API server for what is not the election's.
+///
+/// # Errors
+/// What the configuration names cannot be used.
+pub(super) fn client(api_server: Config) -> Result<Client, Failure> {
+    Client::try_from(api_server).map_err(|error| {
+        Failure::BadInput(vec![format!(
+            "the API server cannot be spoken with: {error}"
+        )])
+    })
+}
+
+fn node_name(named: Option<&str>) -> Result<NodeName, Failure> {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = named.unwrap_or(host.trim());
+    NodeName::new(name)
+        .map_err(|error| Failure::BadInput(vec![format!("--node {name:?}: {error}")]))
+}
+
+/// The address of ours that leads to the API server.
+fn way_to(api_server: &Config) -> Result<IpAddr, String> {
+    let unknown = |why: String| {
+        format!("no address of this node leads to the API server ({why}): give --peer-address")
+    };
+    let url = &api_server.cluster_url;
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = url.port_u16().unwrap_or(443);
+    let mut found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| unknown(error.to_string()))?;
+    let to = found
+        .next()
+        .ok_or_else(|| unknown("it has none".to_owned()))?;
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Nothing is sent: the kernel only chooses.
+    let local = UdpSocket::bind((any, 0))
+        .and_then(|socket| socket.connect(to).and_then(|()| socket.local_addr()));
+    local
+        .map(|local| local.ip())
+        .map_err(|error| unknown(error.to_string()))
+}
+
+/// A store that will never do is told at the start; one that is away may be back.
+async fn try_store(setup: &ClusterSetup) -> Result<(), Failure> {
+    match Redis::probe(setup.store.config()).await {
+        Ok(_) => Ok(()),
+        Err(reason) if reason.is_configuration() => {
+            Err(Failure::BadInput(vec![reason.to_string()]))
+        }
+        Err(reason) => {
+            warn!("the store is away: {reason}; it is tried again");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The keeper of a member of a cluster: takes in what the store tells while another node is master, claims and
+//! takes over, and steps down.
+
+use core::sync::atomic::{AtomicI64, Ordering};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use lns_cluster::Epoch;
+use lns_cluster::journal::{Journal, Mark, Patience};
+use lns_node::{Beginning, Node, RecordKey, Unreadable};
+use lns_store::follower::Told;
+use lns_store::writer::{Mastership, Writer};
+use lns_tables::time::Instant;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::warn;
+
+use super::account::{self, Read};
+use super::storage::Storage;
+use super::{Keeper, Output};
+
+/// What the store says to a master, for whoever decides.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum StoreNews {
+    /// It has taken the claim.
+    Claimed(Epoch),
+    /// It has another master.
+    Lost(Epoch),
+    /// It is away.
+    Away(Arc<str>),
+}
+
+/// How far the store's clock is ahead of ours: ages of records are counted by it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StoreClock(Arc<AtomicI64>);
+
+impl StoreClock {
+    /// The store's time was this when ours was that, milliseconds since 1970.
+    pub(crate) fn set(&self, store: u64, ours: u64) {
+        let ahead = i128::from(store) - i128::from(ours);
+        self.0
+            .store(i64::try_from(ahead).unwrap_or_default(), Ordering::Relaxed);
+    }
+
+    pub(super) fn at(&self, ours: u64) -> u64 {
+        ours.saturating_add_signed(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What only a member's keeper has.
+#[derive(Debug)]
+pub(super) struct Membership {
+    pub(super) told: UnboundedSender<StoreNews>,
+    /// The mastership that was claimed, and the place of its claim.
+    pub(super) claimed: Option<(Epoch, u64)>,
+    /// While everything is read anew: what has not been read yet.
+    unread: Option<BTreeSet<String>>,
+    /// Records that are of no use.
+    useless: BTreeSet<String>,
+    pub(super) clock: StoreClock,
+}
+
+impl Keeper {
+    /// Of a member, which begins by following.
+    pub(crate) fn of_member(
+        news: Arc<Notify>,
+        writer: Writer,
+        told: UnboundedSender<StoreNews>,
+        clock: StoreClock,
+    ) -> Self {
+        let membership = Membership {
+            told,
+            claimed: None,
+            unread: None,
+            useless: BTreeSet::new(),
+            clock,
+        };
+        Self::new(news, Storage::Store(Box::new(writer)), Some(membership))
+    }
+
+    /// Claims a mastership at the store.
+    pub(crate) fn claim(&mut self, mastership: Mastership) {
+        if let Storage::Store(writer) = &self.storage {
+            writer.claim(mastership);
+        }
+    }
+
+    /// Gives it up.
+    pub(crate) fn resign(&mut self) {
+        if let Storage::Store(writer) = &self.storage {
+            writer.resign();
+        }
+        if let Some(membership) = &mut self.membership {
+            membership.claimed = None;
+        }
+    }
+
+    /// Takes in what the store tells, in its order. What is not about records is left to its taker.
+    pub(crate) fn follow(&mut self, node: &mut Node, told: Vec<Told>, now: Instant) {
+        for told in told {
+            match told {
+                Told::Loading => self.begin_reading(node),
+                Told::Record { key, mark, blob } => {
+                    self.take_record(node, key.as_str(), mark, &blob, now);
+                }
+                Told::Forgotten { key, mark } => self.forget_record(node, key.as_str(), mark),
+                Told::Loaded { .. } => self.end_reading(node, now),
+                Told::Claim { .. } | Told::Position(_) | Told::CaughtUp | Told::Away(_) => {}
+            }
+        }
+    }
+
+    fn begin_reading(&mut self, node: &mut Node) {
+        node.handle_reload();
+        let keys = self.journal.keys().cloned().collect();
+        if let Some(membership) = &mut self.membership {
+            membership.unread = Some(keys);
+        }
+    }
+
+    /// What was not read is gone.
+    fn end_reading(&mut self, node: &mut Node, now: Instant) {
+        let membership = self.membership.as_mut();
+        for key in membership
+            .and_then(|it| it.unread.take())
+            .unwrap_or_default()
+        {
+            self.journal.handle_gone(&key);
+            if let Some(number) = account::number(&key) {
+                self.kept.remove(&number);
+            }
+        }
+        node.handle_reloaded(now);
+    }
+
+    fn take_record(&mut self, node: &mut Node, key: &str, mark: Mark, octets: &[u8], now: Instant) {
+        let Some(membership) = &mut self.membership else {
+            return;
+        };
+        if let Some(unread) = &mut membership.unread {
+            unread.remove(key);
+        }
+        let key = key.to_owned();
+        let known = self.journal.mark(&key);
+        if known.is_some_and(|known| known > mark) {
+            return;
+        }
+        match self.take_in(node, &key, octets, now) {
+            Ok(()) => {}
+            // Its tunnel comes, and then it comes again.
+            Err(Unreadable::NoTunnel | Unreadable::Active) => return,
+            Err(Unreadable::Version) => self.foreign += 1,
+            Err(why @ (Unreadable::Damaged | Unreadable::Unfit)) => {
+                warn!(record = %key, why = why.label(), "the store has a session record that cannot be read: it is not applied");
+                self.unreadable += 1;
+                if let Some(membership) = &mut self.membership {
+                    membership.useless.insert(key.clone());
+                }
+            }
+        }
+        self.journal.handle_loaded(key, mark);
+    }
+
+    fn forget_record(&mut self, node: &mut Node, key: &str, mark: Mark) {
+        let key = key.to_owned();
+        if self.journal.mark(&key).is_some_and(|known| known > mark) {
+            return;
+        }
+        self.journal.handle_gone(&key);
+        if let Some(number) = account::number(&key) {
+            self.kept.remove(&number);
+        } else if let Ok(key) = key.parse::<RecordKey>() {
+            node.handle_forgotten(key);
+        }
+    }
+
+    /// The node becomes the active one in this mastership, and says again to accounting what is not with a
+    /// server.
+    pub(crate) fn take_over(&mut self, node: &mut Node, epoch: Epoch, now: Instant) {
+        let Some(membership) = &mut self.membership else {
+            return;
+        };
+        membership.unread = None;
+        let useless = core::mem::take(&mut membership.useless);
+        let claimed = membership.claimed.filter(|(of, _)| *of == epoch);
+        // Where there was nobody there is nothing to take over.
+        let is_first = self.journal.keys().next().is_none();
+        let beginning = if is_first && claimed.is_some() {
+            Beginning::Start
+        } else {
+            Beginning::Takeover
+        };
+        node.handle_takeover(epoch.number(), beginning, now);
+        if let Some((epoch, seq)) = claimed {
+            self.journal.handle_claimed(epoch, seq, now);
+        }
+        for key in useless {
+            self.journal.forget(key);
+        }
+        self.order_kept(now);
+    }
+
+    pub(super) fn order_kept(&mut self, now: Instant) {
+        let seconds = self.millis() / 1000;
+        let settled = self.journal.settled();
+        let mut useless = Vec::new();
+        for (number, octets) in &self.kept {
+            self.number = self.number.max(*number);
+            match account::read(octets, *number, now, seconds) {
+                Read::Record(record) => self.waiting.push_back((settled, Output::Record(record))),
+                Read::Foreign => self.foreign += 1,
+                Read::Useless => useless.push(*number),
+            }
+        }
+        for number in useless {
+            self.kept.remove(&number);
+            self.journal.forget(account::key(number));
+        }
+    }
+
+    /// The node is not the active one any more: what waited is another node's to say, and everything is read
+    /// anew.
+    pub(crate) fn demote(&mut self, node: &mut Node, now: Instant) {
+        node.handle_demotion(now);
+        self.resign();
+        self.journal = Journal::new(Patience::default());
+        self.waiting.clear();
+        self.ordered.clear();
+        self.kept.clear();
+        self.foreign = 0;
+    }
+
+    /// The store has this, and may have lost what it had: what is missing is given out again, and what only
+    /// it has is forgotten.
+    pub(crate) fn handle_digest(&mut self, node: &mut Node, marks: Vec<(String, Mark)>) {
+        for key in self.journal.handle_digest(marks) {
+            let is_ours = match (account::number(&key), key.parse::<RecordKey>()) {
+                (Some(number), _) => self.keep_again(number),
+                (None, Ok(record)) => node.handle_lost_record(record),
+                (None, Err(_)) => false,
+            };
+            if !is_ours {
+                self.journal.forget(key);
+            }
+        }
+    }
+
+    /// The last change that has a place in the stream; `None`: the store is away, and what changes has none.
+    pub(crate) fn position(&self) -> Option<Mark> {
+        self.journal.is_up().then(|| self.journal.last_mark())
+    }
+
+    fn keep_again(&mut self, number: u64) -> bool {
+        let octets = self.kept.get(&number);
+        if let Some(octets) = octets {
+            self.journal.put(account::key(number), octets, true);
+        }
+        octets.is_some()
+    }
+
+    pub(super) fn tell(&self, news: StoreNews) {
+        if let Some(membership) = &self.membership {
+            // Who decides has ended, and so does the process.
+            let _unwanted = membership.told.send(news);
+        }
+    }
+}
