@@ -14,16 +14,17 @@ use std::net::UdpSocket;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
-use lns_l2sess::Classifier;
 use lns_l2sess::policy::Policies;
+use lns_l2sess::{Classifier, Seconds};
 use lns_tables::free::FreeList;
 use lns_tables::path::{PathReport, PathUpdate, SlotIndex};
+use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 
 use crate::flows::port_of;
 use crate::handing::{Home, SharedHome};
 use crate::io::send::send_one;
-use crate::limits::GRACE;
+use crate::limits::{GRACE, RESUME};
 use crate::shared::{Published, Shared, Stage};
 use crate::stats::{DropReason, ThreadCounters};
 use crate::tables::{AddressTable, Found, NoMemory, Tables};
@@ -204,6 +205,13 @@ impl Control {
     /// is here. A node that is not master says first where its master is, or that it knows none.
     pub fn set_home(&self, home: Home) {
         self.home.set(home);
+    }
+
+    /// Sessions come here that another node had: for a while, flows of theirs are resumed in the middle
+    /// ([`Classifier::resume_until`](lns_l2sess::Classifier::resume_until)).
+    pub fn resume_flows(&self, now: Instant) {
+        let end = Seconds::new(now.as_secs()).plus(RESUME);
+        self.classifier.resume_until(end);
     }
 
     /// Ends the flows of sessions whose policies have changed since the last call. To be called after the

@@ -116,3 +116,7 @@ pub const REBOUND: usize = 4_096;
 
 /// Flows where the caller says nothing: enough for a thousand subscribers, 8 MiB.
 pub const FLOWS: u32 = 65_536;
+
+/// How long flows are resumed after a takeover, seconds: as long as a TCP connection that nobody has seen begin
+/// may be silent (`tcpTransientSeconds`), for as such it is resumed.
+pub const RESUME: u32 = 120;

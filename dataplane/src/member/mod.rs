@@ -230,7 +230,7 @@ impl Berth {
             lease: self.election.handle.clone(),
         };
         let master = Master::default();
-        let forwarder = Forwarder::new(self.peers.speaker(), master.clone());
+        let forwarder = Forwarder::new(self.peers.speaker(), self.epochs.clone(), master.clone());
         let setup = setups.borrow().clone();
         let crew = Crew::new(Parts {
             me: self.node,

@@ -43,6 +43,9 @@ const PUNTS_PER_ROUND: usize = 256;
 /// Outcomes of RADIUS per round, the same.
 const OUTCOMES_PER_ROUND: usize = 256;
 
+/// Sessions in one report, as many as the peer channel takes.
+const REPORTS: usize = lns_peers::limits::REPORT;
+
 /// Questions per round. The longest is a page of sessions, well below a millisecond.
 const QUESTIONS_PER_ROUND: usize = 8;
 
@@ -156,6 +159,7 @@ impl Control {
     /// The node becomes the active one of its cluster.
     pub(crate) fn take_over(&mut self, epoch: Epoch, now: Instant) {
         self.path.set_home(Home::Here);
+        self.path.resume_flows(now);
         self.keeper.take_over(&mut self.node, epoch, now);
     }
 
@@ -266,11 +270,7 @@ impl Control {
                 error!("{change:?} does not reach the machine: {error}");
             }
         }
-        while let Some(forward) = self.node.poll_forward() {
-            if let Some(forwarder) = &self.forwarder {
-                forwarder.hand_over(forward);
-            }
-        }
+        self.hand_over(now);
         let ticket = self.keeper.store(&mut self.node, now);
         self.transmit(ticket, now);
         self.release(now);
@@ -279,6 +279,19 @@ impl Control {
         }
         // Every ended call has told its event by now.
         self.finals.clear();
+    }
+
+    /// What is the master's, and what it is to be told, of a member that is not the master.
+    fn hand_over(&mut self, now: Instant) {
+        let Some(forwarder) = &self.forwarder else {
+            return;
+        };
+        while let Some(forward) = self.node.poll_forward() {
+            forwarder.hand_over(forward);
+        }
+        while let Some(reports) = self.node.poll_reports(REPORTS, now) {
+            forwarder.report(&reports);
+        }
     }
 
     /// Hands orders to RADIUS. What finds no room there has its outcome at once: whether there was any.

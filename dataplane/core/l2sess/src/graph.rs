@@ -12,6 +12,8 @@ mod map;
 mod nodes;
 mod options;
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 use lns_wire::ip::IpError;
 
 pub use ahead::Coming;
@@ -57,8 +59,13 @@ pub struct Visit<'a> {
 pub struct Classifier {
     table: FlowTable,
     options: Shared,
+    /// Until when flows are resumed; [`NO_GRACE`]: they are not.
+    grace: AtomicU32,
     events: Lanes,
 }
+
+/// No second has this number.
+const NO_GRACE: u32 = u32::MAX;
 
 impl Classifier {
     /// A classifier with an empty table, all ports closed; for so many worker threads.
@@ -69,6 +76,7 @@ impl Classifier {
         Ok(Self {
             table: FlowTable::new(table)?,
             options: Shared::new(Options::default()),
+            grace: AtomicU32::new(NO_GRACE),
             events: Lanes::new(lanes),
         })
     }
@@ -86,6 +94,23 @@ impl Classifier {
     /// What was last set.
     pub fn options(&self) -> Options {
         self.options.get()
+    }
+
+    /// Until then, flows are resumed that another node had open: a packet to a subscriber that policy would
+    /// drop opens its flow if it cannot be a flow's first (TCP without SYN, UDP) and policy tracks what
+    /// it seems to answer. So whoever takes a session over cuts no connection in which only the other side
+    /// speaks; until then a stranger who forges such an answer is let in.
+    pub fn resume_until(&self, end: Seconds) {
+        self.grace.store(end.get(), Ordering::Relaxed);
+    }
+
+    /// Whether flows are resumed now.
+    fn resumes(&self, now: Seconds) -> bool {
+        match self.grace.load(Ordering::Relaxed) {
+            NO_GRACE => false,
+            // It is over as soon as it lies in the past; the sweep sees to it before the count comes around.
+            end => now.since(Seconds::new(end.into())) == 0,
+        }
     }
 
     /// What becomes of a packet of a port.
@@ -149,6 +174,9 @@ impl Classifier {
     /// Ends flows that have been silent for too long at `now`; looks at up to `budget` of them. `true`:
     /// there is more to do at once. For a thread beside the workers, four times a second.
     pub fn sweep(&self, policies: &Policies, now: Seconds, budget: usize) -> bool {
+        if !self.resumes(now) {
+            self.grace.store(NO_GRACE, Ordering::Relaxed);
+        }
         let swept = self.table.sweep(now, policies, budget);
         self.events.count_beside(Event::Swept, swept.expired);
         swept.more

@@ -3,8 +3,8 @@
 use lns_cluster::journal::Mark;
 use lns_cluster::member::Side;
 use lns_datapath::{Punt, clock};
-use lns_peers::wire::{Answer, AskRefused, Failure, Message, Position, Question};
-use lns_peers::{Authenticated, Event, Responder};
+use lns_peers::wire::{Answer, AskRefused, Failure, Message, Passed, Position, Question, Report};
+use lns_peers::{Authenticated, Event, Member, Responder};
 use tracing::debug;
 
 use super::Crew;
@@ -69,8 +69,33 @@ impl Crew {
                 remote: ppp.remote,
                 frame: ppp.frame,
             }),
-            Message::Report(_) => {}
+            Message::Report(report) => self.take_report(&from, report).await,
         }
+    }
+
+    /// What sessions have received and sent at another member.
+    async fn take_report(&self, from: &Member, Report(sessions): Report) {
+        let (node, incarnation) = (from.node().to_string(), from.identity().to_string());
+        let passed = |it: Passed| lns_node::Passed {
+            octets: it.octets,
+            packets: it.packets,
+            age: it.age,
+        };
+        let sessions: Vec<_> = sessions
+            .into_iter()
+            .map(|it| lns_node::SessionReport {
+                tunnel: it.tunnel,
+                session: it.session,
+                up: passed(it.up),
+                down: passed(it.down),
+            })
+            .collect();
+        self.tell(move |control, now| {
+            control
+                .node
+                .handle_reports_of(&node, &incarnation, &sessions, now);
+        })
+        .await;
     }
 
     /// Something that came to another member, and is the master's.

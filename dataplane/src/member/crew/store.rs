@@ -3,6 +3,7 @@
 use lns_cluster::Epoch;
 use lns_cluster::journal::Mark;
 use lns_datapath::clock;
+use lns_node::Caught;
 use lns_peers::wire::Answer;
 use lns_store::Fence as StoreFence;
 use lns_store::follower::{Follower, Told};
@@ -31,6 +32,16 @@ impl Crew {
                 }
                 self.store_away = Some(why);
             }
+        }
+    }
+
+    /// The master of this mastership wants to know what passes here, if nobody is of a later one.
+    async fn report_to(&self, epoch: Epoch, caught: Caught) {
+        let is_master = self.member.master().is_some_and(|(of, _)| *of == epoch);
+        if is_master && self.parts.master.other().is_some() {
+            let epoch = epoch.number();
+            self.tell(move |control, now| control.node.handle_master(epoch, caught, now))
+                .await;
         }
     }
 
@@ -67,12 +78,12 @@ impl Crew {
         .await;
         let _done = done.await;
         for told in batch {
-            self.followed(told);
+            self.followed(told).await;
         }
     }
 
     /// What it means for the member, once it is applied.
-    fn followed(&mut self, told: Told) {
+    async fn followed(&mut self, told: Told) {
         let now = clock::now();
         if let Told::Away(reason) = &told {
             if self.store_away.is_none() {
@@ -85,9 +96,13 @@ impl Crew {
             info!("the store is back");
         }
         match told {
-            Told::Claim { epoch, holder, .. } => self.member.handle_epoch(epoch, Some(&holder)),
+            Told::Claim { epoch, holder, .. } => {
+                self.member.handle_epoch(epoch, Some(&holder));
+                self.report_to(epoch, Caught::Up).await;
+            }
             Told::Loaded { position } => {
                 self.member.handle_loaded(position, now);
+                self.report_to(position.epoch, Caught::Up).await;
                 info!(%position, "all session records are read");
             }
             Told::Position(position) => self.member.handle_position(position, now),
@@ -126,6 +141,9 @@ impl Crew {
                     && let Some(mark) = Mark::new(position.epoch, position.seq)
                 {
                     self.member.handle_answer(position.epoch, mark, sent, now);
+                    if self.store_away.is_some() {
+                        self.report_to(position.epoch, Caught::Behind).await;
+                    }
                 }
             }
             Back::Fence(fence) => {

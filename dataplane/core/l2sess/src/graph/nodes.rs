@@ -11,6 +11,9 @@ use crate::state::{State, Step};
 use crate::table::{Added, Changed, Hit, NewFlow};
 use crate::verdict::Refusal;
 
+/// RFC 768.
+const UDP: u8 = 17;
+
 /// How often a packet's state is tried to be written when other packets of the flow write theirs. Its
 /// bits only ever grow in number and its time is written once in seconds: a few are enough.
 const TRIES: usize = 64;
@@ -24,6 +27,8 @@ pub(super) struct Walk<'a> {
     packet: &'a Packet<'a>,
     hit: Option<Hit>,
     policy: PolicyId,
+    /// The flow is one that another node had open, and that the subscriber began.
+    is_resumed: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -43,6 +48,7 @@ impl<'a> Walk<'a> {
             packet,
             hit: None,
             policy: PolicyId::NONE,
+            is_resumed: false,
         }
     }
 
@@ -84,7 +90,32 @@ impl<'a> Walk<'a> {
         match judgement.action {
             Action::Pass => Exit::Passed,
             Action::Track => Exit::Tracked,
+            Action::Drop if self.resumes(chain) => Exit::Tracked,
             Action::Drop => Exit::Dropped,
+        }
+    }
+
+    /// Whether the packet goes on with a flow that the subscriber has begun at another node.
+    #[cold]
+    fn resumes(&mut self, chain: &Chain) -> bool {
+        let Visit { direction, now, .. } = *self.visit;
+        if direction != Direction::Output || !self.classifier.resumes(now) || !self.goes_on() {
+            return false;
+        }
+        let question = self.judge(chain, direction.other(), &self.packet.mirror());
+        self.is_resumed = question.action == Action::Track;
+        if self.is_resumed {
+            self.policy = question.policy;
+        }
+        self.is_resumed
+    }
+
+    /// Whether it may be in the middle of a flow: of what has no beginning, UDP alone has answers that are
+    /// worth it.
+    fn goes_on(&self) -> bool {
+        match self.packet.tcp_flags() {
+            Some(flags) => !flags.opens(),
+            None => self.packet.protocol == UDP,
         }
     }
 
@@ -104,7 +135,11 @@ impl<'a> Walk<'a> {
             state: State::first(direction, self.packet.tcp_flags(), now),
             policy: self.policy,
             epoch: self.epoch(),
-            opener: direction,
+            opener: if self.is_resumed {
+                direction.other()
+            } else {
+                direction
+            },
             timeouts: self.policies.timeouts(self.policy),
         };
         match self.classifier.table.add(&key, &new, options.per_port, now) {

@@ -1,8 +1,8 @@
 //! The options, and what is counted.
 
 use lns_l2sess::graph::{IcmpErrors, WhenFull};
-use lns_l2sess::policy::LaterFragments;
-use lns_l2sess::{Class, Event, Family, Options, Refusal, Timeouts, Verdict};
+use lns_l2sess::policy::{Action, LaterFragments};
+use lns_l2sess::{Class, Direction, Event, Family, Options, Refusal, Timeouts, Verdict};
 
 use super::support::bed::*;
 use super::support::*;
@@ -156,4 +156,66 @@ fn an_error_goes_both_ways_of_a_flow() {
         ));
         assert_eq!((bed.events(Event::Related), bed.flows()), (1, 1));
     }
+}
+
+/// What a node that takes sessions over does not know is resumed for a while, if the subscriber may have begun it.
+#[test]
+fn after_a_takeover_flows_are_resumed_for_a_while_and_none_is_begun() {
+    for family in [Family::IPv4, Family::IPv6] {
+        let case = Case {
+            family,
+            opener: Direction::Input,
+        };
+        let bed = case.bed();
+        let back = |protocol, upper: &[u8]| case.packet(Direction::Output, protocol, upper);
+        let data = back(6, &tcp(80, 1000, ACK));
+        let datagram = back(17, &udp(53, 1000, 8));
+        assert!(
+            !bed.passes(Direction::Output, &data),
+            "nobody has taken anything over"
+        );
+        bed.classifier.resume_until(bed.seconds().plus(120));
+        assert!(bed.passes(Direction::Output, &data));
+        assert!(bed.passes(Direction::Output, &datagram));
+        assert_eq!((bed.flows(), bed.events(Event::Opened)), (2, 2));
+        // What begins something, or answers nothing that policy tracks, does not come in.
+        let syn = back(6, &tcp(80, 1001, SYN));
+        assert!(!bed.passes(Direction::Output, &syn));
+        let echo = case.packet(Direction::Output, case.icmp_number(), &icmp(8, 0, 77, 8));
+        assert!(!bed.passes(Direction::Output, &echo));
+        // The flow is the subscriber's: he goes on with it, and so does who answers, also afterwards.
+        bed.wait(100);
+        let own = case.packet(Direction::Input, 6, &tcp(1000, 80, ACK));
+        assert!(bed.passes(Direction::Input, &own));
+        bed.wait(100);
+        bed.sweep();
+        assert!(bed.passes(Direction::Output, &data));
+        let late = back(6, &tcp(81, 1002, ACK));
+        assert!(!bed.passes(Direction::Output, &late), "the time is over");
+    }
+}
+
+#[test]
+fn what_policy_would_not_have_let_a_subscriber_begin_is_not_resumed() {
+    let case = Case {
+        family: Family::IPv4,
+        opener: Direction::Output,
+    };
+    let bed = case.bed();
+    bed.classifier.resume_until(bed.seconds().plus(120));
+    let up = case.packet(Direction::Input, 6, &tcp(1000, 80, ACK));
+    assert!(
+        !bed.passes(Direction::Input, &up),
+        "only what goes to a subscriber is"
+    );
+    let drops = policy(
+        "drops",
+        Some(table(Vec::new(), Action::Drop)),
+        Some(table(Vec::new(), Action::Drop)),
+    );
+    let bed = Bed::new(vec![drops]);
+    bed.classifier.resume_until(bed.seconds().plus(120));
+    let down = case.packet(Direction::Output, 6, &tcp(80, 1000, ACK));
+    assert!(!bed.passes(Direction::Output, &down));
+    assert_eq!(bed.flows(), 0);
 }
