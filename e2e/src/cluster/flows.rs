@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::{SockRef, TcpKeepalive};
 
 use crate::http;
 use crate::net::{self, Namespace};
@@ -29,6 +30,11 @@ const SUBSCRIBER: u16 = 4000;
 pub(crate) const STREAM: u16 = 5100;
 /// How long what is on its way at the end may take.
 const LINGER: Duration = Duration::from_millis(500);
+/// When a subscriber who hears nothing asks. After a takeover, a policy that keeps state lets in only what he
+/// asks for anew.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(1))
+    .with_interval(Duration::from_secs(1));
 /// How long a stream may stand still before its end is not waited for.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -360,6 +366,7 @@ impl Streams {
             let source = IpAddr::from(*address);
             let stream = lac.enter(|| http::connect(server, source))??;
             stream.set_read_timeout(Some(SILENCE))?;
+            SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
             let stop = Arc::clone(&stop);
             threads.push(lac.thread(move || follow(stream, &stop)));
         }

@@ -3,7 +3,7 @@
 //! story, whatever happened in it.
 
 use std::net::Ipv4Addr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
@@ -116,7 +116,12 @@ impl Scene<'_> {
             self.flows.push(flows);
             self.streams.push(streams);
         }
-        // So that every flow has been seen both ways before anything happens.
+        // So that every flow has been seen both ways, and every Start told, before anything happens.
+        let give_up = Instant::now() + PATIENCE;
+        while verdict::told(&self.bed.radius.records()?)?.starts < self.sessions {
+            ensure!(Instant::now() < give_up, "FreeRADIUS lacks Starts");
+            rest(1);
+        }
         rest(2);
         Ok(())
     }
@@ -225,11 +230,11 @@ impl Scene<'_> {
 
     /// What FreeRADIUS was told, once it was told of as many Stops as Starts, or of nothing more.
     fn told(&self) -> Result<Told> {
-        let give_up = std::time::Instant::now() + PATIENCE;
+        let give_up = Instant::now() + PATIENCE;
         loop {
             let told = verdict::told(&self.bed.radius.records()?)?;
             let complete = told.starts == told.stops && told.starts >= self.sessions + NEWCOMERS;
-            if complete || std::time::Instant::now() >= give_up {
+            if complete || Instant::now() >= give_up {
                 return Ok(told);
             }
             std::thread::sleep(Duration::from_millis(100));
