@@ -82,7 +82,7 @@ pub(super) async fn arrive(
         .plan(interfaces)
         .map_err(|error| bad(error.to_string()))?;
     let sysctls = plan.sysctls().collect();
-    let times = Times::of(setup.staleness);
+    let times = Times::of(setup.staleness).with_wait(setup.profile.timing().wait);
     let client = lns_lease::client(api_server, &setup.profile)
         .map_err(|error| bad(format!("the API server cannot be spoken with: {error}")))?;
     let peer = SocketAddr::new(address, setup.peers.port);

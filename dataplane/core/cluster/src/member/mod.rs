@@ -39,6 +39,9 @@ const ANSWERS: usize = 64;
 /// By how much clocks may differ in rate, in thousandths (rho).
 const DRIFT: u32 = 10;
 
+/// How long a member may take to hear of a takeover.
+const HEARSAY: Duration = Duration::from_secs(3);
+
 /// How long what may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Times {
@@ -49,7 +52,7 @@ pub struct Times {
     /// From the start on: for so long a node without records does not serve, because others may have some.
     pub cold: Duration,
     /// How long routers may send packets here after the store and the master were heard last: as long as
-    /// an election and a takeover may take.
+    /// an election and a takeover may take, and not longer, because a LAC whose messages end here gives up.
     pub touch: Duration,
     /// How long routers go on with a node that says nothing more. It is renewed three times in that time.
     pub announce: Duration,
@@ -74,6 +77,16 @@ impl Times {
         Self {
             staleness,
             ..Self::default()
+        }
+    }
+
+    /// Where a candidate waits so long (D) before it takes over.
+    #[must_use]
+    pub fn with_wait(self, wait: Duration) -> Self {
+        let takeover = self.store.saturating_mul(2).saturating_add(HEARSAY);
+        Self {
+            touch: wait.saturating_add(takeover),
+            ..self
         }
     }
 

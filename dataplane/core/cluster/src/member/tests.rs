@@ -11,6 +11,7 @@ use core::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::profile::Profile;
 use crate::roster::Roster;
 
 fn at(millis: u64) -> Instant {
@@ -241,6 +242,22 @@ fn routers_are_answered_shortly_and_only_while_store_or_master_is_heard() {
     );
     member.handle_store(later);
     assert!(member.gates(later).announce.is_some());
+}
+
+#[test]
+fn who_hears_nobody_sends_routers_away_before_lacs_give_up() {
+    // A LAC says the same again after 1, 2, 4 and 8 seconds (RFC 2661, 5.8), and a router may miss three probes.
+    let last_word = Duration::from_secs(15);
+    let router = Duration::from_secs(1);
+    for profile in [Profile::DEFAULT, Profile::FAST] {
+        let timing = profile.timing();
+        let times = Times::default().with_wait(timing.wait);
+        assert!(
+            times.touch + times.announce + router < last_word,
+            "{times:?}"
+        );
+        assert!(times.touch > timing.wait + times.store * 2, "{times:?}");
+    }
 }
 
 #[test]
