@@ -24,7 +24,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "cluster-kill-master",
         says: "the master is killed: no session lost, no TCP connection reset, LCP not begun anew",
-        run: kill_master,
+        run: || kill_master(SESSIONS),
     },
     Scenario {
         name: "cluster-zombie",
@@ -35,11 +35,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "cluster-cut-master",
         says: "the master reaches neither API server nor store nor members: another one follows",
         run: || cut_master(Way::Both),
-    },
-    Scenario {
-        name: "cluster-cut-one-way",
-        says: "the same, where the master hears all of them and nobody hears it",
-        run: || cut_master(Way::FromNode),
     },
     Scenario {
         name: "cluster-kill-member",
@@ -72,16 +67,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: lease_deleted,
     },
     Scenario {
-        name: "cluster-lease-emptied",
-        says: "somebody empties the Lease's holder",
-        run: lease_emptied,
-    },
-    Scenario {
-        name: "cluster-last-node",
-        says: "all nodes but one are killed, the master among them",
-        run: last_node,
-    },
-    Scenario {
         name: "cluster-all-at-once",
         says: "all nodes are killed at once, and started again: every session goes on",
         run: all_at_once,
@@ -94,6 +79,26 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 pub(super) const LONG: &[Scenario] = &[
+    Scenario {
+        name: "cluster-kill-master-5000",
+        says: "the master of 5,000 sessions is killed",
+        run: || kill_master(5_000),
+    },
+    Scenario {
+        name: "cluster-cut-one-way",
+        says: "the same, where the master hears all of them and nobody hears it",
+        run: || cut_master(Way::FromNode),
+    },
+    Scenario {
+        name: "cluster-last-node",
+        says: "all nodes but one are killed, the master among them",
+        run: last_node,
+    },
+    Scenario {
+        name: "cluster-lease-emptied",
+        says: "somebody empties the Lease's holder",
+        run: lease_emptied,
+    },
     Scenario {
         name: "cluster-api-away-long",
         says: "the API server stands still for 100 s: the master goes on, new sessions come up",
@@ -121,8 +126,8 @@ fn three() -> Result<String> {
     })
 }
 
-fn kill_master() -> Result<String> {
-    plain(|scene| {
+fn kill_master(sessions: usize) -> Result<String> {
+    let story = |scene: &mut Scene<'_>| {
         let first = scene.first;
         let (second, _) = scene.kill_master()?;
         ensure!(first != second, "a dead master answers");
@@ -133,7 +138,8 @@ fn kill_master() -> Result<String> {
             changes: 1,
             may_repeat: true,
         })
-    })
+    };
+    play(sessions, &Wanted::default(), story, |_| Ok(()))
 }
 
 fn zombie() -> Result<String> {

@@ -217,7 +217,7 @@ impl Scene<'_> {
             .unwrap_or_default();
         let shown: Vec<_> = reports.iter().map(Report::shown).collect();
         let line = format!(
-            "{sessions} sessions; residential: {}; stateless: {}; TCP gap {} ms; no master for {} ms; {} Starts, {} repeated",
+            "{sessions} sessions; residential: {}; stateless: {}; TCP gap {} ms; no word of a master for {} ms; {} Starts, {} repeated",
             shown.first().map_or("", String::as_str),
             shown.last().map_or("", String::as_str),
             gap.as_millis(),
