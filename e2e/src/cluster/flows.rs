@@ -30,8 +30,7 @@ const SUBSCRIBER: u16 = 4000;
 pub(crate) const STREAM: u16 = 5100;
 /// How long what is on its way at the end may take.
 const LINGER: Duration = Duration::from_millis(500);
-/// When a subscriber who hears nothing asks. After a takeover, a policy that keeps state lets in only what he
-/// asks for anew.
+/// When a subscriber who hears nothing asks whether the other end is there, as many hosts do.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(1))
     .with_interval(Duration::from_secs(1));
