@@ -227,3 +227,6 @@ fn value(object: &DynamicObject) -> Result<Value, Failed> {
     serde_json::to_value(object)
         .map_err(|_| Failed::Because("the API server answers with what is no object".to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,6 +272,10 @@ fn secrets_of_members_that_are_wrong() {
         assert!(!said.iter().any(|line| line.contains("hunter")), "{said:?}");
         assert!(said.iter().any(|found| found == line), "{line}: {said:?}");
     }
+    let basic = "metadata: { name: redis }\n";
+    assert_eq!(text.matches(basic).count(), 1);
+    let basic = text.replace(basic, &format!("{basic}type: kubernetes.io/basic-auth\n"));
+    assert!(parse(&basic).is_ok());
     let blank = text.replace("hunter-password", "\"hunter \"");
     assert_eq!(
         parse(&blank).unwrap().warnings,
