@@ -11,6 +11,7 @@ use super::{
     Manifest, ManifestError, assemble,
     document::{Document, Kind},
     references,
+    secret::Reference,
 };
 use crate::rules::policies::clusters;
 
@@ -43,7 +44,7 @@ pub fn parse_objects<'a>(
 /// The names of the Secrets that an `LnsCluster` names, also one that is wrong in other places.
 pub fn secrets_of(cluster: &Value) -> BTreeSet<String> {
     let named = references(cluster).into_iter();
-    named.map(|reference| reference.into_name()).collect()
+    named.map(Reference::into_name).collect()
 }
 
 /// Whether a `SessionPolicy` is for the cluster of this name.

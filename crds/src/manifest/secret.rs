@@ -178,11 +178,11 @@ fn taken(role: Role, document: &Document, values: &Values, parts: &mut Parts) {
         }
         Role::Tls | Role::Peers => tls(document, value, parts),
         Role::Authorities => {
-            if let Some(found) = pem(document, "ca.crt", "CERTIFICATE", &value, parts) {
+            if let Some(found) = pem(document, "ca.crt", "CERTIFICATE", value, parts) {
                 parts.authorities.insert(document.name.clone(), found);
             }
         }
-        Role::Store => store(document, &value, parts),
+        Role::Store => store(document, value, parts),
         Role::Password => {
             if let Some(secret) = value("password") {
                 password(document, secret, parts);

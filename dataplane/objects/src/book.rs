@@ -14,14 +14,25 @@ use crate::{Seen, Sight};
 #[derive(Debug)]
 pub(crate) struct Book {
     name: String,
-    /// None: not looked at yet.
-    cluster: Option<Option<Value>>,
+    cluster: Known,
     policies: Option<BTreeMap<String, Value>>,
     /// Those that the cluster names.
-    secrets: BTreeMap<String, Option<Option<Value>>>,
+    secrets: BTreeMap<String, Known>,
     troubles: BTreeMap<Source, String>,
     /// The `LnsCluster` that there was last.
     uid: Option<String>,
+}
+
+/// What is known of one object.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Known {
+    /// It has not been looked at.
+    #[default]
+    No,
+    /// It is not there.
+    Absent,
+    /// It is there.
+    There(Value),
 }
 
 /// All that a manifest is made of, at one moment.
@@ -48,7 +59,7 @@ impl Book {
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            cluster: None,
+            cluster: Known::No,
             policies: None,
             secrets: BTreeMap::new(),
             troubles: BTreeMap::new(),
@@ -74,7 +85,7 @@ impl Book {
                 return false;
             }
             Said::All(all) => (Some(all), None),
-            Said::Changed(one) if *source == Source::Policies => return self.policy(one),
+            Said::Changed(one) if *source == Source::Policies => return self.policy(&one),
             Said::Changed(one) => (Some(vec![one]), None),
             Said::Gone(name) => (None, Some(name)),
         };
@@ -82,7 +93,7 @@ impl Book {
             Source::Cluster => {
                 let found = all.and_then(|all| all.into_iter().next());
                 self.uid = found.as_ref().map(uid).or(self.uid.take());
-                replace(&mut self.cluster, Some(found))
+                replace(&mut self.cluster, Known::of(found))
             }
             Source::Policies => match (all, gone) {
                 (Some(all), _) => {
@@ -98,7 +109,7 @@ impl Book {
             Source::Secret(name) => match self.secrets.get_mut(name) {
                 Some(known) => {
                     let found = all.and_then(|all| all.into_iter().next());
-                    replace(known, Some(found))
+                    replace(known, Known::of(found))
                 }
                 // It is named no more.
                 None => false,
@@ -106,20 +117,20 @@ impl Book {
         }
     }
 
-    fn policy(&mut self, one: Value) -> bool {
+    fn policy(&mut self, one: &Value) -> bool {
         let Some(known) = &mut self.policies else {
             return false;
         };
-        let before = known.insert(name(&one), one.clone());
-        before.as_ref() != Some(&one)
+        let before = known.insert(name(one), one.clone());
+        before.as_ref() != Some(one)
     }
 
     /// Takes the names of the Secrets that are to be followed from the cluster: those that are new, and those
     /// that are not named any more. Without a cluster there are none.
     pub(crate) fn rename(&mut self) -> (BTreeSet<String>, BTreeSet<String>) {
         let named = match &self.cluster {
-            Some(Some(cluster)) => secrets_of(cluster).into_iter().take(SECRETS).collect(),
-            Some(None) | None => BTreeSet::new(),
+            Known::There(cluster) => secrets_of(cluster).into_iter().take(SECRETS).collect(),
+            Known::Absent | Known::No => BTreeSet::new(),
         };
         let known: BTreeSet<_> = self.secrets.keys().cloned().collect();
         let new: BTreeSet<_> = named.difference(&known).cloned().collect();
@@ -129,33 +140,40 @@ impl Book {
             self.troubles.remove(&Source::Secret(name.clone()));
         }
         self.secrets
-            .extend(new.iter().cloned().map(|name| (name, None)));
+            .extend(new.iter().cloned().map(|name| (name, Known::No)));
         (new, old)
     }
 
     /// What there is, if everything has been looked at.
     pub(crate) fn look(&self) -> Look {
-        match &self.cluster {
-            None => Look::Unknown,
-            Some(None) => Look::Without(match &self.uid {
-                None => Sight::Absent,
-                Some(uid) => Sight::Gone { uid: uid.clone() },
-            }),
-            Some(Some(cluster)) => {
-                let secrets: Option<Vec<_>> = self.secrets.values().cloned().collect();
-                match (&self.policies, secrets) {
-                    (Some(policies), Some(secrets)) => {
-                        let own = policies.values().filter(|it| is_for(it, &self.name));
-                        Look::With(Box::new(Parts {
-                            cluster: cluster.clone(),
-                            policies: own.cloned().collect(),
-                            secrets: secrets.into_iter().flatten().collect(),
-                        }))
-                    }
-                    _ => Look::Unknown,
-                }
+        let cluster = match &self.cluster {
+            Known::No => return Look::Unknown,
+            Known::Absent => {
+                return Look::Without(match &self.uid {
+                    None => Sight::Absent,
+                    Some(uid) => Sight::Gone { uid: uid.clone() },
+                });
+            }
+            Known::There(cluster) => cluster.clone(),
+        };
+        let Some(policies) = &self.policies else {
+            return Look::Unknown;
+        };
+        let own = policies.values().filter(|it| is_for(it, &self.name));
+        let policies = own.cloned().collect();
+        let mut secrets = Vec::new();
+        for known in self.secrets.values() {
+            match known {
+                Known::No => return Look::Unknown,
+                Known::Absent => {}
+                Known::There(secret) => secrets.push(secret.clone()),
             }
         }
+        Look::With(Box::new(Parts {
+            cluster,
+            policies,
+            secrets,
+        }))
     }
 
     /// Why it cannot be seen whether something has changed: one line.
@@ -171,6 +189,12 @@ impl Book {
             all => format!(" (and {} more)", all.saturating_sub(1)),
         };
         Some(format!("{what}: {words}{more}").into())
+    }
+}
+
+impl Known {
+    fn of(found: Option<Value>) -> Self {
+        found.map_or(Self::Absent, Self::There)
     }
 }
 

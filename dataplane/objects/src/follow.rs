@@ -110,16 +110,13 @@ impl Follower {
 
     /// Tells what there is. From where a watch goes on; none: the object is not there.
     async fn look(&self) -> Result<Option<String>, Failed> {
-        let (all, version) = match &self.name {
-            Some(name) => {
-                let found = in_time(self.api.get_opt(name)).await??;
-                let version = found.as_ref().map(version_of).transpose()?;
-                (found.into_iter().collect(), version)
-            }
-            None => {
-                let (all, version) = self.list().await?;
-                (all, Some(version))
-            }
+        let (all, version) = if let Some(name) = &self.name {
+            let found = in_time(self.api.get_opt(name)).await??;
+            let version = found.as_ref().map(version_of).transpose()?;
+            (found.into_iter().collect(), version)
+        } else {
+            let (all, version) = self.list().await?;
+            (all, Some(version))
         };
         let all: Result<Vec<_>, _> = all.iter().map(value).collect();
         self.tell(Said::All(all?)).await?;
@@ -133,13 +130,12 @@ impl Follower {
         loop {
             let page = in_time(self.api.list(&parameters)).await??;
             all.extend(page.items);
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters = parameters.continue_token(&token),
-                None => {
-                    let version = page.metadata.resource_version;
-                    return Ok((all, version.ok_or_else(unversioned)?));
-                }
-            }
+            let more = page.metadata.continue_.filter(|token| !token.is_empty());
+            let Some(token) = more else {
+                let version = page.metadata.resource_version;
+                return Ok((all, version.ok_or_else(unversioned)?));
+            };
+            parameters = parameters.continue_token(&token);
         }
     }
 

@@ -5,10 +5,10 @@ use kube::core::Status;
 
 /// What an error of the client says, in one line.
 pub(crate) fn of_error(error: &Error) -> String {
-    match error {
-        Error::Api(status) => of_status(status),
-        other => chain(other),
+    if let Error::Api(status) = error {
+        return of_status(status);
     }
+    chain(error)
 }
 
 /// What a refusal says.

@@ -114,14 +114,10 @@ fn able(manifest: &Result<Manifest, Vec<String>>) -> Result<(Manifest, ClusterSe
 
 /// Notes that the API server cannot be asked, or can again.
 fn told(title: &str, trouble: Option<&str>) {
-    match trouble {
-        Some(words) => {
-            warn!(
-                "whether {title} has changed cannot be seen: {words}; what was seen last stays in force"
-            );
-        }
-        None => info!("the objects of {title} can be seen"),
-    }
+    let Some(words) = trouble else {
+        return info!("the objects of {title} can be seen");
+    };
+    warn!("whether {title} has changed cannot be seen: {words}; what was seen last stays in force");
 }
 
 impl Source {
@@ -330,10 +326,10 @@ mod tests {
     }
 
     fn wrong(read: Read) -> Vec<String> {
-        match read {
-            Read::Wrong(problems) => problems,
-            other => panic!("{other:?}"),
-        }
+        let Read::Wrong(problems) = read else {
+            panic!("{read:?}");
+        };
+        problems
     }
 
     #[test]

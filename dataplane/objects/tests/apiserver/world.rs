@@ -218,10 +218,10 @@ pub(crate) async fn seen(
     mut as_it_should: impl FnMut(&Seen) -> bool,
 ) -> Arc<Seen> {
     let is_so = |sight: &Sight| matches!(sight, Sight::There(seen) if as_it_should(seen));
-    match sight(sights, what, is_so).await {
-        Sight::There(seen) => seen,
-        other => panic!("{what}: {other:?}"),
-    }
+    let Sight::There(seen) = sight(sights, what, is_so).await else {
+        panic!("{what}");
+    };
+    seen
 }
 
 /// Waits until trouble is told, or none.
