@@ -115,9 +115,10 @@ impl Node {
     /// echo of a session with sequencing is the active node's.
     fn answer_echo(&mut self, slot: SlotIndex, frame: &[u8], now: Instant) -> bool {
         let session = self.sessions.get(slot);
-        if session.is_none_or(|session| session.sequencing || session.closing.is_some()) {
+        if session.is_none_or(|session| session.sequencing) {
             return false;
         }
+        // There is an image as long as IP may pass.
         let Some((_, image)) = self.records.ppp.get(&slot) else {
             return false;
         };

@@ -5,7 +5,7 @@ use core::time::Duration;
 use lns_node::config::{AccountingConfig, Config, RadiusConfig};
 use lns_node::radius::Order;
 use lns_node::view::SessionFilter;
-use lns_node::{Caught, Passed, SessionReport, limits};
+use lns_node::{Caught, Passed, SessionReport, StoreTime, limits};
 use lns_radius::record::Status;
 use lns_tables::path::{Counters, DirectionCounters, PathUpdate, SlotIndex};
 use lns_tables::time::Instant;
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 
 use crate::client::Client;
 use crate::manifest::{SECRET, config};
-use crate::world::{Workers, World};
+use crate::world::{Workers, World, settle_standby};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -159,6 +159,12 @@ fn a_subscriber_who_is_heard_elsewhere_is_not_asked_and_does_not_idle() {
             && octets[6..].starts_with(&[255, 3, 0xc0, 0x21, 9])
     });
     assert_eq!(asked.count(), 0);
+    // Nor is the LAC asked whether it is there.
+    let hello = [0x80, 8, 0, 0, 0, 0, 0, 6];
+    let hellos = world.sent[before..]
+        .iter()
+        .filter(|(_, octets)| octets[12..] == hello);
+    assert_eq!(hellos.count(), 0);
 }
 
 #[test]
@@ -230,6 +236,47 @@ fn of_a_node_that_is_killed_no_more_is_lost_than_since_the_checkpoint() {
     world.run(limits::REPORT_ROUND);
     // But for the last packet of the one that is gone.
     assert_eq!(world.shown(), 32);
+    // The last word of each is as far from its beginning as the others were.
+    world.pass(At::Third, slot, 100);
+    let (tunnel, session) = world.the_ids();
+    assert!(world.node.handle_disconnect(tunnel, session, world.now));
+    world.run(seconds(10));
+    assert_eq!(world.told(Status::Stop), [132]);
+}
+
+/// What was seen and not reported when a checkpoint came is in no record.
+#[test]
+fn what_waits_to_be_reported_is_in_no_checkpoint() {
+    let mut world = reporting(accounted(), 5, 1);
+    let slot = world.the_slot();
+    world.settle();
+    let (mut third, mut workers) = world.third.take().expect("a third");
+    for packets in [10, 1] {
+        pass(&mut workers, slot, packets, world.now);
+        for _ in 0..limits::REPORT_PARTS {
+            world.run(limits::REPORT_TICK);
+            third.handle_timeout(world.now);
+            settle_standby(&mut third, &mut workers, world.now);
+        }
+        // The second is not polled for.
+        if packets == 10 {
+            let reports = third.poll_reports(10, world.now).expect("a report");
+            world
+                .node
+                .handle_reports_of("c", "0", &reports.sessions, world.now);
+        }
+    }
+    world.run(seconds(60));
+    assert_eq!(world.told(Status::Interim), [10]);
+    let followed = world.followed.as_ref().expect("somebody follows");
+    for (key, octets) in &followed.store {
+        let date = StoreTime(1_795_000_000_000 + world.now.as_millis());
+        assert_eq!(third.handle_record(*key, octets, world.now, date), Ok(()));
+    }
+    world.third = Some((third, workers));
+    world.take_over_by(false);
+    world.run(limits::REPORT_ROUND);
+    assert_eq!(world.shown(), 11);
 }
 
 /// What it had reported is in a record that it has not read; it must not be told again.

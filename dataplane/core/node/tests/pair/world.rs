@@ -861,7 +861,7 @@ impl Followed {
 }
 
 /// The workers of a node that follows do what it says, and answer.
-fn settle_standby(node: &mut Node, workers: &mut Workers, now: Instant) {
+pub fn settle_standby(node: &mut Node, workers: &mut Workers, now: Instant) {
     while let Some(update) = node.poll_path() {
         if let Some(report) = workers.apply(&update) {
             node.handle_report(&report, now);
