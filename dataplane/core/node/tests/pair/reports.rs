@@ -36,6 +36,7 @@ fn accounted() -> Config {
 fn reporting(config: Config, seed: u8, count: u16) -> World {
     let mut world = World::followed(config, seed);
     world.reports = Some(Caught::Up);
+    world.quiet_lacs = true;
     world.dial_tunnel(1701, Some(SECRET));
     for id in 1..=count {
         let name = format!("user{id}");

@@ -55,6 +55,8 @@ pub struct World {
     pub through_standby: bool,
     /// What the second node has sent.
     pub sent_by_standby: Vec<Vec<u8>>,
+    /// LACs send no HELLO.
+    pub quiet_lacs: bool,
     /// The nodes that only follow report to the active one, and have read all that the one before wrote.
     pub reports: Option<Caught>,
     /// One more node that follows, and never takes over.
@@ -188,6 +190,7 @@ impl World {
             followed: None,
             through_standby: false,
             sent_by_standby: Vec::new(),
+            quiet_lacs: false,
             reports: None,
             third: None,
             names: [("a", 0), ("b", 0)],
@@ -392,6 +395,9 @@ impl World {
         let mut config = TunnelConfig::new(name);
         config.secrets =
             secret.map(|secret| Secrets::single(lns_crypto::Secret::new(secret.as_bytes())));
+        if self.quiet_lacs {
+            config.hello = None;
+        }
         let config = Arc::new(config);
         let local = TunnelId(u16::try_from(self.lacs.len()).expect("few LACs") + 1);
         let machine = Tunnel::connect(Arc::clone(&config), local, self.now, &mut self.rng);
