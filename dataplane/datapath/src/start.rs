@@ -64,6 +64,9 @@ impl Datapath {
         for each in &sockets {
             copies.push(udp::duplicate(each, &listen)?);
         }
+        for Handing { socket, .. } in &handing {
+            copies.push(udp::duplicate(core::slice::from_ref(socket), &listen)?);
+        }
         let own = match sockets.first() {
             Some(first) => udp::duplicate(first, &listen)?,
             None => Vec::new(),

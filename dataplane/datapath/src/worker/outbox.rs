@@ -101,3 +101,89 @@ impl Outbox {
         self.packets = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::net::SocketAddr;
+
+    use super::*;
+    use crate::handing::Open;
+
+    /// Two datagrams for each packet: a mark and what is behind it, and a mark alone.
+    #[derive(Debug)]
+    struct Twice(SocketAddr);
+
+    impl Seal for Twice {
+        fn headroom(&self) -> usize {
+            1
+        }
+
+        fn tailroom(&self) -> usize {
+            0
+        }
+
+        fn seal(
+            &self,
+            to: Peer,
+            _what: Handed,
+            buffer: &mut [u8],
+            spare: &mut [u8],
+        ) -> Option<Sealed> {
+            (buffer[0], spare[0]) = (1, 2);
+            let first = 0..buffer.len();
+            (to == Peer(1)).then_some(Sealed {
+                to: self.0,
+                first,
+                second: Some(1),
+            })
+        }
+
+        fn opener(&self) -> Box<dyn Open> {
+            unreachable!("nothing is opened here")
+        }
+    }
+
+    #[test]
+    fn more_than_a_batch_leaves_whole_and_in_order() {
+        let (ours, theirs) = ("127.0.0.1:0", "127.0.0.1:0");
+        let ours = UdpSocket::bind(ours).unwrap();
+        let theirs = UdpSocket::bind(theirs).unwrap();
+        let patience = core::time::Duration::from_secs(5);
+        theirs.set_read_timeout(Some(patience)).unwrap();
+        let seal = Arc::new(Twice(theirs.local_addr().unwrap()));
+        let mut outbox = Outbox::new(ours, seal).unwrap();
+        let counters = ThreadCounters::default();
+        let what = Some(Handed::Downstream);
+        for number in 0..100_u8 {
+            let mut this = Some(&mut outbox);
+            assert!(Outbox::put(
+                &mut this,
+                Peer(1),
+                what,
+                &[number; 30],
+                &counters
+            ));
+            // What is not sealed takes nobody's room.
+            assert!(!Outbox::put(&mut this, Peer(2), what, &[number], &counters));
+            assert!(!Outbox::put(&mut this, Peer(1), None, &[number], &counters));
+            assert!(!Outbox::put(
+                &mut this,
+                Peer(1),
+                what,
+                &[0; ROOM],
+                &counters
+            ));
+        }
+        Outbox::flush(&mut Some(&mut outbox), &counters);
+        let mut octets = [0; 100];
+        for number in 0..100_u8 {
+            let length = theirs.recv(&mut octets).unwrap();
+            assert_eq!(octets[..length], [&[1][..], &[number; 30]].concat());
+            assert_eq!(theirs.recv(&mut octets).unwrap(), 1);
+            assert_eq!(octets[0], 2);
+        }
+        assert!(!Outbox::put(&mut None, Peer(1), what, &[1], &counters));
+        let stats = crate::Stats::sum([&counters].into_iter());
+        assert_eq!(stats.dropped(DropReason::NoWayHome), 3 * 100 + 1);
+    }
+}

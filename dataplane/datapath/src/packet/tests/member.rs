@@ -11,7 +11,7 @@ use super::filters::residential;
 use super::{Bed, NOW, SERVER, SUBSCRIBER, Seen, frame, from_subscriber, packet, syn};
 use crate::handing::{Home, Peer};
 use crate::limits::{UNKNOWN_DOWN_BURST, UNKNOWN_UP_BURST};
-use crate::packet::Came;
+use crate::packet::{Batch, Came};
 use crate::stats::DropReason;
 
 const MASTER: Peer = Peer(7);
@@ -320,6 +320,22 @@ fn what_is_unknown_is_dropped_as_it_is_where_nobody_is_to_be_asked() {
         assert_eq!(down.drops, [DropReason::NoSession]);
         assert!(seen.handed.is_empty() && down.handed.is_empty());
     }
+}
+
+#[test]
+fn nothing_is_looked_ahead_at_that_is_handed_over() {
+    let (mut bed, _book) = Bed::filtered(residential());
+    bed.crowd();
+    let up = bed.data(&frame(&from_subscriber()));
+    let down = packet(SERVER, SUBSCRIBER, 60, true);
+    bed.up(&up);
+    let batch = Batch::new(&bed.tables, &bed.classifier, &bed.policies, 0, NOW);
+    let met = |batch: &Batch<'_>| {
+        let met = batch.meet_upstream([&up[..]; 70]);
+        met + batch.meet_downstream(&bed.addresses, [&down[..]; 70])
+    };
+    assert!(met(&batch) >= 70);
+    assert_eq!(met(&batch.with_home(MEMBER, Came::Here, &bed.unknown)), 0);
 }
 
 proptest! {
