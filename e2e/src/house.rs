@@ -116,8 +116,11 @@ const RESERVED: &[(&str, &[&str])] = &[
     ),
     // Nothing else speaks with the store: what is written there is fenced, and never elects anybody.
     ("redis", &["lns-store"]),
-    ("kube", &["lns-api", "lns-lease", "lns-objects"]),
-    ("k8s-openapi", &["lns-api", "lns-lease", "lns-objects"]),
+    ("kube", &["lns-api", "lnsd", "lns-lease", "lns-objects"]),
+    (
+        "k8s-openapi",
+        &["lns-api", "lnsd", "lns-lease", "lns-objects"],
+    ),
     ("ring", &["lns-peers"]),
     ("aide", &["lnsd"]),
     ("axum", &["lnsd"]),
