@@ -30,10 +30,12 @@ const SUBSCRIBER: u16 = 4000;
 pub(crate) const STREAM: u16 = 5100;
 /// How long what is on its way at the end may take.
 const LINGER: Duration = Duration::from_millis(500);
-/// When a subscriber who hears nothing asks whether the other end is there, as many hosts do.
+/// When a subscriber who hears nothing asks whether the other end is there, as many hosts do; he goes on asking for
+/// as long as a stream may stand still.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(1))
-    .with_interval(Duration::from_secs(1));
+    .with_interval(Duration::from_secs(1))
+    .with_retries(60);
 /// How long a stream may stand still before its end is not waited for.
 const SILENCE: Duration = Duration::from_secs(60);
 
