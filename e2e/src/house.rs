@@ -63,6 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-radius",
             "lns-cluster",
             "lns-gate",
+            "lns-lease",
             "lns-objects",
             "lns-peers",
             "lns-spool",
