@@ -8,7 +8,6 @@ use std::io;
 use std::path::Path;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 use lns_crypto::Rng;
 use lns_datapath::clock;
@@ -21,6 +20,7 @@ use tokio::task::spawn_local;
 use tokio::time::sleep;
 
 use super::figures::Rtts;
+use super::line::Settled;
 use super::pool::{Desk, Seen, Settings};
 use crate::run::situation::unix_seconds;
 
@@ -57,16 +57,19 @@ impl Ledger {
     pub(super) fn open(
         folder: Option<&Path>,
         max_octets: u64,
-        settled: Sender<u64>,
+        settled: Settled,
     ) -> io::Result<Self> {
         let news = Arc::new(Notify::new());
         let wake = {
-            let news = Arc::clone(&news);
-            move || news.notify_one()
+            let (news, on_disk) = (Arc::clone(&news), Arc::clone(&settled.news));
+            move || {
+                news.notify_one();
+                on_disk.notify_one();
+            }
         };
         let spool = match folder {
-            Some(folder) => Spool::open(folder, max_octets, settled, wake),
-            None => Spool::in_memory(max_octets, settled, wake),
+            Some(folder) => Spool::open(folder, max_octets, settled.numbers, wake),
+            None => Spool::in_memory(max_octets, settled.numbers, wake),
         };
         let books = Rc::new(Books {
             spool: RefCell::new(spool?),

@@ -3,12 +3,14 @@
 use core::future::pending;
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use lns_node::radius::Order;
 use lns_radius::record::Status;
 use lns_radius::request::{Failure, Outcome, Token};
 use lns_tables::mailbox::Full;
+use tokio::sync::Notify;
 
 use super::post::{Incoming, Outgoing, post};
 
@@ -33,6 +35,15 @@ pub(crate) struct Line {
     refused: Refused,
     /// Which records that were kept need not be any more.
     settled: Receiver<u64>,
+    /// There are some.
+    news: Arc<Notify>,
+}
+
+/// Tells which records that were kept need not be any more, and that there are some.
+#[derive(Clone, Debug)]
+pub(crate) struct Settled {
+    pub(super) numbers: Sender<u64>,
+    pub(super) news: Arc<Notify>,
 }
 
 /// What found no room.
@@ -51,7 +62,7 @@ pub(crate) struct Refused {
 pub(crate) struct Ends {
     pub(super) orders: Incoming<Order>,
     pub(super) outcomes: Outgoing<Outcome>,
-    pub(super) settled: Sender<u64>,
+    pub(super) settled: Settled,
 }
 
 /// Both ends.
@@ -62,18 +73,20 @@ pub(crate) fn line() -> (Line, Ends) {
 fn of(orders: usize, outcomes: usize) -> (Line, Ends) {
     let (to_thread, orders) = post(orders);
     let (to_control, outcomes) = post(outcomes);
-    let (told, settled) = channel();
+    let (numbers, settled) = channel();
+    let news = Arc::new(Notify::new());
     let line = Line {
         orders: to_thread,
         outcomes,
         late: VecDeque::new(),
         refused: Refused::default(),
         settled,
+        news: Arc::clone(&news),
     };
     let ends = Ends {
         orders,
         outcomes: to_control,
-        settled: told,
+        settled: Settled { numbers, news },
     };
     (line, ends)
 }
@@ -141,13 +154,16 @@ impl Line {
         self.settled.try_recv().ok()
     }
 
-    /// Waits until there may be an outcome.
+    /// Waits until there may be an outcome, or a record that need not be kept any more.
     pub(crate) async fn wait(&mut self) {
         if self.outcomes.is_closed() {
             // The thread has ended: nothing comes any more.
             return pending().await;
         }
-        self.outcomes.wait().await;
+        tokio::select! {
+            () = self.outcomes.wait() => {}
+            () = self.news.notified() => {}
+        }
     }
 
     /// What found no room so far.

@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 
 use lns_crypto::Rng;
@@ -24,6 +23,7 @@ use tokio::time::sleep;
 
 use super::figures::Rtts;
 use super::ledger::Ledger;
+use super::line::Settled;
 use super::pool::{Desk, Seen, Settings};
 use super::post::{Incoming, Outgoing};
 use super::service::Question;
@@ -46,7 +46,7 @@ pub(super) struct Start {
     /// Where the spool is; `None`: whoever keeps a record does so until a server has it.
     pub(super) folder: Option<PathBuf>,
     /// Is told which records that were kept need not be any more.
-    pub(super) settled: Sender<u64>,
+    pub(super) settled: Settled,
     /// Is gone when the thread has ended, whatever the reason.
     pub(super) alive: oneshot::Sender<()>,
 }
@@ -99,7 +99,7 @@ pub(crate) struct Office {
     rng: Rng,
     rtts: Rtts,
     folder: Option<PathBuf>,
-    settled: Sender<u64>,
+    settled: Settled,
     authentication: Option<Desk>,
     /// Once the manifest has asked for accounting, to the end.
     ledger: Option<Ledger>,
@@ -146,7 +146,7 @@ impl Office {
         outcomes: Outgoing<Outcome>,
         rtts: Rtts,
         seed: [u8; 32],
-        (folder, settled): (Option<PathBuf>, Sender<u64>),
+        (folder, settled): (Option<PathBuf>, Settled),
     ) -> Self {
         let back = Back {
             outgoing: outcomes,

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use lns_cluster::journal::Mark;
-use lns_cluster::member::{Attendance, Member, Order, Side, Times};
+use lns_cluster::member::{Attendance, Gates, Member, Order, Side, Times};
 use lns_cluster::{Epoch, Identity, NodeName, Roster};
 use lns_datapath::{Home, Peer, Punt, clock};
 use lns_lease::{Announcing, Directory, Handle, Question as Wanted, Standing, Told as Step};
@@ -147,6 +147,8 @@ pub(super) struct Crew {
     store_away: Option<Arc<str>>,
     is_asking: bool,
     is_reading_fence: bool,
+    /// What the gate was told last.
+    held: Gates,
     leaving: Option<oneshot::Sender<()>>,
     switchovers: u64,
 }
@@ -168,6 +170,7 @@ impl Crew {
             store_away: None,
             is_asking: false,
             is_reading_fence: false,
+            held: Gates::default(),
             leaving: None,
             switchovers: 0,
             parts,
@@ -209,7 +212,7 @@ impl Crew {
                 told = next(&mut self.follower) => self.follow(told).await,
                 _ = look.tick() => self.look().await,
                 _ = compare.tick() => self.compare_clocks(),
-                _ = tick.tick() => {}
+                _ = tick.tick() => self.refresh(),
                 () = sleep(wake) => self.member.handle_timeout(clock::now()),
             }
         }
@@ -231,6 +234,12 @@ impl Crew {
             self.carry_out(order).await;
         }
         self.hold();
+    }
+
+    /// Holds the gates for longer, and shows how it stands.
+    fn refresh(&mut self) {
+        self.held = Gates::default();
+        self.hold();
         self.show();
     }
 
@@ -238,7 +247,14 @@ impl Crew {
     fn hold(&mut self) {
         let gates = self.member.gates(clock::now());
         self.parts.stamp.set(gates.control);
-        self.parts.fence.hold(gates);
+        // What only lasts a little longer than was said can wait for the next tick.
+        let is_news = gates.control != self.held.control
+            || gates.data.is_some() != self.held.data.is_some()
+            || gates.announce.is_some() != self.held.announce.is_some();
+        if is_news {
+            self.held = gates;
+            self.parts.fence.hold(gates);
+        }
     }
 
     // What is ordered.

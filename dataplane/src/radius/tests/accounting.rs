@@ -16,12 +16,21 @@ use tokio::time::sleep;
 use super::bed::{Responder, access, run, server, settings};
 use crate::radius::figures::rtts;
 use crate::radius::ledger::Ledger;
+use crate::radius::line::Settled;
 use crate::radius::pool::Settings;
 use crate::radius::service::service;
 use crate::radius::setup::Setup;
 
 /// Octets of the spool: more than any of this needs.
 const SPOOL: u64 = 1 << 20;
+
+/// Nobody keeps anything.
+fn settled() -> Settled {
+    Settled {
+        numbers: channel().0,
+        news: Arc::default(),
+    }
+}
 
 fn record(status: Status, session: &str) -> Record {
     let mut attributes = AttributeList::new();
@@ -72,7 +81,7 @@ fn each_record_reaches_an_accounting_server_and_everyone_who_gets_copies() {
     run(async {
         let folder = tempdir().unwrap();
         let (one, copied) = (Responder::local().await, Responder::local().await);
-        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, settled()).unwrap();
         let further = vec![settings(Purpose::Copy, vec![copied.server("c1")])];
         configure(&mut ledger, Some(told(&one)), further);
         ledger.take(records(100));
@@ -93,7 +102,7 @@ fn records_wait_while_no_server_is_configured_also_those_that_were_under_way() {
         let folder = tempdir().unwrap();
         let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let silent = server("silent", silent.local_addr().unwrap());
-        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, settled()).unwrap();
         let silent = settings(Purpose::Accounting, vec![silent]);
         configure(&mut ledger, Some(silent), Vec::new());
         ledger.take(records(5));
@@ -120,14 +129,14 @@ fn records_wait_while_no_server_is_configured_also_those_that_were_under_way() {
 fn what_was_not_delivered_is_delivered_after_the_next_start() {
     run(async {
         let folder = tempdir().unwrap();
-        let ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
+        let ledger = Ledger::open(Some(folder.path()), SPOOL, settled()).unwrap();
         ledger.take(records(7));
         // Its end waits for the disk.
         drop(ledger);
         sleep(Duration::from_millis(50)).await;
 
         let responder = Responder::local().await;
-        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, settled()).unwrap();
         configure(&mut ledger, Some(told(&responder)), Vec::new());
         delivered(&ledger).await;
         assert_eq!(count(&responder), 14);
@@ -189,7 +198,7 @@ fn a_record_that_is_older_than_the_machine_is_up_has_a_date_all_the_same() {
     run(async {
         let folder = tempdir().unwrap();
         let responder = Responder::local().await;
-        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, channel().0).unwrap();
+        let mut ledger = Ledger::open(Some(folder.path()), SPOOL, settled()).unwrap();
         configure(&mut ledger, Some(told(&responder)), Vec::new());
         let old = Record {
             at: Instant::ZERO,
