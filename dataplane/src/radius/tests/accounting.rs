@@ -1,6 +1,7 @@
 //! Records on their way: to the spool, from it to servers, and copies of them; and the whole thread.
 
 use core::time::Duration;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use lns_crypto::Rng;
