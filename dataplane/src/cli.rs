@@ -76,7 +76,7 @@ enum Command {
     /// With --cluster it is a member: the objects come from the API server, the Lease says who is master,
     /// and the sessions are in the store that the LnsCluster names.
     #[command(
-        after_help = "Examples:\n  lnsd run --manifest cluster.yaml --log-format json\n  lnsd run --cluster lns/edge --node worker-1"
+        after_help = "Example:\n  lnsd run --manifest cluster.yaml --log-format json\n  lnsd run --cluster lns/edge --node worker-1"
     )]
     Run(RunArguments),
     /// Validates a manifest and prints what it would do, or what it would change
@@ -552,7 +552,7 @@ mod tests {
         Cli::command()
             .get_subcommands()
             .for_each(|sub| leaves(sub, &mut found));
-        assert_eq!(found.len(), 16);
+        assert_eq!(found.len(), 18);
         for command in found {
             let help = command
                 .get_after_help()
