@@ -27,10 +27,6 @@ mod cli;
 mod command;
 mod config;
 mod failure;
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "for whoever starts a node as a member")
-)]
 mod handover;
 mod host;
 mod log;

@@ -1,9 +1,8 @@
 //! A member from order to order, and properties of it under any inputs.
 
 #![allow(
-    clippy::unwrap_used,
-    clippy::as_conversions,
-    reason = "a test may fail this way"
+    clippy::arithmetic_side_effects,
+    reason = "small numbers of a test, which may fail this way"
 )]
 
 use core::time::Duration;
@@ -34,6 +33,7 @@ fn identity(text: &str) -> Identity {
     Identity::new(name(text), "1").unwrap()
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "as a member is told of it")]
 fn authority(of: u64, until: u64) -> Option<Authority> {
     Some(Authority {
         epoch: epoch(of),
