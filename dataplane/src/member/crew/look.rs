@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lns_cluster::journal::Mark;
 use lns_cluster::member::Side;
 use lns_datapath::clock;
 use lns_lease::Notes;
@@ -17,7 +18,13 @@ impl Crew {
         let (side, _) = self.member.side();
         match side {
             Side::Following => self.ask_master(),
-            Side::Serving => self.keep_roster().await,
+            Side::Serving => {
+                self.keep_roster().await;
+                let position = self.position().await;
+                self.own = position
+                    .and_then(|it| Mark::new(it.epoch, it.seq))
+                    .or(self.own);
+            }
             Side::Claiming | Side::Reading => {}
         }
         if self.standing.borrow().seen.holder.is_none() {
@@ -42,7 +49,7 @@ impl Crew {
 
     fn say_how_it_stands(&mut self) {
         let is_ready = self.member.is_loaded() && self.member.fresh().is_some();
-        let applied = self.member.applied();
+        let applied = self.reached();
         let peer = self.parts.peer;
         self.parts.announcing.state.send_if_modified(|state| {
             let before = state.clone();
@@ -59,6 +66,12 @@ impl Crew {
             // It says so again in a second.
             let _lost = self.speaker.send(&master, Message::Applied(position));
         }
+    }
+
+    /// Up to which change it has all records: a master has those that it made.
+    pub(super) fn reached(&self) -> Mark {
+        let own = self.own.filter(|_| self.member.side().0 == Side::Serving);
+        own.unwrap_or_default().max(self.member.applied())
     }
 
     fn ask_master(&mut self) {

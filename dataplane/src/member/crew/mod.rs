@@ -139,6 +139,8 @@ pub(super) struct Crew {
     beside: JoinSet<Back>,
     /// The roster that was asked for last.
     roster: Option<Roster>,
+    /// Where the stream is, of a master.
+    own: Option<Mark>,
     /// How far each member says that it is.
     positions: BTreeMap<NodeName, Mark>,
     /// This mastership began without the store, and has to look at what that has.
@@ -165,6 +167,7 @@ impl Crew {
             connected: BTreeMap::new(),
             beside: JoinSet::new(),
             roster: None,
+            own: None,
             positions: BTreeMap::new(),
             is_incomplete: false,
             store_away: None,
@@ -191,8 +194,8 @@ impl Crew {
                 return self.farewell().await;
             }
             let wake = self.wake(clock::now());
+            // Whoever has much to say is not to keep the others waiting: all have the same turn.
             tokio::select! {
-                biased;
                 changed = self.standing.changed() => {
                     if changed.is_err() {
                         return self.farewell().await;

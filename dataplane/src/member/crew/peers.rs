@@ -120,7 +120,7 @@ impl Crew {
 
     /// Where the stream is, if this node is the one to say so. While the store is away there is no answer: what
     /// changes then has no place in the stream yet, and nobody could have applied it.
-    async fn position(&self) -> Option<Position> {
+    pub(super) async fn position(&self) -> Option<Position> {
         if !self.parts.stamp.is_valid(clock::now()) {
             return None;
         }

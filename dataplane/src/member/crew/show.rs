@@ -34,7 +34,7 @@ impl Crew {
                 version: entry.map(|entry| entry.state.version.clone()),
                 address: entry.and_then(|entry| entry.state.peer),
                 loaded: if is_me {
-                    Some(self.member.applied().to_string())
+                    Some(self.reached().to_string())
                 } else {
                     entry
                         .and_then(|entry| entry.state.loaded)
@@ -63,7 +63,7 @@ impl Crew {
             gate_trouble: seen.trouble,
             lease_trouble: standing.trouble.as_ref().map(ToString::to_string),
             store_trouble: self.store_away.as_ref().map(ToString::to_string),
-            applied: self.member.applied().to_string(),
+            applied: self.reached().to_string(),
             loaded: self.member.is_loaded(),
             switchovers: self.switchovers,
             members: names.into_iter().map(peer).collect(),
