@@ -22,6 +22,9 @@ use crate::net::{Namespace, VIP};
 const FILTER: &str = "inbound and (arp or icmp or udp port 1812 or udp port 1813 or udp port 3799 or \
     (udp port 1701 and (udp[8] & 0x80 != 0 or \
     (udp[14:4] != 0xff030021 and udp[14:2] != 0x0021 and udp[14] != 0x21))))";
+/// The kernel hands a block of packets over when it is full or a second old; what lies in one that it has
+/// not is lost with tcpdump.
+const HANDED_OVER: Duration = Duration::from_millis(1500);
 /// Of the header that Linux puts before packets of any interface (`LINKTYPE_LINUX_SLL2`).
 const COOKED: usize = 20;
 /// The LCP codes that a member answers by itself: Echo-Request, Echo-Reply, Discard-Request (RFC 1661, 5).
@@ -123,6 +126,7 @@ impl Capture {
 
     /// Ends it and gives what every node said, in the order of time.
     pub(crate) fn end(mut self) -> Result<Vec<Sighting>> {
+        std::thread::sleep(HANDED_OVER);
         kill(
             Pid::from_raw(i32::try_from(self.child.id())?),
             Signal::SIGINT,
