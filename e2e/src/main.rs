@@ -119,6 +119,11 @@ enum Command {
         #[command(flatten)]
         options: radius::BenchOptions,
     },
+    /// Prints the figures of a cluster beside what is promised; `e2e/bench` calls it
+    BenchCluster {
+        #[command(flatten)]
+        options: cluster::BenchOptions,
+    },
     /// Shows one LNS, 4 tunnels and 1,000 subscribers at work
     Demo {
         /// Show a cluster of three and the end of its master
@@ -207,6 +212,9 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         }
         Command::BenchRadius { options } => {
             return Ok(verdict(cleanup::guard(move || radius::bench(&options))?));
+        }
+        Command::BenchCluster { options } => {
+            return Ok(verdict(cleanup::guard(move || cluster::bench(&options))?));
         }
         Command::Demo { cluster: true } => cleanup::guard(cluster::demo)?,
         Command::Demo { cluster: false } => cleanup::guard(demo::run)?,

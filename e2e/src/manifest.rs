@@ -207,7 +207,7 @@ impl Lac {
         };
         format!(
             "  - name: {name}\n    from: [{from}]\n    tunnelAuthentication: {authentication}\n    \
-             admission: {admission}\n    limits: {{ maxTunnels: 64, maxSessions: 20000, maxSetupsPerSecond: 100000 }}\n    \
+             admission: {admission}\n    limits: {{ maxTunnels: 64, maxSessions: 1000000, maxSetupsPerSecond: 100000 }}\n    \
              helloSeconds: {hello_seconds}\n    \
              lcpRenegotiation: {lcp_renegotiation}\n    pathMtu: 1500\n{}",
             indented(more)

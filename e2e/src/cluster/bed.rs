@@ -144,6 +144,11 @@ impl<'a> Bed<'a> {
             .with_context(|| format!("{} was not started", place.name()))
     }
 
+    /// Whether a node has ended.
+    pub(crate) fn has_ended(&mut self, place: Place) -> Result<bool> {
+        self.node_mut(place)?.has_ended()
+    }
+
     /// Ends a node with a signal and waits for its end.
     pub(crate) fn end(&mut self, place: Place, by: Signal) -> Result<()> {
         let node = self.node_mut(place)?;

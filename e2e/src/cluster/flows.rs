@@ -23,9 +23,9 @@ use crate::net::{self, Namespace};
 /// From one packet of a flow to the next.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// The port in the core that the packets of a set of flows go to, and the next one, for another set.
-const PORT: u16 = 5000;
+pub(crate) const PORT: u16 = 5000;
 /// The subscribers' port.
-const SUBSCRIBER: u16 = 4000;
+pub(crate) const SUBSCRIBER: u16 = 4000;
 /// The port of the TCP streams.
 pub(crate) const STREAM: u16 = 5100;
 /// How long what is on its way at the end may take.
@@ -66,6 +66,11 @@ impl Way {
             self.gap = self.gap.max(now - last);
         }
     }
+
+    /// Packets that were sent behind the last one that arrived.
+    pub(crate) fn missing_at_end(&self) -> u64 {
+        self.sent.saturating_sub(self.next)
+    }
 }
 
 /// Both directions of one flow.
@@ -99,9 +104,8 @@ impl Report {
         for (number, flow) in self.0.iter().enumerate() {
             for (name, way) in [("up", flow.up), ("down", flow.down)] {
                 // What was sent in the last second or two is a part of what may be on its way.
-                let recent = way.sent - way.next;
                 ensure!(
-                    recent < 2 * (1_000 / INTERVAL.as_millis() as u64),
+                    way.missing_at_end() < 2 * (1_000 / INTERVAL.as_millis() as u64),
                     "nothing arrives any more in flow {number}, {name}: {way:?}"
                 );
             }
@@ -151,6 +155,17 @@ impl Flows {
         set: u16,
         subscribers: &[Ipv4Addr],
     ) -> Result<Self> {
+        Self::start_every(INTERVAL, lac, core, set, subscribers)
+    }
+
+    /// The same with another time from one packet of a flow to the next.
+    pub(crate) fn start_every(
+        interval: Duration,
+        lac: &Namespace,
+        core: &Namespace,
+        set: u16,
+        subscribers: &[Ipv4Addr],
+    ) -> Result<Self> {
         let there = SocketAddr::from((net::CORE, PORT + set));
         let socket = core.enter(|| UdpSocket::bind(there))??;
         let sockets = lac.enter(|| -> Result<Vec<_>> {
@@ -172,8 +187,8 @@ impl Flows {
             .map(|address| SocketAddr::from((*address, SUBSCRIBER)))
             .collect();
         Ok(Self {
-            subscribers: Some(lac.thread(move || far_ends(&sockets, &one))),
-            core: Some(core.thread(move || near_end(&socket, &to, &other))),
+            subscribers: Some(lac.thread(move || far_ends(interval, &sockets, &one))),
+            core: Some(core.thread(move || near_end(interval, &socket, &to, &other))),
             stop,
         })
     }
@@ -215,6 +230,7 @@ fn join(thread: Option<JoinHandle<Result<Result<Vec<End>>>>>) -> Result<Vec<End>
 
 /// Sends at every interval, and in between takes what comes, until `stop` and a moment longer.
 fn keep_on(
+    interval: Duration,
     stop: &AtomicBool,
     mut send: impl FnMut(),
     mut receive: impl FnMut(Duration) -> Result<()>,
@@ -222,7 +238,7 @@ fn keep_on(
     let mut due = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         if Instant::now() >= due {
-            due += INTERVAL;
+            due += interval;
             send();
         }
         receive(due.saturating_duration_since(Instant::now()))?;
@@ -235,9 +251,10 @@ fn keep_on(
 }
 
 /// The subscribers' ends, a socket each.
-fn far_ends(sockets: &[UdpSocket], stop: &AtomicBool) -> Result<Vec<End>> {
+fn far_ends(interval: Duration, sockets: &[UdpSocket], stop: &AtomicBool) -> Result<Vec<End>> {
     let ends = std::cell::RefCell::new(vec![End::default(); sockets.len()]);
     keep_on(
+        interval,
         stop,
         || {
             for (number, (end, socket)) in ends.borrow_mut().iter_mut().zip(sockets).enumerate() {
@@ -263,9 +280,15 @@ fn far_ends(sockets: &[UdpSocket], stop: &AtomicBool) -> Result<Vec<End>> {
 }
 
 /// The end in the core: one socket for all.
-fn near_end(socket: &UdpSocket, to: &[SocketAddr], stop: &AtomicBool) -> Result<Vec<End>> {
+fn near_end(
+    interval: Duration,
+    socket: &UdpSocket,
+    to: &[SocketAddr],
+    stop: &AtomicBool,
+) -> Result<Vec<End>> {
     let ends = std::cell::RefCell::new(vec![End::default(); to.len()]);
     keep_on(
+        interval,
         stop,
         || {
             for (number, (end, to)) in ends.borrow_mut().iter_mut().zip(to).enumerate() {

@@ -7,6 +7,7 @@
 
 mod apiserver;
 mod bed;
+mod bench;
 mod capture;
 mod demo;
 mod faults;
@@ -23,6 +24,7 @@ mod verdict;
 
 use anyhow::Result;
 
+pub(crate) use self::bench::{BenchOptions, run as bench};
 pub(crate) use self::demo::run as demo;
 use crate::scenario::{self, Scenario};
 

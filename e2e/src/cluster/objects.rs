@@ -37,6 +37,8 @@ pub(crate) struct Wanted {
     pub(crate) durability: &'static str,
     /// `forwarding.stalenessSeconds`.
     pub(crate) staleness: u32,
+    /// What else is to be otherwise.
+    pub(crate) change: fn(&mut Manifest),
 }
 
 impl Default for Wanted {
@@ -46,6 +48,7 @@ impl Default for Wanted {
             profile: "Default",
             durability: "Replicated",
             staleness: 600,
+            change: |_| {},
         }
     }
 }
@@ -63,11 +66,19 @@ pub(crate) fn stream(wanted: &Wanted) -> Result<String> {
     Ok(namespace.to_owned() + &objects)
 }
 
+/// The manifest of a node that is the whole LNS, and else the same.
+pub(crate) fn alone() -> Result<Manifest> {
+    Ok(Manifest {
+        more: String::new(),
+        ..manifest(&Wanted::default())?
+    })
+}
+
 fn manifest(wanted: &Wanted) -> Result<Manifest> {
     let authority = Authority::new()?;
     let identity = authority.issue(MEMBER)?;
     let [server, _] = ADDRESSES;
-    Ok(Manifest {
+    let mut manifest = Manifest {
         lacs: vec![Lac {
             hello_seconds: HELLO,
             ..Lac::default()
@@ -89,7 +100,9 @@ fn manifest(wanted: &Wanted) -> Result<Manifest> {
         .concat(),
         more: members(wanted),
         ..Manifest::default()
-    })
+    };
+    (wanted.change)(&mut manifest);
+    Ok(manifest)
 }
 
 /// The lines of `spec` that only a cluster has.
@@ -100,6 +113,7 @@ fn members(wanted: &Wanted) -> String {
         durability,
         staleness,
         announce: _,
+        change: _,
     } = wanted;
     format!(
         "store:\n  redis:\n    url: redis://{MANAGEMENT}:{master}\n    replicas: 1\n    \

@@ -18,9 +18,11 @@ use crate::lac::{Lac, Options};
 use crate::net::VIP;
 
 /// Tunnels of each LAC: they spread over the nodes.
-const TUNNELS: usize = 8;
-/// Subscribers of each LAC with numbered packets.
-const NUMBERED: usize = 20;
+pub(crate) const TUNNELS: usize = 8;
+/// The port of the first tunnel of each LAC; the next ones follow.
+pub(crate) const FIRST_PORT: u16 = 20_000;
+/// Subscribers of each LAC with numbered packets, the first ones.
+pub(crate) const NUMBERED: usize = 20;
 /// Subscribers of each LAC with a TCP stream.
 const STREAMED: usize = 3;
 /// Sessions that dial in when all is over.
@@ -126,7 +128,8 @@ impl Scene<'_> {
         Ok(())
     }
 
-    fn lac_space(&self, number: usize) -> &crate::net::Namespace {
+    /// Where a LAC is.
+    pub(crate) fn lac_space(&self, number: usize) -> &crate::net::Namespace {
         let [first, second] = &self.bed.network.lacs;
         if number == 0 { first } else { second }
     }
@@ -134,6 +137,7 @@ impl Scene<'_> {
     fn options(&self, number: usize, user: &str) -> Options {
         Options {
             from: LACS.get(number).copied().unwrap_or(Ipv4Addr::UNSPECIFIED),
+            from_port: FIRST_PORT,
             tunnels: TUNNELS,
             sessions: self.sessions / 2,
             user: user.into(),
@@ -142,8 +146,8 @@ impl Scene<'_> {
         }
     }
 
-    /// Addresses of a LAC's subscribers, across its tunnels.
-    fn addresses(&self, number: usize) -> Vec<Ipv4Addr> {
+    /// Addresses of a LAC's subscribers, dealt out to its tunnels in turn.
+    pub(crate) fn addresses(&self, number: usize) -> Vec<Ipv4Addr> {
         self.lacs
             .get(number)
             .map(Lac::addresses)
@@ -170,6 +174,7 @@ impl Scene<'_> {
     /// Whether new sessions come up; they hang up at once.
     pub(crate) fn newcomers(&self, name: &str) -> Result<()> {
         let options = Options {
+            from_port: 0,
             tunnels: 4,
             sessions: NEWCOMERS,
             tun: None,

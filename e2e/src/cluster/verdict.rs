@@ -52,12 +52,17 @@ pub(crate) fn one_at_a_time(sightings: &[Sighting], changes: usize) -> Result<()
 
 /// The longest time in which nobody spoke between two masters.
 pub(crate) fn interregnum(sightings: &[Sighting]) -> Duration {
+    silences(sightings).into_iter().max().unwrap_or_default()
+}
+
+/// Each time in which nobody spoke between two masters.
+pub(crate) fn silences(sightings: &[Sighting]) -> Vec<Duration> {
     let reigns = reigns(sightings);
     let pairs = reigns.windows(2).filter_map(|pair| {
         let [before, after] = pair else { return None };
         after.from.duration_since(before.to).ok()
     });
-    pairs.max().unwrap_or_default()
+    pairs.collect()
 }
 
 /// Fails if a node said after `since` what needs authority.

@@ -94,6 +94,10 @@ pub(crate) struct Options {
     /// them goes into that subscriber's session.
     #[arg(long)]
     pub(crate) tun: Option<String>,
+    /// Sessions whose subscribers have hosts on that interface, the first ones: the kernel takes ever longer for one
+    /// address more.
+    #[arg(skip = usize::MAX)]
+    pub(crate) hosts: usize,
     /// Route to this network through the TUN interface; may be given several times.
     #[arg(long = "route", default_value = "0.0.0.0/0")]
     pub(crate) routes: Vec<String>,
@@ -131,6 +135,7 @@ impl Options {
             rate: 0,
             in_flight: 256,
             tun: None,
+            hosts: usize::MAX,
             routes: vec!["0.0.0.0/0".into()],
             answer_echo: true,
             iccn: None,

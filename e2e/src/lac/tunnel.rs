@@ -412,7 +412,9 @@ impl Tunnel {
                 if !std::mem::replace(&mut call.settled, true) {
                     self.effects.push(Effect::Settled);
                 }
-                self.effects.push(Effect::AddressUp(address));
+                if call.index < self.options.hosts {
+                    self.effects.push(Effect::AddressUp(address));
+                }
                 if let Some(route) = &call.route {
                     self.shared.add_route(address, route.clone());
                 }
@@ -495,7 +497,9 @@ impl Tunnel {
         }
         if let Some(address) = call.address.take() {
             self.shared.remove_route(address);
-            self.effects.push(Effect::AddressDown(address));
+            if call.index < self.options.hosts {
+                self.effects.push(Effect::AddressDown(address));
+            }
         }
         self.shared.update(call.index, |view| {
             view.stage = if view.setup.is_some() {
