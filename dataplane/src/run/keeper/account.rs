@@ -72,11 +72,10 @@ fn record(account: Account, number: u64, now: Instant, seconds: u64) -> Option<B
     let mut all = Status::ALL.iter().copied();
     let status = all.find(|status| status.number() == account.status)?;
     let ago = Duration::from_secs(seconds.saturating_sub(account.date));
-    let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
     Some(Box::new(Record {
         status,
         session: account.session.into(),
-        at: Instant::from_nanos(now.as_nanos().saturating_sub(ago)),
+        at: now.ago(ago),
         attributes: AttributeList::from(account.attributes),
         realm: account.realm.map(Into::into),
         kept: Some(Kept {

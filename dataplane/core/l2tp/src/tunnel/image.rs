@@ -91,7 +91,7 @@ impl Tunnel {
             tie_breaker: None,
             peer_name: image.peer_name,
             peer_vendor: image.peer_vendor,
-            heard: before(now, image.silent),
+            heard: now.ago(image.silent),
             deadline: image.remaining.map(|remaining| now.add(remaining)),
             events: VecDeque::new(),
         };
@@ -103,10 +103,4 @@ impl Tunnel {
         }
         tunnel
     }
-}
-
-/// So long before `now`, or at the beginning of time.
-fn before(now: Instant, ago: Duration) -> Instant {
-    let ago = u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX);
-    Instant::from_nanos(now.as_nanos().saturating_sub(ago))
 }

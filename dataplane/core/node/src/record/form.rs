@@ -39,9 +39,7 @@ impl Millis {
 
     /// When that was, for a record that is `age` old.
     pub(super) fn before(self, now: Instant, age: Duration) -> Instant {
-        let ago = self.duration().saturating_add(age).as_nanos();
-        let ago = u64::try_from(ago).unwrap_or(u64::MAX);
-        Instant::from_nanos(now.as_nanos().saturating_sub(ago))
+        now.ago(self.duration().saturating_add(age))
     }
 
     /// When that will be, for a record that is `age` old.
