@@ -174,9 +174,15 @@ impl<K: Ord + Clone> Journal<K> {
     /// stored last, or that only it has: the node gives them out again or forgets them, before
     /// [`handle_claimed`](Self::handle_claimed), so that the journal is whole only when the store has them.
     ///
+    /// A journal that was never begun has stored nothing that could be missing, and knows of no record that it is
+    /// to keep: of what another mastership has stored it would have everything forgotten.
+    ///
     /// # Cost
     /// One step for each record.
     pub fn handle_digest(&mut self, digest: impl IntoIterator<Item = (K, Mark)>) -> Vec<K> {
+        if self.epoch == Epoch::NONE {
+            return Vec::new();
+        }
         let known = core::mem::replace(&mut self.marks, digest.into_iter().collect());
         let differs = |(key, mark): &(&K, &Mark)| self.marks.get(*key) != Some(*mark);
         let lost = known.iter().filter(differs).map(|(key, _)| key);

@@ -334,3 +334,21 @@ fn what_the_store_has_lost_is_named_and_what_only_it_has_can_be_forgotten() {
     journal.handle_stored(again.ticket);
     assert!(journal.is_settled(ticket));
 }
+
+/// What the store has is compared with what a mastership has stored: where there is none any more, or none yet, an
+/// answer that comes late would have every record forgotten.
+#[test]
+fn a_journal_that_was_never_begun_has_nothing_to_compare() {
+    let mut journal: Journal<u8> = Journal::new(Patience::default());
+    let now = Instant::from_millis(1);
+    let mark = Mark {
+        epoch: epoch(3),
+        seq: 7,
+    };
+    journal.handle_loaded(1, mark);
+    assert_eq!(journal.handle_digest([(1, mark), (2, mark)]), []);
+    assert_eq!(journal.mark(&1), Some(mark));
+    assert_eq!(journal.mark(&2), None);
+    journal.handle_claimed(epoch(4), 1, now);
+    assert_eq!(journal.handle_digest([(1, mark), (2, mark)]), [2]);
+}
