@@ -9,6 +9,8 @@
 //! - [`plan`]: who is there and what goes wrong, drawn from a seed; [`run`] runs a plan, [`shrink`] takes
 //!   away from a failing one what it does not need.
 //!
+//! - [`cluster`]: several nodes, with an API server, a store and routers around them.
+//!
 //! Left out: sockets, clocks and the workers' own code, which have tests where they live.
 #![forbid(unsafe_code)]
 #![allow(
@@ -21,6 +23,7 @@
     reason = "a simulator's panics are its findings, and it looks at what it knows"
 )]
 
+pub mod cluster;
 pub mod config;
 mod malice;
 pub mod observe;

@@ -7,6 +7,7 @@
     reason = "a tool for engineers, whose output is its purpose"
 )]
 
+mod clusters;
 mod report;
 mod scale;
 mod seeds;
@@ -47,6 +48,27 @@ enum Command {
         #[arg(long)]
         seed: u64,
     },
+    /// Several nodes that elect, with an API server, a store and routers around them.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ClusterCommand {
+    /// Runs seeds, or replays one.
+    Run {
+        #[command(flatten)]
+        arguments: RunArguments,
+        /// Only seeds that elect and have no tunnels: the most failovers in the shortest time.
+        #[arg(long, conflicts_with = "seed")]
+        elections: bool,
+    },
+    /// Takes away from the plan of a failing seed what it does not need to fail.
+    Shrink {
+        /// The seed.
+        #[arg(long)]
+        seed: u64,
+    },
 }
 
 #[derive(Args, Debug)]
@@ -76,6 +98,19 @@ fn main() -> ExitCode {
         },
         Command::Scale { sessions, tunnels } => scale::run(&shapes(sessions, tunnels)),
         Command::Shrink { seed } => seeds::shrink(seed),
+        Command::Cluster(ClusterCommand::Run {
+            arguments,
+            elections,
+        }) => match arguments.seed {
+            Some(seed) => clusters::replay(seed, arguments.write.as_deref()),
+            None => clusters::run(
+                arguments.seeds,
+                elections,
+                arguments.threads,
+                arguments.stop,
+            ),
+        },
+        Command::Cluster(ClusterCommand::Shrink { seed }) => clusters::shrink(seed),
     };
     if passed {
         ExitCode::SUCCESS

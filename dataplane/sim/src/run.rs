@@ -94,20 +94,22 @@ pub fn run_under(
 }
 
 fn panicked(panic: &(dyn Any + Send), at: Instant) -> Report {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     Report {
         violation: Some(Violation {
             invariant: Invariant::Panic,
             at,
-            what: format!(
-                "{} ({})",
-                text.unwrap_or_default(),
-                PLACE.with_borrow(Clone::clone)
-            ),
+            what: said(panic),
         }),
         ..Report::default()
     }
+}
+
+/// What a panic said, and where.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let place = PLACE.with_borrow(Clone::clone);
+    format!("{} ({place})", text.unwrap_or_default())
 }
 
 /// Somebody who hangs up or comes back later.

@@ -103,7 +103,11 @@ pub(crate) fn replay(seed: u64, capture: Option<&Path>) -> bool {
 }
 
 fn print_log(records: &[Record], report: &Report) {
-    let end = report.violation.as_ref().map(|found| found.at);
+    print_records(records, report.violation.as_ref().map(|found| found.at));
+}
+
+/// Prints what was told up to `end`.
+pub(crate) fn print_records(records: &[Record], end: Option<lns_tables::time::Instant>) {
     for record in records {
         match record {
             Record::Datagram(at, ..) | Record::Event(at, _) if end.is_some_and(|end| *at > end) => {

@@ -27,7 +27,7 @@ mod delivery;
 mod policies;
 mod rejection;
 mod repeats;
-mod standby;
+pub(crate) mod standby;
 mod tape;
 
 use core::fmt;
@@ -178,7 +178,7 @@ pub struct Observer {
 }
 
 /// What one part has found.
-type Finding = Result<(), (Invariant, String)>;
+pub(crate) type Finding = Result<(), (Invariant, String)>;
 
 impl Observer {
     /// One that has seen nothing. Where `records` says so, everything that it sees is kept.
@@ -240,7 +240,8 @@ impl Observer {
 
     /// Compares the node with the one that follows it.
     pub fn compare(&mut self, node: &Node, follower: &Node, now: Instant) {
-        self.note(standby::compare(node, follower, now), now);
+        let found = standby::compare((node, now), (follower, now), standby::ROUNDED);
+        self.note(found, now);
     }
 
     /// The octets that a session must have been counted for so far.

@@ -10,11 +10,15 @@ use lns_tables::time::Instant;
 use super::{Finding, Invariant};
 
 /// How far apart ages may be, seconds: each is rounded down.
-const ROUNDED: u64 = 1;
+pub(crate) const ROUNDED: u64 = 1;
 
-/// Compares them.
-pub(super) fn compare(node: &Node, follower: &Node, now: Instant) -> Finding {
-    let (ours, theirs) = (sessions(node, now), sessions(follower, now));
+/// Compares them, each at its own time; ages may be so many seconds apart.
+pub(crate) fn compare(
+    (node, now): (&Node, Instant),
+    (follower, then): (&Node, Instant),
+    rounded: u64,
+) -> Finding {
+    let (ours, theirs) = (sessions(node, now), sessions(follower, then));
     if ours.len() != theirs.len() {
         let (ours, theirs) = (ours.len(), theirs.len());
         return differs(format!("{ours} sessions here, {theirs} there"));
@@ -32,12 +36,12 @@ pub(super) fn compare(node: &Node, follower: &Node, now: Instant) -> Finding {
                 .zip(theirs.remaining_seconds)
                 .map(|(ours, theirs)| ours.abs_diff(theirs)),
         ];
-        let is_near = ages.into_iter().flatten().all(|apart| apart <= ROUNDED);
+        let is_near = ages.into_iter().flatten().all(|apart| apart <= rounded);
         if !is_near || text(ours.clone()) != text(theirs.clone()) {
             return differs(format!("{ours:?} here, {theirs:?} there"));
         }
     }
-    let (ours, theirs) = (tunnels(node, now), tunnels(follower, now));
+    let (ours, theirs) = (tunnels(node, now), tunnels(follower, then));
     if ours != theirs {
         return differs(format!("tunnels {ours:?} here, {theirs:?} there"));
     }

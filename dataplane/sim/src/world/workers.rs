@@ -36,7 +36,7 @@ pub struct Slot {
 }
 
 impl Workers {
-    pub(super) const fn new(index: Arc<PageIndex>) -> Self {
+    pub(crate) const fn new(index: Arc<PageIndex>) -> Self {
         Self {
             index,
             policies: None,
@@ -54,7 +54,7 @@ impl Workers {
     }
 
     /// All that they know, as they would have to be told it anew. Routes are not among it.
-    pub(super) fn known(&self) -> Vec<PathUpdate> {
+    pub(crate) fn known(&self) -> Vec<PathUpdate> {
         let policies = self.policies.iter().cloned();
         let policies = policies.map(|policies| PathUpdate::SetPolicies { policies });
         let tunnels = self.tunnels();
@@ -87,7 +87,7 @@ impl Workers {
     }
 
     /// Takes data in. Whether it is the node's to handle: what is no IP packet.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         header: &DataHeader,
         frame: &[u8],
@@ -119,7 +119,7 @@ impl Workers {
     }
 
     /// Puts the next number of a session into a data message (RFC 2661, 5.4).
-    pub(super) fn number(&mut self, slot: SlotIndex, octets: &mut [u8]) {
+    pub(crate) fn number(&mut self, slot: SlotIndex, octets: &mut [u8]) {
         let slot = self.slots.get_mut(place(slot)).and_then(Option::as_mut);
         // A session's last frames go out after its slot was cleared.
         let ns = slot.map_or(0, |slot| {
@@ -132,7 +132,7 @@ impl Workers {
         }
     }
 
-    pub(super) fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
+    pub(crate) fn apply(&mut self, update: &PathUpdate) -> Option<PathReport> {
         match *update {
             PathUpdate::SetRoute { .. } | PathUpdate::ClearRoute { .. } => {}
             PathUpdate::SetPolicies { ref policies } => self.policies = Some(Arc::clone(policies)),

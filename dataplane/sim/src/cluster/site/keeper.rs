@@ -1,0 +1,261 @@
+//! The journal, and what waits for it: as `dataplane/src/run/keeper` has it, without records of accounting.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use lns_cluster::Epoch;
+use lns_cluster::journal::{Journal, Mark, Patience, Round, Standing, Ticket};
+use lns_node::{Beginning, Node, RecordChange, RecordKey, StoreTime, Transmit, Unreadable};
+use lns_tables::time::Instant;
+
+use super::commit::Commit;
+use super::follower::Told;
+
+/// A datagram that waits, and the last change that it may tell of.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) transmit: Transmit,
+    pub(super) octets: Vec<u8>,
+    pub(super) version: u64,
+    ticket: Ticket,
+}
+
+/// The keeper of a member.
+pub(super) struct Keeper {
+    journal: Journal<RecordKey>,
+    pub(super) commit: Commit,
+    waiting: VecDeque<Waiting>,
+    last: Ticket,
+    /// The mastership that was claimed, and the place of its claim.
+    claimed: Option<(Epoch, u64)>,
+    /// While everything is read anew: what has not been read yet.
+    unread: Option<BTreeSet<RecordKey>>,
+    useless: BTreeSet<RecordKey>,
+    octets: Vec<u8>,
+}
+
+impl Default for Keeper {
+    fn default() -> Self {
+        Self {
+            journal: Journal::new(Patience::default()),
+            commit: Commit::default(),
+            waiting: VecDeque::new(),
+            last: Ticket::default(),
+            claimed: None,
+            unread: None,
+            useless: BTreeSet::new(),
+            octets: Vec::new(),
+        }
+    }
+}
+
+impl Keeper {
+    // What the store tells while another node is master.
+
+    pub(super) fn follow(
+        &mut self,
+        node: Option<&mut Node>,
+        told: &Told,
+        now: Instant,
+        date: StoreTime,
+    ) {
+        let Some(node) = node else {
+            return;
+        };
+        match told {
+            Told::Loading => {
+                node.handle_reload();
+                self.unread = Some(self.journal.keys().copied().collect());
+            }
+            Told::Record(key, mark, blob) => self.take_record(node, *key, *mark, blob, now, date),
+            Told::Forgotten(key, mark) => {
+                if self.journal.mark(key).is_none_or(|known| known <= *mark) {
+                    self.journal.handle_gone(key);
+                    node.handle_forgotten(*key);
+                }
+            }
+            Told::Loaded(_) => {
+                for key in self.unread.take().unwrap_or_default() {
+                    self.journal.handle_gone(&key);
+                }
+                node.handle_reloaded(now);
+            }
+            Told::Claim(..) | Told::Position(_) | Told::CaughtUp | Told::Away => {}
+        }
+    }
+
+    fn take_record(
+        &mut self,
+        node: &mut Node,
+        key: RecordKey,
+        mark: Mark,
+        blob: &[u8],
+        now: Instant,
+        date: StoreTime,
+    ) {
+        if let Some(unread) = &mut self.unread {
+            unread.remove(&key);
+        }
+        if self.journal.mark(&key).is_some_and(|known| known > mark) {
+            return;
+        }
+        match node.handle_record(key, blob, now, date) {
+            Ok(()) => {}
+            // Its tunnel comes, and then it comes again.
+            Err(Unreadable::NoTunnel | Unreadable::Active) => return,
+            Err(Unreadable::Version | Unreadable::Damaged | Unreadable::Unfit) => {
+                self.useless.insert(key);
+            }
+        }
+        self.journal.handle_loaded(key, mark);
+    }
+
+    // Masterships.
+
+    pub(super) fn take_over(&mut self, node: Option<&mut Node>, epoch: Epoch, now: Instant) {
+        self.unread = None;
+        let useless = core::mem::take(&mut self.useless);
+        let claimed = self.claimed.filter(|(of, _)| *of == epoch);
+        // Where there was nobody there is nothing to take over.
+        let is_first = self.journal.keys().next().is_none();
+        let beginning = if is_first && claimed.is_some() {
+            Beginning::Start
+        } else {
+            Beginning::Takeover
+        };
+        self.commit = Commit::default();
+        if let Some(node) = node {
+            node.handle_takeover(epoch.number(), beginning, now);
+        }
+        if let Some((epoch, seq)) = claimed {
+            self.journal.handle_claimed(epoch, seq, now);
+        }
+        for key in useless {
+            self.journal.forget(key);
+        }
+    }
+
+    pub(super) fn demote(&mut self, node: Option<&mut Node>, now: Instant) {
+        if let Some(node) = node {
+            node.handle_demotion(now);
+        }
+        self.resign();
+        self.journal = Journal::new(Patience::default());
+        self.waiting.clear();
+        self.last = Ticket::default();
+    }
+
+    pub(super) const fn resign(&mut self) {
+        self.claimed = None;
+    }
+
+    pub(super) fn handle_claimed(&mut self, epoch: Epoch, seq: u64, is_active: bool, now: Instant) {
+        self.claimed = Some((epoch, seq));
+        // Before the takeover there is nothing to be written.
+        if is_active {
+            self.journal.handle_claimed(epoch, seq, now);
+        }
+    }
+
+    pub(super) fn handle_away(&mut self) {
+        self.journal.handle_away();
+    }
+
+    pub(super) fn handle_stored(&mut self, ticket: Ticket) {
+        self.journal.handle_stored(ticket);
+    }
+
+    pub(super) fn handle_digest(&mut self, node: Option<&mut Node>, marks: Vec<(RecordKey, Mark)>) {
+        let Some(node) = node else {
+            return;
+        };
+        for key in self.journal.handle_digest(marks) {
+            if !node.handle_lost_record(key) {
+                self.journal.forget(key);
+            }
+        }
+    }
+
+    /// The last change that has a place in the stream; `None`: the store is away.
+    pub(super) fn position(&self) -> Option<Mark> {
+        self.journal.is_up().then(|| self.journal.last_mark())
+    }
+
+    // Rounds.
+
+    /// Stores all that the node has changed in this round; whether that was anything.
+    pub(super) fn store(
+        &mut self,
+        node: &mut Node,
+        now: Instant,
+        date: StoreTime,
+    ) -> (Ticket, bool) {
+        let mut any = false;
+        while let Some((key, change)) = node.poll_record(now, date, &mut self.octets) {
+            any = true;
+            match change {
+                RecordChange::Put { lasting } => {
+                    self.journal.put(key, &self.octets, lasting);
+                    self.commit.changes(key, &self.octets);
+                }
+                RecordChange::Forget => {
+                    self.journal.forget(key);
+                    self.commit.is_stored(key, None);
+                }
+            }
+        }
+        self.last = self.journal.close(now);
+        (self.last, any)
+    }
+
+    pub(super) const fn last(&self) -> Ticket {
+        self.last
+    }
+
+    /// Lets go what has waited too long; whether anything was done.
+    pub(super) fn turn(&mut self, node: Option<&mut Node>, now: Instant) -> bool {
+        let is_overrun = self.journal.take_overrun();
+        if let Some(node) = node.filter(|_| is_overrun) {
+            node.handle_lost_store();
+        }
+        let is_due = self.journal.poll_timeout().is_some_and(|at| at <= now);
+        self.journal.handle_timeout(now);
+        is_due || is_overrun
+    }
+
+    pub(super) fn poll_round(&mut self) -> Option<Round<RecordKey>> {
+        self.journal.poll_round().cloned()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.journal.poll_timeout()
+    }
+
+    // What waits.
+
+    pub(super) fn is_settled(&self, ticket: Ticket) -> bool {
+        self.waiting.is_empty() && self.journal.is_settled(ticket)
+    }
+
+    pub(super) fn delay(&mut self, ticket: Ticket, transmit: Transmit, octets: &[u8]) {
+        self.waiting.push_back(Waiting {
+            transmit,
+            octets: octets.to_vec(),
+            version: self.commit.version(),
+            ticket,
+        });
+    }
+
+    pub(super) fn poll_output(&mut self) -> Option<Waiting> {
+        let journal = &self.journal;
+        self.waiting
+            .pop_front_if(|it| journal.is_settled(it.ticket))
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.journal.standing() == Standing::Whole
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.is_whole() && self.journal.unstored() == 0 && self.commit.is_whole()
+    }
+}
