@@ -202,7 +202,10 @@ fn store() -> Result<String> {
         let info = store.ask(before, &["INFO", "replication"])?;
         Ok(info.contains("role:slave") && info.contains("master_link_status:up"))
     })?;
-    store.ask(after, &["SET", "a", "b"])?;
+    // Nothing is taken until the master has heard from its replica, which is a second after the replica is in step.
+    store.wait("a write is taken", |store| {
+        Ok(store.ask(after, &["SET", "a", "b"])?.trim() == "OK")
+    })?;
     store.wait("it has what the other one has", |store| {
         Ok(store.ask(before, &["GET", "a"])?.trim() == "b")
     })?;
