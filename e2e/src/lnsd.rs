@@ -389,7 +389,16 @@ impl Drop for Lnsd<'_> {
 pub(crate) fn run_to_end(namespace: &Namespace, manifest: &str) -> Result<(i32, String)> {
     let folder = tempfile::tempdir()?;
     std::fs::write(folder.path().join("cluster.yaml"), manifest)?;
-    let mut child = spawn(namespace, folder.path(), &by_manifest(folder.path()))?;
+    end_of(namespace, folder.path(), &by_manifest(folder.path()))
+}
+
+/// The same with these arguments in place of a manifest.
+pub(crate) fn run_with(namespace: &Namespace, arguments: &[String]) -> Result<(i32, String)> {
+    end_of(namespace, tempfile::tempdir()?.path(), arguments)
+}
+
+fn end_of(namespace: &Namespace, folder: &Path, arguments: &[String]) -> Result<(i32, String)> {
+    let mut child = spawn(namespace, folder, arguments)?;
     let give_up = Instant::now() + START;
     while child.try_wait()?.is_none() && Instant::now() < give_up {
         std::thread::sleep(Duration::from_millis(10));
@@ -400,7 +409,7 @@ pub(crate) fn run_to_end(namespace: &Namespace, manifest: &str) -> Result<(i32, 
         child.kill()?;
         child.wait()?;
     }
-    let log = std::fs::read_to_string(folder.path().join("log"))?;
+    let log = std::fs::read_to_string(folder.join("log"))?;
     let status = ended.with_context(|| format!("lnsd went on running\n{}", tail(&log)))?;
     Ok((status.code().unwrap_or(-1), log))
 }

@@ -108,6 +108,9 @@ enum Command {
         /// Run those that take minutes, and no others
         #[arg(long)]
         long: bool,
+        /// Subscribers of those that are told in one cluster
+        #[arg(long, default_value_t = 5_000)]
+        sessions: usize,
     },
     /// Prints the figures of the classifier beside what is promised; `e2e/bench` calls it
     Bench {
@@ -199,13 +202,14 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             return Ok(verdict(cleanup::guard(move || run(&names))?));
         }
         Command::Cluster { list: true, .. } => cluster::list(),
-        Command::Cluster { names, long, .. } => {
-            let run = if long {
-                cluster::run_long
-            } else {
-                cluster::run
-            };
-            return Ok(verdict(cleanup::guard(move || run(&names))?));
+        Command::Cluster {
+            names,
+            long,
+            sessions,
+            ..
+        } => {
+            let run = move || cluster::run(&names, sessions, long);
+            return Ok(verdict(cleanup::guard(run)?));
         }
         Command::Bench { options } => {
             return Ok(verdict(cleanup::guard(move || bench::run(&options))?));

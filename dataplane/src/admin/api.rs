@@ -80,7 +80,7 @@ struct Standing {
     master: Option<String>,
     /// The highest epoch that was heard of.
     epoch: u64,
-    /// What is away, in its own words: API server, store, gate.
+    /// What is away or in danger, in its own words: API server, store, gate.
     troubles: Vec<String>,
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct View {
     pub(crate) gate_trouble: Option<String>,
     /// Why the Lease could not be read or written last, if it could not.
     pub(crate) lease_trouble: Option<String>,
-    /// Why the store is away, if it is.
+    /// Why the store is away, if it is, or why it would lose records.
     pub(crate) store_trouble: Option<String>,
     /// Up to which change it has the cluster's records.
     pub(crate) applied: String,

@@ -2,6 +2,7 @@
 //! the gate is made, closed, before anything else.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::time::Duration;
 use std::fs;
 use std::net::{ToSocketAddrs as _, UdpSocket};
 use std::path::Path;
@@ -10,7 +11,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use lns_cluster::NodeName;
 use lns_cluster::member::Times;
-use lns_store::Redis;
+use lns_store::{Fence, Redis, State};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::keeper::Keeper;
@@ -19,6 +21,9 @@ use crate::cli::{MemberArguments, ObjectName};
 use crate::config::ClusterSetup;
 use crate::failure::Failure;
 use crate::member::{Berth, Wants};
+
+/// For how long another owner of the records is looked at: his master is heard each second.
+const OWNER: Duration = Duration::from_secs(4);
 
 /// A node that has all that a member needs.
 pub(super) struct Arrival {
@@ -71,6 +76,7 @@ pub(super) async fn arrive(
     };
     let (id, credentials) = setup.peers.credentials(&first.uid, &node).map_err(bad)?;
     try_store(setup).await?;
+    try_owner(setup, cluster, &first.uid).await?;
     let interfaces = setup
         .gate
         .ways
@@ -153,6 +159,34 @@ fn way_to(api_server: &Config) -> Result<IpAddr, String> {
     local
         .map(|local| local.ip())
         .map_err(|error| unknown(error.to_string()))
+}
+
+/// Records of another object of this name, which another API server has or had, are left alone while its master
+/// writes them. One that stands still is no hindrance: a cluster that is made anew takes its records over.
+async fn try_owner(setup: &ClusterSetup, cluster: &ObjectName, uid: &str) -> Result<(), Failure> {
+    let bad = |why: String| Failure::BadInput(vec![why]);
+    let redis = Redis::start(setup.store.config()).map_err(|reason| bad(reason.to_string()))?;
+    let Some(before) = other_owner(&redis, uid).await else {
+        return Ok(());
+    };
+    sleep(OWNER).await;
+    match other_owner(&redis, uid).await {
+        Some(now) if now.beat != before.beat => Err(bad(format!(
+            "store.redis has the records of another LnsCluster {cluster}, uid {}, whose master {} writes them: give \
+             this one a store of its own, or end the other one",
+            now.owner, now.fenced.holder
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What the store says of its owner, if that is another one. A store that is away says nothing.
+async fn other_owner(redis: &Redis, uid: &str) -> Option<Fence> {
+    let mut state = redis.state();
+    let is_up = state.wait_for(|state| matches!(state, State::Up { .. }));
+    drop(timeout(OWNER, is_up).await.ok()?.ok()?);
+    let fence = redis.fence().await.ok()??;
+    (!fence.owner.is_empty() && *fence.owner != *uid).then_some(fence)
 }
 
 /// A store that will never do is told at the start; one that is away may be back.

@@ -1,38 +1,49 @@
-//! A real API server with its etcd, in the management network (`e2e/kubernetes/apiserver`), and what an
-//! administrator does with it, by curl.
+//! A real API server with its etcd, in the management network (`e2e/kubernetes/apiserver`); what an
+//! administrator does with it, by curl; and how the nodes reach it: through a proxy of ours, with the rights
+//! of a member ([`super::rights`]) and no others.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::network::MANAGEMENT;
+use super::proxy::Proxy;
+use super::rights;
 use crate::cleanup::{self, Leftover};
 use crate::net::Namespace;
 
 const SCRIPT: &str = "e2e/kubernetes/apiserver";
 const PROGRAMS: [&str; 2] = ["etcd", "kube-apiserver"];
+/// Its port, and the one of the proxy before it.
+const PORTS: [u16; 2] = [6443, 6444];
 
 /// A running API server. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct ApiServer<'a> {
     namespace: &'a Namespace,
+    address: Ipv4Addr,
     folder: tempfile::TempDir,
     processes: Vec<Pid>,
+    /// What is between it and the nodes.
+    pub(crate) proxy: Proxy,
 }
 
 impl<'a> ApiServer<'a> {
-    /// Starts both programs, with the CRDs, and waits until it is ready.
-    pub(crate) fn start(namespace: &'a Namespace) -> Result<Self> {
+    /// Starts both programs at an address of the namespace, with the CRDs, and waits until it is ready.
+    pub(crate) fn start(namespace: &'a Namespace, address: Ipv4Addr) -> Result<Self> {
+        let [server, proxy] = PORTS.map(|port| (address, port).into());
         let mut server = Self {
             namespace,
+            address,
             folder: tempfile::tempdir()?,
             processes: Vec::new(),
+            proxy: Proxy::start(namespace, proxy, server)?,
         };
-        let address = MANAGEMENT.to_string();
+        let address = address.to_string();
         let folder = server.folder.path().join("run");
         let output = namespace.output(Command::new(SCRIPT).arg("up").arg(&folder).arg(&address))?;
         ensure!(
@@ -49,9 +60,51 @@ impl<'a> ApiServer<'a> {
         Ok(server)
     }
 
-    /// What an administrator's programs read.
+    /// Applies the objects of a cluster; gives members their account, with the rights that they need for these, and
+    /// writes what they read of how to reach the API server.
+    pub(crate) fn admit(&self, cluster: &str) -> Result<()> {
+        self.apply(cluster)?;
+        self.apply(&rights::stream(cluster))?;
+        let wanted = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": { "expirationSeconds": 7200 },
+        });
+        let path = format!("{}/token", rights::ACCOUNT);
+        let kind = ["--header", "Content-Type: application/json"];
+        let answer = self.ask("POST", &path, &kind, &wanted.to_string())?;
+        let answer: Value = serde_json::from_str(&answer)?;
+        let token = answer.pointer("/status/token").and_then(Value::as_str);
+        let token = token.context("no token for the account of the members")?;
+        std::fs::write(self.folder.path().join("token"), token)?;
+        let [_, proxy] = PORTS;
+        let text = rights::kubeconfig(
+            &format!("https://{}:{proxy}", self.address),
+            &self.folder.path().join("run/pki/ca.crt"),
+            token,
+        );
+        Ok(std::fs::write(self.kubeconfig(), text)?)
+    }
+
+    /// What members read, once they are admitted.
     pub(crate) fn kubeconfig(&self) -> PathBuf {
-        self.folder.path().join("run/kubeconfig")
+        self.folder.path().join("members")
+    }
+
+    /// The status of what the API server answers a member.
+    pub(crate) fn asked_by_member(&self, method: &str, path: &str) -> Result<u16> {
+        let token = std::fs::read_to_string(self.folder.path().join("token"))?;
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--output", "/dev/null", "--max-time", "10"])
+            .args(["--write-out", "%{http_code}", "--request", method])
+            .arg("--cacert")
+            .arg(self.folder.path().join("run/pki/ca.crt"))
+            .args(["--header", &format!("Authorization: Bearer {token}")])
+            .arg(self.url(path));
+        let output = self.namespace.output(&mut curl)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.parse()
+            .with_context(|| format!("{method} {path}: {text}"))
     }
 
     /// Sends both programs a signal.
@@ -111,7 +164,7 @@ impl<'a> ApiServer<'a> {
             data.push(file.path());
             curl.arg("--data-binary").arg(data);
         }
-        curl.arg(format!("https://{MANAGEMENT}:6443{path}"));
+        curl.arg(self.url(path));
         let output = self.namespace.output(&mut curl)?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(
@@ -120,6 +173,11 @@ impl<'a> ApiServer<'a> {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(text)
+    }
+
+    fn url(&self, path: &str) -> String {
+        let [server, _] = PORTS;
+        format!("https://{}:{server}{path}", self.address)
     }
 }
 
@@ -139,6 +197,8 @@ impl Drop for ApiServer<'_> {
     }
 }
 
+const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/lns";
+
 /// Where the API server has the object of a document.
 fn path_of(document: &str) -> Result<String> {
     let kind = document
@@ -153,6 +213,9 @@ fn path_of(document: &str) -> Result<String> {
     let lns = "/apis/kubelns.io/v1alpha1/namespaces/lns";
     Ok(match kind {
         "Namespace" => format!("/api/v1/namespaces/{name}"),
+        "ServiceAccount" => format!("/api/v1/namespaces/lns/serviceaccounts/{name}"),
+        "Role" => format!("{RBAC}/roles/{name}"),
+        "RoleBinding" => format!("{RBAC}/rolebindings/{name}"),
         "Secret" => format!("/api/v1/namespaces/lns/secrets/{name}"),
         "LnsCluster" => format!("{lns}/lnsclusters/{name}"),
         "SessionPolicy" => format!("{lns}/sessionpolicies/{name}"),

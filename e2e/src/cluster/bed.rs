@@ -1,5 +1,5 @@
 //! Everything that a cluster needs, running: network, router, API server, Redis with Sentinel, FreeRADIUS,
-//! three nodes, and a capture of what they say.
+//! three nodes.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,9 +8,8 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 
 use super::apiserver::ApiServer;
-use super::capture::Capture;
 use super::flows;
-use super::network::{NAS, Network, Place};
+use super::network::{MANAGEMENT, NAS, Network, Place};
 use super::objects::{self, CLUSTER, USERS, Wanted};
 use super::redis::Store;
 use super::router::Router;
@@ -20,7 +19,7 @@ use crate::radius::{FreeRadius, Server};
 /// How long what must come may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What nodes stand on, and what watches them.
+/// What nodes stand on, and the nodes.
 #[derive(Debug)]
 pub(crate) struct Bed<'a> {
     /// Where everything is.
@@ -33,8 +32,6 @@ pub(crate) struct Bed<'a> {
     pub(crate) radius: FreeRadius<'a>,
     /// The router's probes.
     pub(crate) router: Router,
-    /// What the nodes say.
-    pub(crate) capture: Option<Capture>,
     nodes: Vec<(Place, Lnsd<'a>)>,
 }
 
@@ -43,8 +40,8 @@ impl<'a> Bed<'a> {
     pub(crate) fn start(network: &'a Network, wanted: &Wanted) -> Result<Self> {
         let (api, store, radius) = std::thread::scope(|scope| {
             let api = scope.spawn(|| -> Result<_> {
-                let api = ApiServer::start(&network.management)?;
-                api.apply(&objects::stream(wanted)?)?;
+                let api = ApiServer::start(&network.management, MANAGEMENT)?;
+                api.admit(&objects::stream(wanted)?)?;
                 Ok(api)
             });
             let store = scope.spawn(|| Store::start(&network.management));
@@ -67,7 +64,6 @@ impl<'a> Bed<'a> {
             store: store??,
             radius: radius?,
             router: Router::start(network)?,
-            capture: Some(Capture::start(&network.router)?),
             nodes: Vec::new(),
         })
     }
@@ -88,20 +84,26 @@ impl<'a> Bed<'a> {
         if let Ok(node) = self.node_mut(place) {
             return node.relaunch();
         }
-        let arguments = [
+        let arguments = Self::arguments(place, &self.api);
+        let node = Lnsd::launch(self.network.node(place), arguments)?;
+        self.nodes.push((place, node));
+        Ok(())
+    }
+
+    /// What a node is told of its cluster, which this API server has.
+    pub(crate) fn arguments(place: Place, api: &ApiServer<'_>) -> Vec<String> {
+        [
             "--cluster",
             CLUSTER,
             "--node",
             &place.name(),
             "--kubeconfig",
-            &self.api.kubeconfig().display().to_string(),
+            &api.kubeconfig().display().to_string(),
             "--peer-address",
             &place.management().to_string(),
         ]
-        .map(str::to_owned);
-        let node = Lnsd::launch(self.network.node(place), arguments.to_vec())?;
-        self.nodes.push((place, node));
-        Ok(())
+        .map(str::to_owned)
+        .to_vec()
     }
 
     /// Waits until a node says that it is ready.
@@ -127,6 +129,20 @@ impl<'a> Bed<'a> {
             );
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// Starts again what has ended, and waits until all is as it was at the start. Gives the master.
+    pub(crate) fn recover(&mut self) -> Result<Place> {
+        for place in Place::ALL {
+            if self.node_mut(place)?.has_ended()? {
+                self.launch(place)?;
+            }
+        }
+        self.store.wait_whole()?;
+        for place in Place::ALL {
+            self.wait_ready(place)?;
+        }
+        self.router.wait_for(PATIENCE, &Place::ALL)
     }
 
     /// A node that was started.

@@ -19,12 +19,8 @@ pub(crate) fn run() -> Result<()> {
         "Three nodes behind a router, an API server, Redis with Sentinel, FreeRADIUS; {SUBSCRIBERS} subscribers dial in"
     ))?;
     let wanted = Wanted::default();
-    let line = play(
-        SUBSCRIBERS,
-        &wanted,
-        |scene| story(screen, scene),
-        |_| Ok(()),
-    )?;
+    let story = |scene: &mut Scene<'_>| story(screen, scene);
+    let line = play(SUBSCRIBERS, &wanted, story, |_| Ok(()))?;
     screen.heading("What subscribers, LACs and FreeRADIUS have noticed")?;
     for part in line.split("; ") {
         screen.done(part)?;
@@ -81,7 +77,7 @@ fn story(screen: Screen, scene: &mut Scene<'_>) -> Result<Expected> {
     members(screen, scene, fourth)?;
     Ok(Expected {
         changes: 3,
-        may_repeat: true,
+        ..Expected::followed()
     })
 }
 

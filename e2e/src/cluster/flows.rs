@@ -30,8 +30,8 @@ pub(crate) const SUBSCRIBER: u16 = 4000;
 pub(crate) const STREAM: u16 = 5100;
 /// How long what is on its way at the end may take.
 const LINGER: Duration = Duration::from_millis(500);
-/// When a subscriber who hears nothing asks whether the other end is there, as many hosts do; he goes on asking for
-/// as long as a stream may stand still.
+/// When a subscriber who asks, and hears nothing, asks whether the other end is there, as many hosts do; he goes on
+/// asking for as long as a stream may stand still.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(1))
     .with_interval(Duration::from_secs(1))
@@ -73,6 +73,11 @@ impl Way {
     }
 }
 
+/// Octets of each packet of a flow, with the headers of IP and UDP.
+pub(crate) const PACKET: u64 = 16 + 28;
+/// Packets of a flow in a second, each way.
+pub(crate) const RATE: u64 = 1_000 / INTERVAL.as_millis() as u64;
+
 /// Both directions of one flow.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Flow {
@@ -105,7 +110,7 @@ impl Report {
             for (name, way) in [("up", flow.up), ("down", flow.down)] {
                 // What was sent in the last second or two is a part of what may be on its way.
                 ensure!(
-                    way.missing_at_end() < 2 * (1_000 / INTERVAL.as_millis() as u64),
+                    way.missing_at_end() < 2 * RATE,
                     "nothing arrives any more in flow {number}, {name}: {way:?}"
                 );
             }
@@ -341,6 +346,16 @@ fn parse(octets: &[u8]) -> Option<(usize, u64)> {
     Some((usize::try_from(word(0)?).ok()?, word(8)?))
 }
 
+/// What a subscriber does who hears nothing of a stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Subscriber {
+    /// He asks after a second whether the other end is there.
+    Asks,
+    /// Nothing: he acknowledges what comes, and no more. Whatever has to be known again of his flow is known
+    /// from the other end.
+    Silent,
+}
+
 /// What a stream carried.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Carried {
@@ -382,7 +397,11 @@ pub(crate) fn serve(core: &Namespace) -> Result<()> {
 
 impl Streams {
     /// Connects from each of these subscribers of a LAC.
-    pub(crate) fn start(lac: &Namespace, subscribers: &[Ipv4Addr]) -> Result<Self> {
+    pub(crate) fn start(
+        lac: &Namespace,
+        subscribers: &[Ipv4Addr],
+        who: Subscriber,
+    ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let server = SocketAddr::from((net::CORE, STREAM));
         let mut threads = Vec::new();
@@ -390,7 +409,9 @@ impl Streams {
             let source = IpAddr::from(*address);
             let stream = lac.enter(|| http::connect(server, source))??;
             stream.set_read_timeout(Some(SILENCE))?;
-            SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+            if who == Subscriber::Asks {
+                SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
+            }
             let stop = Arc::clone(&stop);
             threads.push(lac.thread(move || follow(stream, &stop)));
         }

@@ -9,9 +9,9 @@ use nix::sys::signal::Signal;
 
 use super::bed::PATIENCE;
 use super::capture::{Capture, Said};
-use super::flows::{self, Flows, Streams};
-use super::network::{Announce, LACS, Link, NAS, Network, Place, Way};
-use super::objects::{self, OBJECT, Wanted};
+use super::flows::{self, Flows, Streams, Subscriber};
+use super::network::{Announce, LACS, Link, MANAGEMENT, NAS, Network, Place, Way};
+use super::objects::{self, LEASE, OBJECT, Wanted};
 use super::router::{Router, View};
 use super::scene::rest;
 use super::{apiserver::ApiServer, redis::Store, verdict};
@@ -44,7 +44,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "ground-objects",
-        says: "the API server takes the cluster's objects, and stands still when it is told to",
+        says: "the API server takes the cluster's objects, lets members read them and no more, and can stand still",
         run: objects,
     },
 ];
@@ -129,7 +129,8 @@ fn traffic() -> Result<String> {
     let lac = Lac::up(space, options)?;
     let addresses = lac.addresses();
     let numbered = Flows::start(space, &network.core, 0, &addresses)?;
-    let streams = Streams::start(space, addresses.get(..3).unwrap_or_default())?;
+    let some = addresses.get(..3).unwrap_or_default();
+    let streams = Streams::start(space, some, Subscriber::Asks)?;
     rest(1);
     lnsd.signal(Signal::SIGKILL)?;
     lnsd.wait_exit(PATIENCE)?;
@@ -214,18 +215,19 @@ fn store() -> Result<String> {
 
 fn objects() -> Result<String> {
     let network = Network::create(Announce::External)?;
-    let api = ApiServer::start(&network.management)?;
+    let api = ApiServer::start(&network.management, MANAGEMENT)?;
     let stream = objects::stream(&Wanted::default())?;
     api.apply(&stream)?;
-    api.apply(&stream)?;
+    api.admit(&stream)?;
     let object = api.get(OBJECT)?;
     let profile = object.pointer("/spec/election/profile");
     ensure!(
         profile.is_some_and(|profile| profile == "Default"),
         "the object is not what was applied: {object}"
     );
+    members_may_do_no_more(&api)?;
     for place in Place::ALL {
-        let server = format!("https://{}:6443/readyz", super::network::MANAGEMENT);
+        let server = format!("https://{MANAGEMENT}:6443/readyz");
         let output = network
             .node(place)
             .output(std::process::Command::new("curl").args(["--silent", "--insecure", &server]))?;
@@ -239,10 +241,7 @@ fn objects() -> Result<String> {
     let asked = network.management.output(
         std::process::Command::new("curl")
             .args(["--silent", "--insecure", "--max-time", "2"])
-            .arg(format!(
-                "https://{}:6443/readyz",
-                super::network::MANAGEMENT
-            )),
+            .arg(format!("https://{MANAGEMENT}:6443/readyz")),
     )?;
     api.signal(Signal::SIGCONT)?;
     ensure!(
@@ -252,4 +251,31 @@ fn objects() -> Result<String> {
     api.delete(OBJECT)?;
     api.get(OBJECT).err().context("a deleted object is there")?;
     Ok(String::new())
+}
+
+/// Members read what is theirs and write Leases; all else is forbidden to them.
+fn members_may_do_no_more(api: &ApiServer<'_>) -> Result<()> {
+    let secret = |name: &str| format!("/api/v1/namespaces/lns/secrets/{name}");
+    let leases = LEASE.strip_suffix("/edge.master").unwrap_or(LEASE);
+    let other = "/api/v1/namespaces/kube-system/secrets/radius";
+    for (method, path, status) in [
+        ("GET", OBJECT, 200),
+        ("GET", &secret("radius"), 200),
+        ("GET", leases, 200),
+        // They may, and there is none.
+        ("GET", LEASE, 404),
+        ("GET", "/api/v1/namespaces/lns/secrets", 403),
+        ("GET", &secret("users"), 403),
+        ("DELETE", &secret("radius"), 403),
+        ("DELETE", OBJECT, 403),
+        ("DELETE", LEASE, 403),
+        ("GET", other, 403),
+    ] {
+        let answer = api.asked_by_member(method, path)?;
+        ensure!(
+            answer == status,
+            "{method} {path} is answered to a member with {answer}, not {status}"
+        );
+    }
+    Ok(())
 }

@@ -4,7 +4,19 @@
 //! Faults are signals by pid and cuts of links, under traffic. What is concluded comes from a capture
 //! outside of the nodes, from what the subscribers received, and from FreeRADIUS's detail file; never
 //! from what a node says of itself.
+//!
+//! | file | what |
+//! |---|---|
+//! | `network` `router` `neighbours` | namespaces, and who is sent what |
+//! | `apiserver` `proxy` `rights` `objects` | the API server, how nodes reach it and what they may do there, the cluster's objects |
+//! | `redis` `bed` | the store; everything together |
+//! | `flows` `capture` `verdict` | traffic, what nodes say, what may be concluded |
+//! | `scene` `story` | what all stories have in common, and many of them in one cluster |
+//! | `ground` | proves what the others stand on |
+//! | `faults` `outages` `wrap` `octets` `random` | stories of one cluster under traffic |
+//! | `apart` `input` | stories that need a cluster of their own |
 
+mod apart;
 mod apiserver;
 mod bed;
 mod bench;
@@ -13,41 +25,101 @@ mod demo;
 mod faults;
 mod flows;
 mod ground;
+mod input;
 mod neighbours;
 mod network;
 mod objects;
+mod octets;
+mod outages;
+mod proxy;
 mod random;
 mod redis;
+mod rights;
 mod router;
 mod scene;
+mod story;
 mod verdict;
+mod wrap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 pub(crate) use self::bench::{BenchOptions, run as bench};
 pub(crate) use self::demo::run as demo;
+use self::story::Story;
 use crate::scenario::{self, Scenario};
 
-fn all() -> Vec<Scenario> {
-    [ground::SCENARIOS, faults::SCENARIOS].concat()
+/// What there is of one length.
+struct Programme {
+    /// Each in a world of its own.
+    apart: Vec<Scenario>,
+    /// One after the other in one cluster.
+    together: Vec<Story>,
 }
 
-fn long() -> Vec<Scenario> {
-    [faults::LONG, random::SCENARIOS].concat()
+impl Programme {
+    fn short() -> Self {
+        Self {
+            apart: [ground::SCENARIOS, apart::SCENARIOS, input::SCENARIOS].concat(),
+            together: [
+                faults::STORIES,
+                outages::STORIES,
+                wrap::STORIES,
+                octets::STORIES,
+                random::STORIES,
+            ]
+            .concat(),
+        }
+    }
+
+    fn long() -> Self {
+        Self {
+            apart: Vec::new(),
+            together: [faults::LONG, outages::LONG, random::LONG].concat(),
+        }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let apart = self.apart.iter().map(|it| (it.name, it.says));
+        apart.chain(self.together.iter().map(|it| (it.name, it.says)))
+    }
 }
 
 /// Prints what there is.
 pub(crate) fn list() {
-    scenario::show(&all());
-    scenario::show(&long());
+    for programme in [Programme::short(), Programme::long()] {
+        for (name, says) in programme.lines() {
+            println!("{name:<28} {says}");
+        }
+    }
 }
 
-/// Runs the stories whose names contain one of `names`, all without names. Says whether all passed.
-pub(crate) fn run(names: &[String]) -> Result<bool> {
-    scenario::play(all(), names)
-}
-
-/// Runs those that take minutes. Says whether all passed.
-pub(crate) fn run_long(names: &[String]) -> Result<bool> {
-    scenario::play(long(), names)
+/// Runs the stories whose names contain one of `names`, all without names; those that are told together, with so many
+/// sessions. Says whether all passed.
+pub(crate) fn run(names: &[String], sessions: usize, long: bool) -> Result<bool> {
+    let mut programme = if long {
+        Programme::long()
+    } else {
+        Programme::short()
+    };
+    let is_chosen = |name: &str| {
+        let mut words = names.iter();
+        names.is_empty() || words.any(|word| name.contains(word.as_str()))
+    };
+    programme.apart.retain(|it| is_chosen(it.name));
+    programme.together.retain(|it| is_chosen(it.name));
+    if programme.lines().next().is_none() {
+        bail!(
+            "no story is called {}; `--list` shows them",
+            names.join(", ")
+        );
+    }
+    let mut failed = 0;
+    for each in &programme.apart {
+        failed += usize::from(!scenario::perform(each.name, each.says, each.run));
+    }
+    let (lines, failed_together) = story::tell(&programme.together, sessions);
+    failed += failed_together;
+    let passed = programme.apart.len() + lines - failed;
+    println!("{passed} passed, {failed} failed");
+    Ok(failed == 0)
 }

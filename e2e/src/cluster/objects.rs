@@ -21,8 +21,12 @@ const MEMBER: &str = "edge.lns.peers.kubelns.io";
 const HELLO: u32 = 5;
 
 /// Who may log in, as a file `users` of FreeRADIUS: subscribers whose names begin with `home` are under the
-/// policy `residential`, all others under none.
-pub(crate) const USERS: &str = "DEFAULT User-Name =~ \"^home\", Cleartext-Password := \"a-long-password\"\n\
+/// policy `residential`, all others under none; those who are counted are told of each minute.
+pub(crate) const USERS: &str = "DEFAULT User-Name =~ \"^home-count\", Cleartext-Password := \"a-long-password\"\n\
+    \tFilter-Id = \"residential\", Acct-Interim-Interval = 60\n\
+    DEFAULT User-Name =~ \"^count\", Cleartext-Password := \"a-long-password\"\n\
+    \tAcct-Interim-Interval = 60\n\
+    DEFAULT User-Name =~ \"^home\", Cleartext-Password := \"a-long-password\"\n\
     \tFilter-Id = \"residential\"\n\
     DEFAULT Cleartext-Password := \"a-long-password\"\n";
 

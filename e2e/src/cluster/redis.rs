@@ -20,7 +20,7 @@ pub(crate) const PORTS: [u16; 2] = [6379, 6380];
 /// The port of the Sentinel.
 pub(crate) const SENTINEL: u16 = 26379;
 /// How long a start may take on a busy machine.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(30);
 
 /// All three. Dropping it kills them.
 #[derive(Debug)]
@@ -127,6 +127,14 @@ impl<'a> Store<'a> {
                 .args(command),
         )?;
         Ok(String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n"))
+    }
+
+    /// Waits until Sentinel's master has its replica, and takes writes.
+    pub(crate) fn wait_whole(&self) -> Result<()> {
+        self.wait("a master with its replica", |store| {
+            let info = store.ask(store.master()?, &["INFO", "replication"])?;
+            Ok(info.contains("role:master") && info.contains("min_slaves_good_slaves:1"))
+        })
     }
 
     /// Waits until `what` holds.

@@ -1,21 +1,24 @@
 //! A cluster under traffic: two LACs with subscribers, half of them under a policy that keeps state,
 //! numbered packets and TCP streams through some of them; and what must be true at the end of every
 //! story, whatever happened in it.
+//!
+//! The sessions live as long as the scene. Each story has a capture and traffic of its own, so several may
+//! be told one after the other: nodes are whole again in between.
 
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 
 use super::bed::{Bed, PATIENCE};
-use super::capture::Sighting;
-use super::flows::{Carried, Flows, Report, Streams};
+use super::capture::{Capture, Sighting};
+use super::flows::{Carried, Flows, Report, Streams, Subscriber};
 use super::network::{LACS, Network, Place};
 use super::objects::Wanted;
-use super::verdict::{self, Told};
+use super::verdict::{self, Ledger, Told};
 use crate::lac::{Lac, Options};
-use crate::net::VIP;
+use crate::net::{Namespace, VIP};
 
 /// Tunnels of each LAC: they spread over the nodes.
 pub(crate) const TUNNELS: usize = 8;
@@ -23,8 +26,10 @@ pub(crate) const TUNNELS: usize = 8;
 pub(crate) const FIRST_PORT: u16 = 20_000;
 /// Subscribers of each LAC with numbered packets, the first ones.
 pub(crate) const NUMBERED: usize = 20;
-/// Subscribers of each LAC with a TCP stream.
+/// Subscribers of each LAC with a TCP stream who ask when they hear nothing, and as many who do not.
 const STREAMED: usize = 3;
+/// Subscribers of each LAC with hosts, the first ones: those with traffic, and some for whoever has more to send.
+const HOSTS: usize = 2 * NUMBERED;
 /// Sessions that dial in when all is over.
 const NEWCOMERS: usize = 20;
 
@@ -33,14 +38,15 @@ const NEWCOMERS: usize = 20;
 pub(crate) struct Scene<'a> {
     /// The cluster and what it stands on.
     pub(crate) bed: Bed<'a>,
-    /// Who was the master first.
+    /// Who was the master when the story began.
     pub(crate) first: Place,
     lacs: Vec<Lac>,
     sessions: usize,
-    flows: Vec<Flows>,
-    streams: Vec<Streams>,
     /// How often LCP was begun with each subscriber before anything happened.
     begun: Vec<Vec<u32>>,
+    /// What FreeRADIUS was told, up to this place of its detail file.
+    ledger: Ledger,
+    heard: u64,
 }
 
 /// What a story must have come to.
@@ -50,6 +56,19 @@ pub(crate) struct Expected {
     pub(crate) changes: usize,
     /// Whether a master died between sending and storing: Starts and Stops may come again.
     pub(crate) may_repeat: bool,
+    /// Who must have said nothing in the cluster's name, and from when on.
+    pub(crate) silent: Option<(Place, SystemTime)>,
+}
+
+impl Expected {
+    /// The master has changed once, and the first one died.
+    pub(crate) fn followed() -> Self {
+        Self {
+            changes: 1,
+            may_repeat: true,
+            silent: None,
+        }
+    }
 }
 
 /// What was seen of a story.
@@ -61,6 +80,14 @@ pub(crate) struct Seen {
     pub(crate) line: String,
 }
 
+/// What passes through the sessions of one LAC.
+#[derive(Debug)]
+struct Traffic {
+    numbered: Flows,
+    asking: Streams,
+    silent: Streams,
+}
+
 /// Plays a story with this many sessions, and judges what all stories have in common.
 pub(crate) fn play(
     sessions: usize,
@@ -69,29 +96,37 @@ pub(crate) fn play(
     judge: impl FnOnce(&Seen) -> Result<()>,
 ) -> Result<String> {
     let network = Network::create(wanted.announce)?;
-    let mut bed = Bed::start(&network, wanted)?;
-    let first = bed.start_nodes();
-    let first = bed.attest(first)?;
-    let mut scene = Scene {
-        bed,
-        first,
-        lacs: Vec::new(),
-        sessions,
-        flows: Vec::new(),
-        streams: Vec::new(),
-        begun: Vec::new(),
-    };
-    let seen = scene.begin().and_then(|()| {
-        let expected = story(&mut scene)?;
-        let seen = scene.finish(&expected)?;
+    let mut scene = Scene::open(&network, wanted, sessions)?;
+    let seen = scene.act(story).and_then(|seen| {
         judge(&seen)?;
+        scene.close()?;
         Ok(seen.line)
     });
     scene.bed.attest(seen)
 }
 
+impl<'a> Scene<'a> {
+    /// Starts everything and dials in.
+    pub(crate) fn open(network: &'a Network, wanted: &Wanted, sessions: usize) -> Result<Self> {
+        let mut bed = Bed::start(network, wanted)?;
+        let first = bed.start_nodes();
+        let first = bed.attest(first)?;
+        let mut scene = Self {
+            bed,
+            first,
+            lacs: Vec::new(),
+            sessions,
+            begun: Vec::new(),
+            ledger: Ledger::default(),
+            heard: 0,
+        };
+        let begun = scene.begin();
+        scene.bed.attest(begun)?;
+        Ok(scene)
+    }
+}
+
 impl Scene<'_> {
-    /// Dials in and starts traffic.
     fn begin(&mut self) -> Result<()> {
         for (number, user) in ["home{}@isp", "plain{}@isp"].iter().enumerate() {
             let lac = Lac::start(self.lac_space(number), self.options(number, user));
@@ -108,33 +143,101 @@ impl Scene<'_> {
             );
         }
         self.begun = self.lacs.iter().map(begun).collect();
-        for (number, set) in (0..).zip(0..self.lacs.len()) {
-            let space = self.lac_space(set);
-            let addresses = self.addresses(set);
-            let some = |count: usize| addresses.iter().copied().take(count).collect::<Vec<_>>();
-            let core = &self.bed.network.core;
-            let flows = Flows::start(space, core, number, &some(NUMBERED))?;
-            let streams = Streams::start(space, &some(STREAMED))?;
-            self.flows.push(flows);
-            self.streams.push(streams);
-        }
-        // So that every flow has been seen both ways, and every Start told, before anything happens.
-        let give_up = Instant::now() + PATIENCE;
-        while verdict::told(&self.bed.radius.records()?)?.starts < self.sessions {
-            ensure!(Instant::now() < give_up, "FreeRADIUS lacks Starts");
-            rest(1);
-        }
-        rest(2);
+        let sessions = self.sessions;
+        let told = self.told(|told| told.starts == sessions)?;
+        ensure!(told.starts == sessions, "FreeRADIUS lacks Starts: {told:?}");
         Ok(())
     }
 
+    /// Tells a story under traffic, and judges what all stories have in common.
+    pub(crate) fn act(
+        &mut self,
+        story: impl FnOnce(&mut Self) -> Result<Expected>,
+    ) -> Result<Seen> {
+        self.first = self.master()?;
+        let capture = Capture::start(&self.bed.network.router)?;
+        let before = self.told(|_| true)?;
+        let traffic = (0..self.lacs.len()).map(|number| self.traffic(number));
+        let traffic = traffic.collect::<Result<Vec<_>>>()?;
+        // So that every flow has been seen both ways before anything happens.
+        rest(2);
+        let expected = story(self)?;
+        self.bed.recover()?;
+        // What is on its way again after the last fault arrives before the end.
+        rest(3);
+        let mut line = format!("{} sessions", self.sessions);
+        for (traffic, name) in traffic.into_iter().zip(["residential", "stateless"]) {
+            line.push_str(&format!("; {name}: {}", traffic.end()?));
+        }
+        self.all_up()?;
+        self.newcomers("late")?;
+        let told = self.judge_accounting(before, &expected)?;
+        let sightings = capture.end()?;
+        verdict::one_at_a_time(&sightings, expected.changes)?;
+        if let Some((place, since)) = expected.silent {
+            verdict::silent(&sightings, place, since)?;
+        }
+        line.push_str(&format!(
+            "; no word of a master for {} ms; {} sessions begun, {} records repeated",
+            verdict::interregnum(&sightings).as_millis(),
+            told.starts - before.starts,
+            told.repeated - before.repeated
+        ));
+        Ok(Seen { sightings, line })
+    }
+
+    /// Hangs up with everybody. Fails unless each session of the scene has a Start and a Stop.
+    pub(crate) fn close(&mut self) -> Result<Told> {
+        for lac in self.lacs.drain(..) {
+            lac.close()?;
+        }
+        let told = self.told(|told| told.starts == told.stops)?;
+        ensure!(
+            told.starts == told.stops && told.starts >= self.sessions,
+            "not every session has a Start and a Stop: {told:?}"
+        );
+        Ok(told)
+    }
+
+    /// Fails unless each session that has come and gone meanwhile has a Start and a Stop, and no others have.
+    fn judge_accounting(&mut self, before: Told, expected: &Expected) -> Result<Told> {
+        let sessions = self.sessions;
+        let told = self.told(|told| {
+            told.starts >= before.starts + NEWCOMERS && told.starts - told.stops == sessions
+        })?;
+        ensure!(
+            told.starts - told.stops == sessions && told.starts >= before.starts + NEWCOMERS,
+            "not every session has a Start and a Stop: {told:?}, of which {sessions} go on; before: {before:?}"
+        );
+        ensure!(
+            expected.may_repeat || told.repeated == before.repeated,
+            "records came twice: {told:?}, before: {before:?}"
+        );
+        Ok(told)
+    }
+
+    fn traffic(&self, number: usize) -> Result<Traffic> {
+        let space = self.lac_space(number);
+        let addresses = self.addresses(number);
+        let mut addresses = addresses.into_iter();
+        let mut next = |count: usize| addresses.by_ref().take(count).collect::<Vec<_>>();
+        let core = &self.bed.network.core;
+        let set = u16::try_from(number)?;
+        Ok(Traffic {
+            numbered: Flows::start(space, core, set, &next(NUMBERED))?,
+            asking: Streams::start(space, &next(STREAMED), Subscriber::Asks)?,
+            silent: Streams::start(space, &next(STREAMED), Subscriber::Silent)?,
+        })
+    }
+
     /// Where a LAC is.
-    pub(crate) fn lac_space(&self, number: usize) -> &crate::net::Namespace {
+    pub(crate) fn lac_space(&self, number: usize) -> &Namespace {
         let [first, second] = &self.bed.network.lacs;
         if number == 0 { first } else { second }
     }
 
-    fn options(&self, number: usize, user: &str) -> Options {
+    /// A LAC of the scene as it dials in.
+    pub(crate) fn options(&self, number: usize, user: &str) -> Options {
         Options {
             from: LACS.get(number).copied().unwrap_or(Ipv4Addr::UNSPECIFIED),
             from_port: FIRST_PORT,
@@ -142,6 +245,7 @@ impl Scene<'_> {
             sessions: self.sessions / 2,
             user: user.into(),
             tun: Some("sub0".into()),
+            hosts: HOSTS,
             ..Options::towards((VIP, 1701).into())
         }
     }
@@ -180,70 +284,31 @@ impl Scene<'_> {
             tun: None,
             ..self.options(0, &format!("{name}{{}}@isp"))
         };
-        let lac = Lac::up(self.lac_space(0), options)?;
+        let lac = Lac::up(self.lac_space(0), options)
+            .with_context(|| format!("the newcomers `{name}`"))?;
         lac.close()?;
         Ok(())
     }
 
-    /// Ends everything and judges what all stories have in common.
-    fn finish(&mut self, expected: &Expected) -> Result<Seen> {
-        // What is on its way again after the last fault arrives before the end.
-        rest(3);
-        let reports = self.flows.drain(..).map(Flows::end);
-        let reports = reports.collect::<Result<Vec<Report>>>()?;
-        let streams = self.streams.drain(..).map(Streams::end);
-        let streams = streams.collect::<Result<Vec<Vec<Carried>>>>()?;
-        self.all_up()?;
-        for report in &reports {
-            report.all_live()?;
-        }
-        self.newcomers("late")?;
-        let sessions = self.sessions;
-        for lac in self.lacs.drain(..) {
-            lac.close()?;
-        }
-        let told = self.told()?;
-        ensure!(
-            told.starts == told.stops && told.starts >= sessions + NEWCOMERS,
-            "not every session has a Start and a Stop: {told:?}"
-        );
-        ensure!(
-            expected.may_repeat || told.repeated == 0,
-            "Starts or Stops came twice: {told:?}"
-        );
-        let capture = self.bed.capture.take();
-        let sightings = capture.map_or(Ok(Vec::new()), super::capture::Capture::end)?;
-        verdict::one_at_a_time(&sightings, expected.changes)?;
-        let gap = streams
-            .iter()
-            .flatten()
-            .map(|carried| carried.gap)
-            .max()
-            .unwrap_or_default();
-        let shown: Vec<_> = reports.iter().map(Report::shown).collect();
-        let line = format!(
-            "{sessions} sessions; residential: {}; stateless: {}; TCP gap {} ms; no word of a master for {} ms; {} Starts, {} repeated",
-            shown.first().map_or("", String::as_str),
-            shown.last().map_or("", String::as_str),
-            gap.as_millis(),
-            verdict::interregnum(&sightings).as_millis(),
-            told.starts,
-            told.repeated
-        );
-        Ok(Seen { sightings, line })
-    }
-
-    /// What FreeRADIUS was told, once it was told of as many Stops as Starts, or of nothing more.
-    fn told(&self) -> Result<Told> {
+    /// What FreeRADIUS was told of sessions, once that is `enough`, or when patience is over.
+    pub(crate) fn told(&mut self, enough: impl Fn(Told) -> bool) -> Result<Told> {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            let told = verdict::told(&self.bed.radius.records()?)?;
-            let complete = told.starts == told.stops && told.starts >= self.sessions + NEWCOMERS;
-            if complete || Instant::now() >= give_up {
+            let (records, heard) = self.bed.radius.records_since(self.heard)?;
+            self.heard = heard;
+            self.ledger.add(&records)?;
+            let told = self.ledger.told();
+            if enough(told) || Instant::now() >= give_up {
                 return Ok(told);
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// What accounting has told so far.
+    pub(crate) fn ledger(&mut self) -> Result<&Ledger> {
+        self.told(|_| true)?;
+        Ok(&self.ledger)
     }
 
     /// Kills the master, waits for another one, and gives it.
@@ -259,6 +324,13 @@ impl Scene<'_> {
         self.another(&[])
     }
 
+    /// A node that is not the master.
+    pub(crate) fn member(&self) -> Result<Place> {
+        let first = self.master()?;
+        let mut others = Place::ALL.into_iter().filter(|place| *place != first);
+        others.next().context("there is one node")
+    }
+
     /// Waits for a master that is none of these.
     pub(crate) fn another(&self, than: &[Place]) -> Result<Place> {
         let view = self.bed.router.wait(PATIENCE, "another master", |view| {
@@ -267,7 +339,27 @@ impl Scene<'_> {
         view.nas
             .first()
             .copied()
-            .ok_or_else(|| anyhow::anyhow!("nobody answers for nasAddress"))
+            .ok_or_else(|| anyhow!("nobody answers for nasAddress"))
+    }
+}
+
+impl Traffic {
+    /// Ends it, and says what became of it. Fails if a flow is dead, or if a stream is not as it should be.
+    fn end(self) -> Result<String> {
+        let report = self.numbered.end()?;
+        let longest = |all: Vec<Carried>| {
+            let gaps = all.iter().map(|carried| carried.gap);
+            gaps.max().unwrap_or_default().as_millis()
+        };
+        let asking = self.asking.end().context("who asks")?;
+        let silent = self.silent.end().context("who is silent")?;
+        report.all_live()?;
+        Ok(format!(
+            "{}, TCP gap {} ms, {} ms where the subscriber is silent",
+            Report::shown(&report),
+            longest(asking),
+            longest(silent)
+        ))
     }
 }
 

@@ -70,6 +70,19 @@ impl Channel {
         self.flying.is_empty() && self.waiting.is_empty()
     }
 
+    /// The number that a message gets which is queued now.
+    pub(crate) fn next_queued(&self) -> Seq16 {
+        self.waiting
+            .iter()
+            .fold(self.next_sent, |number, _| number.next())
+    }
+
+    /// The number before which every message is acknowledged.
+    pub(crate) fn acknowledged(&self) -> Seq16 {
+        let oldest = self.flying.front().map(|message| message.ns);
+        oldest.unwrap_or(self.next_sent)
+    }
+
     /// Messages that were sent again.
     pub(crate) fn retransmissions(&self) -> u64 {
         self.retransmissions
@@ -200,8 +213,13 @@ mod tests {
             channel.queue(PeerSessionId(1), vec![octet]);
         }
         assert_eq!(sent(&mut channel, now).len(), 4);
+        assert_eq!(
+            (channel.acknowledged(), channel.next_queued()),
+            (Seq16(0), Seq16(6))
+        );
         assert!(channel.handle(Seq16(0), Seq16(2), 0, &[]).is_empty());
         assert_eq!(sent(&mut channel, now).len(), 2);
+        assert_eq!(channel.acknowledged(), Seq16(2));
     }
 
     #[test]

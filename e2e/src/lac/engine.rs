@@ -29,6 +29,8 @@ pub(crate) enum Order {
     Dial(usize),
     /// End this session as its subscriber would.
     HangUp(usize),
+    /// In every tunnel send HELLOs, as fast as the LNS's window allows, until the next message has this number.
+    Hello(u16),
     /// Send these octets to the LNS from the first tunnel's socket.
     Raw(Vec<u8>),
     /// End everything with goodbyes.
@@ -110,7 +112,7 @@ fn pass_on(order: Order, tunnels: &[UnboundedSender<Order>]) {
                 tunnel.send(order).ok();
             }
         }
-        Order::Dial(_) | Order::Close | Order::Abandon => {
+        Order::Dial(_) | Order::Hello(_) | Order::Close | Order::Abandon => {
             for tunnel in tunnels {
                 tunnel.send(order.clone()).ok();
             }
@@ -182,6 +184,7 @@ impl Line {
                 order = inbox.recv() => match order {
                     Some(Order::Dial(index)) => tunnel.dial(index, Instant::now()),
                     Some(Order::HangUp(index)) => tunnel.hang_up(index),
+                    Some(Order::Hello(until)) => tunnel.say_hello(until),
                     Some(Order::Raw(octets)) => self.send(&octets),
                     Some(Order::Close) => tunnel.close(Instant::now()),
                     Some(Order::Abandon) | None => return Ok(()),

@@ -136,6 +136,8 @@ pub(crate) struct Shared {
     last_up: Mutex<Option<Instant>>,
     tunnels_up: AtomicU64,
     tunnel_ends: Mutex<Vec<String>>,
+    /// Of each tunnel, the number before which the LNS has acknowledged every message.
+    acknowledged: Mutex<BTreeMap<u16, u16>>,
     /// Sessions by the subscriber's address.
     routes: Mutex<HashMap<Ipv4Addr, Route>>,
     /// Changes of the TUN interface's addresses that were asked for, and those that are done.
@@ -171,6 +173,7 @@ impl Shared {
             last_up: Mutex::new(None),
             tunnels_up: AtomicU64::new(0),
             tunnel_ends: Mutex::new(Vec::new()),
+            acknowledged: Mutex::default(),
             routes: Mutex::default(),
             changes_asked: AtomicU64::new(0),
             changes_done: AtomicU64::new(0),
@@ -215,6 +218,16 @@ impl Shared {
     /// How control connections ended so far.
     pub(crate) fn tunnel_ends(&self) -> Vec<String> {
         lock(&self.tunnel_ends).clone()
+    }
+
+    /// Notes the number before which the LNS has acknowledged every message of a tunnel.
+    pub(crate) fn note_acknowledged(&self, tunnel: u16, number: Seq16) {
+        lock(&self.acknowledged).insert(tunnel, number.0);
+    }
+
+    /// These numbers of all tunnels.
+    pub(crate) fn acknowledged(&self) -> Vec<u16> {
+        lock(&self.acknowledged).values().copied().collect()
     }
 
     /// Control connections that came up so far.

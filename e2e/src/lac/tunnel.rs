@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use lns_crypto::Rng;
 use lns_wire::id::{PeerSessionId, PeerTunnelId};
-use lns_wire::l2tp::{Attribute, ControlHeader, DataHeader, MessageType, Packet};
+use lns_wire::l2tp::{Attribute, ControlHeader, DataHeader, MessageType, Packet, Seq16};
 use lns_wire::ppp::{Frame, Protocol};
 use tokio::net::UdpSocket;
 
@@ -194,6 +194,8 @@ impl Tunnel {
         self.channel.poll(self.peer, now, |octets| {
             effects.push(Effect::Send(octets.to_vec()));
         });
+        self.shared
+            .note_acknowledged(self.local, self.channel.acknowledged());
         let sent_again = self.channel.retransmissions();
         let news = sent_again - std::mem::replace(&mut self.retransmissions, sent_again);
         self.shared
@@ -243,6 +245,14 @@ impl Tunnel {
         self.send_frames(place, &frames);
         self.disconnect(place, 3);
         self.finish(place, "hung up");
+    }
+
+    /// Queues as many HELLOs as take the numbers of messages up to this one, which is the next one's.
+    pub(crate) fn say_hello(&mut self, until: u16) {
+        let missing = self.channel.next_queued().distance(Seq16(until));
+        for _ in 0..missing {
+            self.send(PeerSessionId::NONE, MessageType::Hello, &[]);
+        }
     }
 
     /// Ends all sessions and the tunnel.

@@ -3,6 +3,7 @@
 //!
 //! That version signs no reply with a Message-Authenticator unless it is told to: [`Server::signs`].
 
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -163,6 +164,19 @@ impl<'a> FreeRadius<'a> {
         let path = self.folder.path().join("detail");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         detail::parse(&text)
+    }
+
+    /// What accounting has told it since this place of its detail file, and the place behind that.
+    pub(crate) fn records_since(&self, place: u64) -> Result<(Vec<Entry>, u64)> {
+        let mut text = String::new();
+        if let Ok(mut file) = std::fs::File::open(self.folder.path().join("detail")) {
+            file.seek(SeekFrom::Start(place))?;
+            file.read_to_string(&mut text)?;
+        }
+        // What is being written is read when it is whole.
+        let whole = text.rfind("\n\n").map_or(0, |end| end + 2);
+        let records = detail::parse(text.get(..whole).unwrap_or_default())?;
+        Ok((records, place + whole as u64))
     }
 
     /// Sends `attributes` (`Name = value`, one per line) as a request of that `kind` to the LNS, with

@@ -21,6 +21,7 @@ mod session;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -115,6 +116,11 @@ pub(crate) fn play_in_lanes(
         );
     }
     let failed = AtomicUsize::new(0);
+    let play_one = |scenario: &Scenario| {
+        if !perform(scenario.name, scenario.says, scenario.run) {
+            failed.fetch_add(1, Ordering::Relaxed);
+        }
+    };
     let waiting = Mutex::new(beside.into_iter());
     let next = || {
         waiting
@@ -126,38 +132,34 @@ pub(crate) fn play_in_lanes(
         for _ in 0..LANES {
             scope.spawn(|| {
                 while let Some(scenario) = next() {
-                    perform(&scenario, &failed);
+                    play_one(&scenario);
                 }
             });
         }
     });
-    for scenario in &alone {
-        perform(scenario, &failed);
-    }
+    alone.iter().for_each(play_one);
     let failed = failed.into_inner();
     println!("{} passed, {failed} failed", count - failed);
     Ok(failed == 0)
 }
 
-/// Runs one, prints its line, and counts it if it failed.
-fn perform(scenario: &Scenario, failed: &AtomicUsize) {
+/// Runs one and prints its line. Says whether it passed.
+pub(crate) fn perform(name: &str, says: &str, run: impl FnOnce() -> Result<String>) -> bool {
     let started = Instant::now();
     // A panic is one scenario's failure; what it made is removed as it unwinds.
-    let result = std::panic::catch_unwind(scenario.run);
+    let result = std::panic::catch_unwind(AssertUnwindSafe(run));
     let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));
     let result = match take_overdue() {
         0 => result,
         found => result.and(Err(anyhow::anyhow!("the sweep found {found} overdue"))),
     };
-    if result.is_err() {
-        failed.fetch_add(1, Ordering::Relaxed);
+    if let Err(error) = report(name, says, started.elapsed(), &result) {
+        eprintln!("{name}: {error}");
     }
-    if let Err(error) = report(scenario, started.elapsed(), &result) {
-        eprintln!("{}: {error}", scenario.name);
-    }
+    result.is_ok()
 }
 
-fn report(scenario: &Scenario, took: Duration, result: &Result<String>) -> Result<()> {
+fn report(name: &str, says: &str, took: Duration, result: &Result<String>) -> Result<()> {
     let colour = std::io::stdout().is_terminal();
     let (mark, note) = match result {
         Ok(note) => (
@@ -178,10 +180,8 @@ fn report(scenario: &Scenario, took: Duration, result: &Result<String>) -> Resul
         ),
     };
     println!(
-        "{mark} {:<28} {:>6.1} s  {}{}",
-        scenario.name,
+        "{mark} {name:<28} {:>6.1} s  {says}{}",
         took.as_secs_f64(),
-        scenario.says,
         if note.is_empty() {
             note
         } else {

@@ -5,10 +5,20 @@ use std::sync::PoisonError;
 
 use lns_cluster::NodeName;
 use lns_datapath::clock;
+use lns_store::State;
 use lns_tables::time::Instant;
 
 use super::super::view::{Peer, View};
 use super::Crew;
+
+/// A setting of the store's server that was changed since the start, with which records would be lost (rule S6).
+fn would_lose(state: &State) -> Option<String> {
+    let State::Up { server, .. } = state else {
+        return None;
+    };
+    let setting = server.unsafe_setting.as_ref()?;
+    Some(format!("{} would lose records: {setting}", server.address))
+}
 
 impl Crew {
     pub(super) fn show(&self) {
@@ -62,7 +72,10 @@ impl Crew {
             gate_dropped: gate.map(|it| it.dropped).unwrap_or_default(),
             gate_trouble: seen.trouble,
             lease_trouble: standing.trouble.as_ref().map(ToString::to_string),
-            store_trouble: self.store_away.as_ref().map(ToString::to_string),
+            store_trouble: match &self.store_away {
+                Some(why) => Some(why.to_string()),
+                None => would_lose(&self.parts.redis.state().borrow()),
+            },
             applied: self.reached().to_string(),
             loaded: self.member.is_loaded(),
             switchovers: self.switchovers,

@@ -85,7 +85,6 @@ pub(super) fn cpu(outcome: &mut Outcome) -> Result<()> {
         Network::create(Announce::External)?,
     );
     let mut bed = Bed::start(&network, &Wanted::default())?;
-    drop(bed.capture.take());
     let master = bed.start_nodes();
     let master = bed.attest(master)?;
     let alone = Alone::start(&other)?;

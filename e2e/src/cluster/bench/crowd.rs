@@ -51,8 +51,6 @@ pub(super) fn sessions(outcome: &mut Outcome, count: usize, by_radius: bool) -> 
         ..Wanted::default()
     };
     let mut bed = Bed::start(&network, &wanted)?;
-    // Of a crowd it would keep gigabytes.
-    drop(bed.capture.take());
     let master = bed.start_nodes();
     let master = bed.attest(master)?;
     let before = Memory::of(&bed)?;

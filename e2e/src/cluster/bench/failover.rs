@@ -150,7 +150,7 @@ fn many(
         }
         Ok(Expected {
             changes: runs,
-            may_repeat: true,
+            ..Expected::followed()
         })
     };
     let line = play(SESSIONS, wanted, story, |seen| {
