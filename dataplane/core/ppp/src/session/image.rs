@@ -136,7 +136,8 @@ impl Session {
         })
     }
 
-    /// The session of an image: it is open, and its peer was heard just now.
+    /// The session of an image: it is open, and its peer was heard just now. He is asked within one interval and two:
+    /// whoever restores very many sessions at once asks not all of them at once.
     pub fn restore(config: &Arc<Config>, image: SessionImage, now: Instant, rng: &mut Rng) -> Self {
         let [lcp_id, ipcp_id, auth_id, id] = rng.array();
         let mut lcp = Lcp::new(config, rng);
@@ -175,7 +176,11 @@ impl Session {
             echoes: 0,
             heard: now,
             bring_up: NEVER,
-            echo: config.echo.map_or(NEVER, |echo| now.add(echo.interval)),
+            echo: config.echo.map_or(NEVER, |echo| {
+                let share = echo.interval.saturating_mul(u32::from(rng.u16()));
+                let later = share.checked_div(1 << 16).unwrap_or_default();
+                now.add(echo.interval.saturating_add(later))
+            }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! An echo that is answered from the image of a session, and by the session itself.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use lns_wire::ppp::{Frame, Packet, Protocol};
@@ -8,7 +9,7 @@ use proptest::prelude::*;
 
 use super::super::{Session, SessionImage};
 use super::bench::{Bench, MAGIC, config, frame};
-use crate::{AuthMethod, Discard, Error, Output};
+use crate::{AuthMethod, Config, Discard, Echo, Error, Output};
 
 /// Frames that were sent.
 type Sent = Vec<Vec<u8>>;
@@ -52,6 +53,39 @@ fn an_echo_with_our_own_number_or_none_is_the_sessions() {
     let zeros = frame(Protocol::LCP, 9, 3, &[0; 4]);
     let (by_image, by_session) = both(0, 1500, &zeros);
     assert_eq!(by_image, by_session.ok());
+}
+
+/// Asked at the same time, most of very many would be dropped where it is sent, and the same ones each time.
+#[test]
+fn sessions_that_are_taken_over_at_once_are_asked_one_after_the_other() {
+    let interval = Duration::from_secs(30);
+    let config = Config {
+        echo: Some(Echo {
+            interval,
+            failures: 4,
+        }),
+        ..config(&[AuthMethod::None])
+    };
+    let config = Arc::new(config);
+    let bench = Bench::open(Config::clone(&config));
+    let image = bench.session.image(bench.now).expect("it is open");
+    let (now, mut rng) = (bench.now, bench.rng);
+    let mut in_second = [0_usize; 60];
+    for _ in 0..3_000 {
+        let mut session = Session::restore(&config, image.clone(), now, &mut rng);
+        let due = session.echo;
+        let (mut out, after) = (Output::default(), due.since(now));
+        session.handle_echo(now, due, &mut out);
+        assert_eq!(out.frames.iter().count(), 1, "{after:?}");
+        in_second[usize::try_from(after.as_secs()).unwrap()] += 1;
+    }
+    assert_eq!(in_second[..30].iter().sum::<usize>(), 0);
+    assert!(
+        in_second[30..]
+            .iter()
+            .all(|asked| (50..200).contains(asked)),
+        "{in_second:?}"
+    );
 }
 
 proptest! {
