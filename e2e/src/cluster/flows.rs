@@ -243,7 +243,8 @@ fn keep_on(
     let mut due = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         if Instant::now() >= due {
-            due += interval;
+            // Who was kept from sending does not make up for it: what is sent at once is lost in queues.
+            due = Instant::now() + interval;
             send();
         }
         receive(due.saturating_duration_since(Instant::now()))?;

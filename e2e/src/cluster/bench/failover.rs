@@ -5,13 +5,14 @@
 //! apart that the router sends through the node that dies; it takes such a node out when three of its probes,
 //! 200 ms apart, are not answered.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 use super::super::bed::PATIENCE;
-use super::super::flows::{self, Flow, Flows, Way};
+use super::super::flows::{Flow, Flows, Way};
 use super::super::network::Place;
 use super::super::objects::Wanted;
 use super::super::scene::{Expected, FIRST_PORT, NUMBERED, Scene, TUNNELS, play, rest};
@@ -22,7 +23,7 @@ use super::{path, progress};
 /// Sessions, half of them with a home.
 const SESSIONS: usize = 400;
 /// Flows of each kind that are measured.
-const FLOWS: usize = 20;
+const FLOWS: usize = 8;
 /// From one packet of such a flow to the next.
 const INTERVAL: Duration = Duration::from_millis(10);
 /// The sets of homed flows and of those without a home; the scene has the first two.
@@ -143,6 +144,7 @@ fn many(
 ) -> Result<(Vec<Cost>, Vec<f64>)> {
     let (mut costs, mut silences) = (Vec::new(), Vec::new());
     let story = |scene: &mut Scene<'_>| {
+        path::observe(scene.bed.network)?;
         for run in 1..=runs {
             let cost = once(scene, &happens)?;
             progress(&format!("{name} {run}/{runs}: {cost:?}"));
@@ -170,8 +172,10 @@ fn once(
     happens: impl Fn(&mut Scene<'_>, Place) -> Result<()>,
 ) -> Result<Cost> {
     let master = scene.master()?;
-    let watch = Watch::start(scene)?;
+    path::forget(scene.bed.network)?;
+    let mut watch = Watch::start(scene)?;
     rest(1);
+    watch.note_paths(scene)?;
     happens(scene, master)?;
     scene.another(&[master])?;
     rest(2);
@@ -189,41 +193,46 @@ fn once(
 struct Watch {
     homed: Flows,
     plain: Flows,
-    /// Up and down, of those without a home.
+    /// Session and address of those without a home.
+    subscribers: Vec<(usize, Ipv4Addr)>,
+    /// The nodes that these go through, up and down.
     through: Vec<[Place; 2]>,
 }
 
 impl Watch {
     fn start(scene: &Scene<'_>) -> Result<Self> {
-        let network = scene.bed.network;
+        let core = &scene.bed.network.core;
         let begin = |lac: usize, set: u16| -> Result<_> {
-            let addresses = scene.addresses(lac);
-            let some: Vec<_> = addresses
-                .into_iter()
-                .enumerate()
-                .skip(NUMBERED)
-                .take(FLOWS)
-                .collect();
+            let all = scene.addresses(lac).into_iter().enumerate();
+            let some: Vec<_> = all.skip(NUMBERED).take(FLOWS).collect();
             let hosts: Vec<_> = some.iter().map(|(_, address)| *address).collect();
-            let space = scene.lac_space(lac);
-            let flows = Flows::start_every(INTERVAL, space, &network.core, set, &hosts)?;
+            let flows = Flows::start_every(INTERVAL, scene.lac_space(lac), core, set, &hosts)?;
             Ok((some, flows))
         };
         let [first, second] = SETS;
         let (_, homed) = begin(0, first)?;
         let (subscribers, plain) = begin(1, second)?;
-        let through = subscribers.into_iter().map(|(session, address)| {
-            let tunnel = FIRST_PORT + u16::try_from(session % TUNNELS)?;
-            Ok([
-                path::up(network, 1, tunnel)?,
-                path::down(network, address, flows::PORT + second)?,
-            ])
-        });
         Ok(Self {
             homed,
             plain,
-            through: through.collect::<Result<_>>()?,
+            subscribers,
+            through: Vec::new(),
         })
+    }
+
+    /// Notes which nodes they go through, before anything happens.
+    fn note_paths(&mut self, scene: &Scene<'_>) -> Result<()> {
+        let network = scene.bed.network;
+        let (up, down) = (path::seen(network, "up")?, path::seen(network, "down")?);
+        for (session, address) in &self.subscribers {
+            let tunnel = u32::from(FIRST_PORT) + u32::try_from(session % TUNNELS)?;
+            let up = up.get(&tunnel.to_string());
+            let down = down.get(&address.to_string());
+            let both = up.copied().zip(down.copied());
+            let (up, down) = both.with_context(|| format!("{address} was not seen"))?;
+            self.through.push([up, down]);
+        }
+        Ok(())
     }
 
     /// What the end of `master` cost them.

@@ -1,53 +1,68 @@
-//! Which node the router sends a packet to, and having it send all of them to one.
+//! Which node the router sends what to, and having it send all of it to one.
+//!
+//! It is seen and not computed: what the kernel hashes is not only what stands in a packet, but also what the sender's
+//! socket was given.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::super::flows::SUBSCRIBER;
 use super::super::network::{LACS, Network, Place, SUBSCRIBERS};
-use crate::net::{CORE, VIP};
+use crate::net::VIP;
 
 /// Tables of the router's for what is to go to one node.
 const TABLES: [u16; 2] = [250, 251];
 
-/// By which node goes what a tunnel of a LAC says, from this port.
-pub(super) fn up(network: &Network, lac: usize, port: u16) -> Result<Place> {
-    let from = LACS.get(lac).context("no such LAC")?;
-    asked(
-        network,
-        &format!("{VIP} from {from} iif lac{lac} ipproto udp sport {port} dport 1701"),
-    )
+/// Notes by which node goes what: from the second LAC by the port of the tunnel, and to a subscriber by his address.
+pub(super) fn observe(network: &Network) -> Result<()> {
+    let [_, lac] = LACS;
+    network.router.nft(&format!(
+        "table ip paths {{\n\
+         set up {{ typeof udp sport . meta oifname; flags dynamic; size 4096; }}\n\
+         set down {{ typeof ip daddr . meta oifname; flags dynamic; size 4096; }}\n\
+         chain seen {{ type filter hook forward priority 0;\n\
+         ip saddr {lac} ip daddr {VIP} udp dport 1701 add @up {{ udp sport . meta oifname }}\n\
+         ip daddr {SUBSCRIBERS} meta l4proto udp add @down {{ ip daddr . meta oifname }}\n}}\n}}\n"
+    ))
 }
 
-/// By which node goes what is sent to a subscriber, from this port of the core.
-pub(super) fn down(network: &Network, subscriber: Ipv4Addr, port: u16) -> Result<Place> {
-    asked(
-        network,
-        &format!("{subscriber} from {CORE} iif net0 ipproto udp sport {port} dport {SUBSCRIBER}"),
-    )
+/// What was noted, since [`forget`] or [`observe`].
+pub(super) fn seen(network: &Network, way: &str) -> Result<BTreeMap<String, Place>> {
+    let mut nft = Command::new("nft");
+    let output = network
+        .router
+        .output(nft.args(["-j", "list", "set", "ip", "paths", way]))?;
+    let set: Value =
+        serde_json::from_slice(&output.stdout).with_context(|| format!("nft: {output:?}"))?;
+    Ok(places(&set))
 }
 
-fn asked(network: &Network, what: &str) -> Result<Place> {
-    let mut ip = Command::new("ip");
-    ip.args(["-j", "route", "get"])
-        .args(what.split_whitespace());
-    let output = network.router.output(&mut ip)?;
-    let routes: Value = serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("ip route get {what}: {output:?}"))?;
-    place(&routes).with_context(|| format!("no node for {what}: {routes}"))
+/// Forgets what was noted.
+pub(super) fn forget(network: &Network) -> Result<()> {
+    network
+        .router
+        .nft("flush set ip paths up\nflush set ip paths down\n")
 }
 
-/// The node behind the interface of a route.
-fn place(routes: &Value) -> Option<Place> {
-    let interface = routes.pointer("/0/dev")?.as_str()?;
-    let number: usize = interface
-        .trim_start_matches(char::is_alphabetic)
-        .parse()
-        .ok()?;
-    number.checked_sub(1).map(Place)
+/// The nodes of a set's elements, each of a key and an interface.
+fn places(answer: &Value) -> BTreeMap<String, Place> {
+    let objects = answer.get("nftables").and_then(Value::as_array);
+    let sets = objects.into_iter().flatten();
+    let elements = sets.filter_map(|it| it.pointer("/set/elem")?.as_array());
+    let pairs = elements.flatten().filter_map(|element| {
+        let pair = element
+            .get("concat")
+            .or(element.pointer("/elem/val/concat"))?;
+        let interface = pair.get(1)?.as_str()?;
+        let number = interface.trim_start_matches(char::is_alphabetic);
+        let place = number.parse::<usize>().ok()?.checked_sub(1)?;
+        let key = pair.get(0)?;
+        let key = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
+        Some((key, Place(place)))
+    });
+    pairs.collect()
 }
 
 /// Has the router send to this node whatever comes from a LAC or is for a subscriber.
@@ -77,15 +92,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_is_known_by_the_interface_of_the_route() {
-        let routes = serde_json::json!([{ "dst": "192.0.2.1", "dev": "acc2" }]);
-        assert_eq!(place(&routes), Some(Place(1)));
-        for none in [
-            serde_json::json!([]),
-            serde_json::json!([{ "dev": "lo" }]),
-            serde_json::json!([{ "type": "blackhole" }]),
-        ] {
-            assert_eq!(place(&none), None);
-        }
+    fn nodes_are_known_by_the_interface_of_what_was_seen() {
+        let answer = serde_json::json!({ "nftables": [
+            { "metainfo": {} },
+            { "set": { "name": "up", "elem": [
+                { "concat": [20001, "acc2"] },
+                { "elem": { "val": { "concat": ["100.64.0.9", "core3"] }, "timeout": 1 } },
+                { "concat": [20002, "lac"] },
+            ] } },
+        ] });
+        let expected = [("20001", Place(1)), ("100.64.0.9", Place(2))];
+        let expected = expected.map(|(key, place)| (key.to_owned(), place));
+        assert_eq!(places(&answer), BTreeMap::from(expected));
     }
 }
