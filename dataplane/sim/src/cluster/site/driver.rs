@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use lns_cluster::{
-    Answer, Ask, Authority, Elector, Epoch, Identity, NodeName, Profile, RequestId, Roster, State,
+    Answer, Ask, Authority, Elector, Epoch, Identity, NodeName, Operation, Profile, RequestId,
+    Roster, State,
 };
 use lns_tables::time::Instant;
 
@@ -122,6 +123,13 @@ impl Driver {
         self.breath = now + renew / BREATH;
         let spread = u32::try_from((renew / SPREAD).as_micros()).unwrap_or(u32::MAX);
         self.late = Duration::from_micros(env.dice.below(spread).into());
+        let gives_up = matches!(
+            &request.operation,
+            Operation::Write { record, .. } if record.holder.is_none()
+        );
+        if gives_up && env.gate.control.is_some_and(|until| now < until) {
+            env.out.push(Effect::ReleasesEarly);
+        }
         env.out.push(Effect::Api(request.id, request.operation));
     }
 

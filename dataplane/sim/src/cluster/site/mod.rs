@@ -78,6 +78,8 @@ pub(super) enum Effect {
     TakesOver(Epoch, bool),
     /// It is the active one no more.
     Follows,
+    /// The Lease is released while the gate is open (E6).
+    ReleasesEarly,
     /// What waits for the store leaves before it is stored, and the journal calls itself whole.
     Leaks(SocketAddr),
     /// A step that somebody may want to read.

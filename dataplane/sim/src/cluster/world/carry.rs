@@ -44,6 +44,10 @@ impl World {
                     format!("n{site}: what is sent to {to} tells of a change that is not stored");
                 self.judge.report(Invariant::Commit, what, self.now);
             }
+            Effect::ReleasesEarly => {
+                let what = format!("n{site} releases the Lease while its gate is open");
+                self.judge.report(Invariant::OneMaster, what, self.now);
+            }
             Effect::Remark(what) => self.remark(|| format!("n{site} {what}")),
         }
     }
