@@ -34,8 +34,8 @@ const IDLE: Duration = Duration::from_secs(4);
 const AFTER: u64 = 2;
 /// Sessions that packets go through, and packets of a round.
 const CARRIERS: usize = 200;
-const OFFERED: u64 = 40_000;
-const SECONDS: Duration = Duration::from_secs(4);
+const OFFERED: u64 = 10_000;
+const SECONDS: Duration = Duration::from_secs(8);
 /// Octets of an inner packet.
 const SIZE: usize = 64;
 /// What a session may cost the master, and a packet a member, of what it costs a node alone.
