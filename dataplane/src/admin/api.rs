@@ -80,9 +80,12 @@ struct Standing {
     master: Option<String>,
     /// The highest epoch that was heard of.
     epoch: u64,
-    /// What is away or in danger, in its own words: API server, store, gate.
+    /// What is away or in danger, in its own words: API server, store, gate; and admission, while it is closed.
     troubles: Vec<String>,
 }
+
+/// Why a master that took over without the store lets nobody new in.
+const UNSURE: &str = "closed until the store or all other members have told who has which ids and addresses";
 
 impl From<View> for Standing {
     fn from(view: View) -> Self {
@@ -90,6 +93,7 @@ impl From<View> for Standing {
             ("API server", view.lease_trouble),
             ("store", view.store_trouble),
             ("gate", view.gate_trouble),
+            ("admission", view.unsure.then(|| UNSURE.to_owned())),
         ];
         Self {
             node: view.node,

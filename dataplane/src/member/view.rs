@@ -13,7 +13,7 @@ use serde::Serialize;
 pub(crate) struct View {
     /// This node.
     pub(crate) node: String,
-    /// What it does: following, claiming, reading, serving.
+    /// What it does: following, claiming, reading, asking, serving.
     pub(crate) side: &'static str,
     /// Since when, seconds ago.
     pub(crate) side_seconds: u64,
@@ -47,6 +47,9 @@ pub(crate) struct View {
     pub(crate) applied: String,
     /// Whether it has read all of them once.
     pub(crate) loaded: bool,
+    /// It has taken over without the store, and lets nobody new in: it does not know yet who has which ids and
+    /// addresses.
+    pub(crate) unsure: bool,
     /// How often this node became the active one.
     pub(crate) switchovers: u64,
     /// All nodes that are known.

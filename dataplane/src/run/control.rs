@@ -157,8 +157,9 @@ impl Control {
     }
 
     /// The node becomes the active one of its cluster.
-    pub(crate) fn take_over(&mut self, epoch: Epoch, now: Instant) {
+    pub(crate) fn take_over(&mut self, epoch: Epoch, admits: bool, now: Instant) {
         self.path.set_home(Home::Here);
+        self.node.handle_admission(admits);
         self.path.resume_flows(now);
         self.keeper.take_over(&mut self.node, epoch, now);
     }

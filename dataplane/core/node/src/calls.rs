@@ -198,6 +198,9 @@ impl Node {
         if self.draining {
             return Err(Denial::Draining);
         }
+        if !self.admitting {
+            return Err(Denial::TakingOver);
+        }
         let entry = self
             .lacs
             .entry(&link.profile.lac.name)
@@ -339,7 +342,9 @@ const fn answer_to(denial: Denial) -> CdnReason {
     match denial {
         Denial::Draining => CdnReason::TryAnother,
         Denial::Unknown | Denial::Refused => CdnReason::Administrative,
-        Denial::MaxTunnels | Denial::MaxSessions | Denial::SetupRate => CdnReason::NoFacilitiesNow,
+        Denial::TakingOver | Denial::MaxTunnels | Denial::MaxSessions | Denial::SetupRate => {
+            CdnReason::NoFacilitiesNow
+        }
     }
 }
 

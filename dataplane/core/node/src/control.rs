@@ -383,6 +383,9 @@ impl Node {
         if self.draining {
             return Err(Denial::Draining);
         }
+        if !self.admitting {
+            return Err(Denial::TakingOver);
+        }
         self.lacs
             .entry(&profile.lac.name)
             .ok_or(Denial::Unknown)?
@@ -659,7 +662,8 @@ pub(crate) fn why(reason: &CloseReason) -> Option<Box<str>> {
 /// What a LAC that is turned away is told; `None`: nothing.
 const fn answer_to(denial: Denial) -> Option<StopReason> {
     match denial {
-        Denial::Unknown => None,
+        // The LAC says it again, and then there may be an answer.
+        Denial::Unknown | Denial::TakingOver => None,
         Denial::Draining => Some(StopReason::TryAnother),
         Denial::Refused => Some(StopReason::NotAuthorized),
         Denial::MaxTunnels | Denial::MaxSessions | Denial::SetupRate => Some(StopReason::Resources),

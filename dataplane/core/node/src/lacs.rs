@@ -48,6 +48,8 @@ pub(crate) enum Denial {
     Refused,
     /// The entry says `Drain`, or the node drains.
     Draining,
+    /// The node has taken over and does not know yet who holds which ids and addresses.
+    TakingOver,
     /// `limits.maxTunnels`.
     MaxTunnels,
     /// `limits.maxSessions`.
@@ -63,6 +65,7 @@ impl Denial {
             Self::Unknown => "unknown_lac",
             Self::Refused => "admission_refuse",
             Self::Draining => "draining",
+            Self::TakingOver => "taking_over",
             Self::MaxTunnels => "max_tunnels",
             Self::MaxSessions => "max_sessions",
             Self::SetupRate => "max_setups_per_second",

@@ -99,6 +99,8 @@ pub struct Node {
     pub(crate) rng: Rng,
     pub(crate) stats: Stats,
     pub(crate) draining: bool,
+    /// New tunnels and calls are let in, and pools give out addresses.
+    pub(crate) admitting: bool,
     pub(crate) records: Records,
 }
 
@@ -179,6 +181,7 @@ impl Node {
             rng: Rng::from_seed(seed),
             stats: Stats::default(),
             draining: false,
+            admitting: true,
             records: Records::new(role, role == Role::Standby, max_sessions),
         }
     }

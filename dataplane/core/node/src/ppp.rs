@@ -240,6 +240,8 @@ impl Node {
                     dns,
                 });
             }
+            // It may be somebody's.
+            (Some(GrantedAddress::PeerChooses), Some(_)) if !self.admitting => return None,
             (Some(GrantedAddress::PeerChooses), Some(wanted)) => self.hold_chosen(slot, wanted)?,
         };
         if let Some(local) = held.local {
@@ -290,6 +292,9 @@ impl Node {
     }
 
     fn draw_from_pools(&mut self, slot: SlotIndex, now: Instant) -> Option<Held> {
+        if !self.admitting {
+            return None;
+        }
         let grant = self.sessions.get(slot)?.grant();
         let wanted = grant.and_then(|grant| grant.pool.as_deref());
         let (address, pool, local) = self.pools.allocate(wanted, now)?;

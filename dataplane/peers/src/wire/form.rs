@@ -161,6 +161,8 @@ pub(super) struct RecordsForm<'a> {
     #[serde(borrow)]
     pub(super) records: Vec<RecordForm<'a>>,
     pub(super) more: bool,
+    pub(super) whole: bool,
+    pub(super) store: bool,
 }
 
 #[derive(Deserialize, Serialize)]

@@ -21,7 +21,8 @@ pub enum Message {
     Promise(Promise),
     /// A member does not promise.
     AskRefused(AskRefused),
-    /// How far the sender has applied the cluster's stream of changes.
+    /// How far the sender has applied the cluster's stream of changes. A member says it to the master; a master
+    /// that has taken over says it to all, in its own epoch: it serves.
     Applied(Position),
     /// An L2TP control message that came to the sender; the receiver is master.
     Control(Control),
@@ -178,6 +179,8 @@ pub struct AdminAnswer {
 pub struct RecordsPage {
     records: Vec<PeerRecord>,
     has_more: bool,
+    is_whole: bool,
+    reaches_store: bool,
 }
 
 /// A record as a peer has it.
@@ -275,7 +278,10 @@ impl FromStr for Position {
 impl RecordsPage {
     /// As many of these as a page has room for, in their order, which is that of their positions.
     pub fn of(records: impl IntoIterator<Item = PeerRecord>) -> Self {
-        let mut page = Self::default();
+        let mut page = Self {
+            is_whole: true,
+            ..Self::default()
+        };
         let mut octets = 0_usize;
         for record in records {
             if page.records.len() >= RECORDS || octets >= RECORDS_OCTETS {
@@ -288,9 +294,41 @@ impl RecordsPage {
         page
     }
 
+    /// Whoever answers does not know what all of them are.
+    pub fn unknown() -> Self {
+        Self::default()
+    }
+
+    /// Whoever answers reaches the store, or does not.
+    #[must_use]
+    pub fn with_store(self, reaches_store: bool) -> Self {
+        Self {
+            reaches_store,
+            ..self
+        }
+    }
+
     /// For what was read.
-    pub(super) fn read(records: Vec<PeerRecord>, has_more: bool) -> Self {
-        Self { records, has_more }
+    pub(super) const fn read(
+        records: Vec<PeerRecord>,
+        [has_more, is_whole, reaches_store]: [bool; 3],
+    ) -> Self {
+        Self {
+            records,
+            has_more,
+            is_whole,
+            reaches_store,
+        }
+    }
+
+    /// Whether whoever answers knows all that was changed after the position.
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Whether whoever answers reaches the store.
+    pub const fn reaches_store(&self) -> bool {
+        self.reaches_store
     }
 
     /// The records.
@@ -348,6 +386,11 @@ impl PeerRecord {
     /// Its last change.
     pub const fn position(&self) -> Position {
         self.position
+    }
+
+    /// Its name, and what it says.
+    pub fn into_parts(self) -> (String, Option<Vec<u8>>) {
+        (self.key, self.octets)
     }
 
     /// What it says; `None`: it is gone for good.

@@ -205,7 +205,7 @@ fn ask_admin(octets: &[u8]) -> Option<Body> {
 fn records(octets: &[u8]) -> Option<Body> {
     let (id, form): (_, RecordsForm<'_>) = numbered(octets)?;
     let records: Option<Vec<_>> = form.records.iter().map(record).collect();
-    let page = RecordsPage::read(records?, form.more);
+    let page = RecordsPage::read(records?, [form.more, form.whole, form.store]);
     Some(Body::Answer(id, Answer::Records(page)))
 }
 

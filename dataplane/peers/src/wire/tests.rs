@@ -133,7 +133,11 @@ fn question() -> impl Strategy<Value = Question> {
 fn page() -> impl Strategy<Value = RecordsPage> {
     let record = ("[ -~]{0,40}", position(), prop::option::of(octets()));
     let record = record.prop_map(|(key, at, octets)| PeerRecord::new(key, at, octets).unwrap());
-    prop::collection::vec(record, 0..20).prop_map(RecordsPage::of)
+    let page = (prop::collection::vec(record, 0..20), any::<bool>());
+    prop_oneof![
+        page.prop_map(|(records, store)| RecordsPage::of(records).with_store(store)),
+        any::<bool>().prop_map(|store| RecordsPage::unknown().with_store(store)),
+    ]
 }
 
 fn answer() -> impl Strategy<Value = Answer> {

@@ -165,6 +165,8 @@ impl Out {
                 RecordsForm {
                     records: page.records().iter().map(record).collect(),
                     more: page.has_more(),
+                    whole: page.is_whole(),
+                    store: page.reaches_store(),
                 },
             ),
             Answer::Dynamic(reply) => self.numbered(id, reply.as_deref().map(Octets)),

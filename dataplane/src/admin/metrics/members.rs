@@ -9,7 +9,7 @@ use super::{Labels, Page, one};
 use crate::member::View;
 
 /// All sides that a member may be on.
-const SIDES: [&str; 4] = ["following", "claiming", "reading", "serving"];
+const SIDES: [&str; 5] = ["following", "claiming", "reading", "asking", "serving"];
 
 /// Writes what the view has; nothing for a node that serves alone.
 pub(super) fn write(page: &mut Page, view: Option<&View>) {
@@ -31,7 +31,7 @@ pub(super) fn write(page: &mut Page, view: Option<&View>) {
     );
     page.gauges(
         "member_side",
-        "1 for what this member does: following, claiming, reading, serving",
+        "1 for what this member does: following, claiming, reading, asking, serving",
         SIDES.map(|side| (one("side", side), u64::from(view.side == side))),
     );
     page.gauge(
@@ -53,6 +53,11 @@ pub(super) fn write(page: &mut Page, view: Option<&View>) {
             ("gate", view.gate_trouble.is_some()),
         ]
         .map(|(name, is_away)| (one("dependency", name), is_away.into())),
+    );
+    page.gauge(
+        "admission_closed",
+        "1: this master has taken over without the store and lets nobody new in before it knows who has which ids and addresses",
+        view.unsure.into(),
     );
     page.counter(
         "switchovers",

@@ -20,12 +20,15 @@ impl Crew {
             Side::Following => self.ask_master(),
             Side::Serving => {
                 self.keep_roster().await;
+                if self.member.is_unsure() {
+                    self.ask_again().await;
+                }
                 let position = self.position().await;
                 self.own = position
                     .and_then(|it| Mark::new(it.epoch, it.seq))
                     .or(self.own);
             }
-            Side::Claiming | Side::Reading => {}
+            Side::Claiming | Side::Reading | Side::Asking => {}
         }
         if self.standing.borrow().seen.holder.is_none() {
             self.read_fence();

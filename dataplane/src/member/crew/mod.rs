@@ -6,6 +6,7 @@
 
 mod configure;
 mod look;
+mod others;
 mod peers;
 mod show;
 mod store;
@@ -21,7 +22,7 @@ use lns_cluster::member::{Attendance, Gates, Member, Order, Side, Times};
 use lns_cluster::{Epoch, Identity, NodeName, Roster};
 use lns_datapath::{Home, Peer, Punt, clock};
 use lns_lease::{Announcing, Directory, Handle, Question as Wanted, Standing, Told as Step};
-use lns_peers::wire::{Answer, Failure, Message};
+use lns_peers::wire::{Answer, Failure, Message, Position};
 use lns_peers::{Authenticated, ClusterId, Epochs, Events, PeerNumber, Peers, Speaker};
 use lns_store::follower::{Follower, Told};
 use lns_store::writer::Mastership;
@@ -32,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
+use self::others::{Inquiry, Said, Stored};
 use super::fence::Fence;
 use super::stamp::Stamp;
 use super::view::View;
@@ -47,6 +49,10 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How often the store's clock is compared with ours.
 const CLOCK: Duration = Duration::from_secs(30);
+
+/// A node that ends goes on forwarding for so long after it has stopped to answer routers: they miss three probes,
+/// and send its packets elsewhere.
+const WITHDRAW: Duration = Duration::from_millis(1500);
 
 /// Things that the follower has read ahead of what was taken in.
 pub(super) const AHEAD: usize = 4_096;
@@ -125,7 +131,8 @@ enum Back {
     Position(Instant, Result<Authenticated<Answer>, Failure>),
     Fence(Result<Option<StoreFence>, lns_store::Error>),
     Clock(u64, Option<Duration>),
-    Digest(Epoch, Option<Vec<(String, Mark)>>),
+    Others(Epoch, NodeName, Result<Said, Failure>),
+    Store(Epoch, Option<Stored>),
 }
 
 pub(super) struct Crew {
@@ -139,12 +146,16 @@ pub(super) struct Crew {
     beside: JoinSet<Back>,
     /// The roster that was asked for last.
     roster: Option<Roster>,
+    /// Who has said last that it serves: there sessions have their home, until somebody else serves.
+    home: Option<NodeName>,
     /// Where the stream is, of a master.
     own: Option<Mark>,
     /// How far each member says that it is.
     positions: BTreeMap<NodeName, Mark>,
     /// This mastership began without the store, and has to look at what that has.
     is_incomplete: bool,
+    /// What the other members are asked in it.
+    inquiry: Option<Inquiry>,
     /// Why the store is away.
     store_away: Option<Arc<str>>,
     is_asking: bool,
@@ -152,6 +163,8 @@ pub(super) struct Crew {
     /// What the gate was told last.
     held: Gates,
     leaving: Option<oneshot::Sender<()>>,
+    /// Since when it does not answer routers any more, for it leaves.
+    withdrawn: Option<Instant>,
     switchovers: u64,
 }
 
@@ -167,14 +180,17 @@ impl Crew {
             connected: BTreeMap::new(),
             beside: JoinSet::new(),
             roster: None,
+            home: None,
             own: None,
             positions: BTreeMap::new(),
             is_incomplete: false,
+            inquiry: None,
             store_away: None,
             is_asking: false,
             is_reading_fence: false,
             held: Gates::default(),
             leaving: None,
+            withdrawn: None,
             switchovers: 0,
             parts,
         }
@@ -227,7 +243,9 @@ impl Crew {
     }
 
     fn has_left(&self) -> bool {
-        self.leaving.is_some() && self.standing.borrow().state == lns_cluster::State::Stopped
+        let is_over = |since| clock::now().since(since) >= WITHDRAW;
+        self.withdrawn.is_some_and(is_over)
+            && self.standing.borrow().state == lns_cluster::State::Stopped
     }
 
     /// Carries out what there is to do, and holds the gates.
@@ -271,7 +289,7 @@ impl Crew {
             Order::Master(master) => {
                 let other = master.filter(|it| it.node() != &self.parts.me);
                 self.parts.master.set(other.map(|it| it.node().clone()));
-                self.find_home().await;
+                self.recall_who_serves().await;
             }
             Order::Claim(epoch) => self.claim(epoch).await,
             Order::CatchUp => {
@@ -279,9 +297,23 @@ impl Crew {
                     follower.catch_up();
                 }
             }
-            Order::TakeOver { epoch, is_complete } => self.take_over(epoch, is_complete).await,
+            Order::AskOthers(epoch) => self.ask_others(epoch).await,
+            Order::TakeOver {
+                epoch,
+                is_complete,
+                admits,
+            } => self.take_over(epoch, is_complete, admits).await,
+            Order::Admit => {
+                info!("it is known who has which ids and addresses: calls are let in again");
+                self.inquiry = None;
+                self.tell(|control, _| control.node.handle_admission(true))
+                    .await;
+            }
             Order::Demote => self.demote().await,
-            Order::Resign => self.tell(|control, _| control.keeper.resign()).await,
+            Order::Resign => {
+                self.inquiry = None;
+                self.tell(|control, _| control.keeper.resign()).await;
+            }
             Order::Release(epoch) => drop(self.parts.lease.closed(epoch).await),
             Order::StepDown => drop(self.parts.lease.step_down().await),
         }
@@ -298,21 +330,29 @@ impl Crew {
             .await;
     }
 
-    async fn take_over(&mut self, epoch: Epoch, is_complete: bool) {
+    async fn take_over(&mut self, epoch: Epoch, is_complete: bool, admits: bool) {
         let began = clock::now();
+        if is_complete {
+            self.inquiry = None;
+        } else {
+            self.take_in_heard().await;
+        }
         // What it says first has to pass the gate.
         self.hold();
         self.set_radius(true).await;
-        self.tell(move |control, now| control.take_over(epoch, now))
+        self.tell(move |control, now| control.take_over(epoch, admits, now))
             .await;
         self.follower = None;
         self.is_incomplete = !is_complete;
         self.parts.master.set(None);
+        self.home = Some(self.parts.me.clone());
+        self.say_that_it_serves(epoch);
         self.switchovers = self.switchovers.saturating_add(1);
         let took = clock::now().since(began);
         info!(
             epoch = epoch.number(),
             complete = is_complete,
+            admits,
             milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             "this node is the active one"
         );
@@ -322,7 +362,9 @@ impl Crew {
         self.parts.stamp.set(None);
         self.parts.fence.close().await;
         self.tell(Control::demote).await;
-        self.find_home().await;
+        if let Some(own) = self.own.take() {
+            self.member.handle_position(own, clock::now());
+        }
         self.set_radius(false).await;
         self.follower = Some(Follower::start(self.parts.redis.clone(), AHEAD));
         self.roster = None;
@@ -330,17 +372,54 @@ impl Crew {
         warn!("this node is not the active one any more: it follows");
     }
 
+    /// From now on packets of sessions that have a home are handed here.
+    fn say_that_it_serves(&self, epoch: Epoch) {
+        let position = Position {
+            epoch,
+            seq: self.member.applied().seq,
+        };
+        for node in self.connected.keys() {
+            // Whoever misses it asks within a second.
+            let _lost = self.speaker.send(node, Message::Applied(position));
+        }
+    }
+
+    /// A node says that it serves in this epoch, which makes it the home of sessions. Whoever had them before has
+    /// forwarded their packets until now, since data is nobody's alone.
+    pub(super) async fn serves_now(&mut self, node: &NodeName, epoch: Epoch) {
+        let is_master = self
+            .member
+            .master()
+            .is_some_and(|(of, it)| *of == epoch && it.node() == node);
+        if is_master && self.home.as_ref() != Some(node) {
+            self.home = Some(node.clone());
+            self.find_home().await;
+        }
+    }
+
+    /// The master may have said that it serves before it was known that it is the master.
+    async fn recall_who_serves(&mut self) {
+        let Some((epoch, master)) = self.member.master().cloned() else {
+            return;
+        };
+        let said = self.positions.get(master.node());
+        if said.is_some_and(|position| position.epoch == epoch) {
+            self.serves_now(master.node(), epoch).await;
+        }
+    }
+
     /// Says to the workers where sessions have their home, as long as that is not here.
     async fn find_home(&self) {
-        if self.member.side().0 == Side::Serving {
+        let Some(home) = self.home.as_ref().filter(|it| **it != self.parts.me) else {
             return;
-        }
-        let master = self.parts.master.other();
-        let peer = master.and_then(|master| self.connected.get(&master));
-        let home = peer.map_or(Home::Nowhere, |(number, _)| {
-            let number = u8::try_from(number.index()).unwrap_or(u8::MAX);
-            Home::Peer(Peer(number))
-        });
+        };
+        let home = self
+            .connected
+            .get(home)
+            .map_or(Home::Nowhere, |(number, _)| {
+                let number = u8::try_from(number.index()).unwrap_or(u8::MAX);
+                Home::Peer(Peer(number))
+            });
         self.tell(move |control, _| control.path.set_home(home))
             .await;
     }
@@ -411,12 +490,16 @@ impl Crew {
                             .await
                             .map_err(|ended| ended.to_string())
                     }
-                    Side::Following | Side::Claiming | Side::Reading => Err(self.not_master()),
+                    Side::Following | Side::Claiming | Side::Reading | Side::Asking => {
+                        Err(self.not_master())
+                    }
                 };
                 let _gone = answer.send(done);
             }
             Command::Leave(done) => {
                 self.leaving = Some(done);
+                self.withdrawn = Some(clock::now());
+                self.member.handle_leaving();
                 let _ended = self.parts.lease.stop().await;
             }
         }

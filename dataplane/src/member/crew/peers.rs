@@ -56,6 +56,7 @@ impl Crew {
                 if let Some(mark) = Mark::new(position.epoch, position.seq) {
                     self.positions.insert(from.node().clone(), mark);
                 }
+                self.serves_now(from.node(), position.epoch).await;
             }
             Message::Control(control) => self.hand_in(Punt::Control {
                 local: control.local,
@@ -112,9 +113,11 @@ impl Crew {
                 Some(position) => responder.answer(Answer::Position(position)),
                 None => responder.fail(Failure::NotMaster),
             },
-            Question::Records(_) | Question::Dynamic(_) | Question::Admin(_) => {
-                responder.fail(Failure::Unanswered);
-            }
+            Question::Records(after) => match self.records_after(after).await {
+                Ok(page) => responder.answer(page),
+                Err(why) => responder.fail(why),
+            },
+            Question::Dynamic(_) | Question::Admin(_) => responder.fail(Failure::Unanswered),
         }
     }
 

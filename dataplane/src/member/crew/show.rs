@@ -78,6 +78,7 @@ impl Crew {
             },
             applied: self.reached().to_string(),
             loaded: self.member.is_loaded(),
+            unsure: self.member.is_unsure(),
             switchovers: self.switchovers,
             members: names.into_iter().map(peer).collect(),
         };

@@ -2,6 +2,7 @@
 
 use lns_cluster::Epoch;
 use lns_cluster::journal::Mark;
+use lns_cluster::member::Side;
 use lns_datapath::clock;
 use lns_node::Caught;
 use lns_peers::wire::Answer;
@@ -22,7 +23,7 @@ impl Crew {
                 self.store_away = None;
                 self.member.handle_claimed(epoch, now);
                 if self.is_incomplete {
-                    self.read_digest(epoch);
+                    self.look_at_store(epoch);
                 }
             }
             StoreNews::Lost(epoch) => self.member.handle_lost(epoch, now),
@@ -43,22 +44,6 @@ impl Crew {
             self.tell(move |control, now| control.node.handle_master(epoch, caught, now))
                 .await;
         }
-    }
-
-    /// What the store has that this mastership, which began without it, does not know of.
-    fn read_digest(&mut self, epoch: Epoch) {
-        let redis = self.parts.redis.clone();
-        self.beside.spawn(async move {
-            let digest = async {
-                let mut digest = redis.digest().await.ok()?;
-                let mut all = Vec::new();
-                while let Some(page) = digest.page().await.ok()? {
-                    all.extend(page.into_iter().map(|(key, mark)| (key.to_string(), mark)));
-                }
-                Some(all)
-            };
-            Back::Digest(epoch, digest.await)
-        });
     }
 
     /// Takes in what was followed; with it, all else that was read already.
@@ -137,10 +122,12 @@ impl Crew {
             Back::Position(sent, answer) => {
                 self.is_asking = false;
                 if let Ok(answer) = answer
+                    && let node = answer.from().node().clone()
                     && let Answer::Position(position) = answer.value()
                     && let Some(mark) = Mark::new(position.epoch, position.seq)
                 {
                     self.member.handle_answer(position.epoch, mark, sent, now);
+                    self.serves_now(&node, position.epoch).await;
                     if self.store_away.is_some() {
                         self.report_to(position.epoch, Caught::Behind).await;
                     }
@@ -156,13 +143,16 @@ impl Crew {
                 let store = u64::try_from(store.as_millis()).unwrap_or(ours);
                 self.parts.clock.set(store, ours);
             }
-            Back::Digest(epoch, Some(marks)) if self.member.known() == epoch => {
-                self.is_incomplete = false;
-                self.tell(|control, _| control.keeper.handle_digest(&mut control.node, marks))
-                    .await;
+            Back::Others(epoch, node, said) => self.hear_others(epoch, &node, said).await,
+            Back::Store(epoch, stored) if self.serves(epoch) => {
+                self.take_in_stored(epoch, stored).await;
             }
-            Back::Clock(_, None) | Back::Digest(..) => {}
+            Back::Clock(_, None) | Back::Store(..) => {}
         }
+    }
+
+    fn serves(&self, epoch: Epoch) -> bool {
+        self.member.side().0 == Side::Serving && self.member.known() == epoch
     }
 
     async fn heed_fence(&mut self, fence: Option<StoreFence>) {

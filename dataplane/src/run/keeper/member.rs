@@ -2,12 +2,13 @@
 //! takes over, and steps down.
 
 use core::sync::atomic::{AtomicI64, Ordering};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lns_cluster::Epoch;
-use lns_cluster::journal::{Journal, Mark, Patience};
-use lns_node::{Beginning, Node, RecordKey, Unreadable};
+use lns_cluster::journal::{Change, Changed, Journal, Mark, Patience, Recent, Round, Write};
+use lns_node::{Beginning, Node, RecordKey, Role, StoreTime, Unreadable};
 use lns_store::follower::Told;
 use lns_store::writer::{Mastership, Writer};
 use lns_tables::time::Instant;
@@ -18,6 +19,9 @@ use tracing::warn;
 use super::account::{self, Read};
 use super::storage::Storage;
 use super::{Keeper, Output};
+
+/// Records of accounting of a mastership, at most.
+const NUMBERS: u64 = 1 << 32;
 
 /// What the store says to a master, for whoever decides.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -58,6 +62,32 @@ pub(super) struct Membership {
     /// Records that are of no use.
     useless: BTreeSet<String>,
     pub(super) clock: StoreClock,
+    /// The mastership that was taken over last.
+    epoch: Epoch,
+    /// What is known is of a mastership that is over, and is nobody's once the store is read again.
+    is_former: bool,
+    /// For a master without the store.
+    recent: Recent<String, Bytes>,
+}
+
+impl Membership {
+    /// What is going to be written.
+    pub(super) fn note(&mut self, round: &Round<String>) {
+        for write in &round.writes {
+            self.recent.push(changed(write));
+        }
+    }
+}
+
+fn changed(write: &Write<String>) -> Changed<String, Bytes> {
+    Changed {
+        key: write.key.clone(),
+        mark: write.mark,
+        octets: match &write.change {
+            Change::Put(octets) => Some(Bytes::copy_from_slice(octets)),
+            Change::Forget => None,
+        },
+    }
 }
 
 impl Keeper {
@@ -74,6 +104,9 @@ impl Keeper {
             unread: None,
             useless: BTreeSet::new(),
             clock,
+            epoch: Epoch::NONE,
+            is_former: false,
+            recent: Recent::default(),
         };
         Self::new(news, Storage::Store(Box::new(writer)), Some(membership))
     }
@@ -102,19 +135,42 @@ impl Keeper {
                 Told::Loading => self.begin_reading(node),
                 Told::Record { key, mark, blob } => {
                     self.take_record(node, key.as_str(), mark, &blob, now);
+                    self.note(key.as_str(), mark, Some(blob));
                 }
-                Told::Forgotten { key, mark } => self.forget_record(node, key.as_str(), mark),
-                Told::Loaded { .. } => self.end_reading(node, now),
+                Told::Forgotten { key, mark } => {
+                    self.forget_record(node, key.as_str(), mark);
+                    self.note(key.as_str(), mark, None);
+                }
+                Told::Loaded { position } => {
+                    self.end_reading(node, now);
+                    if let Some(membership) = &mut self.membership {
+                        membership.recent.begin(position);
+                    }
+                }
                 Told::Claim { .. } | Told::Position(_) | Told::CaughtUp | Told::Away(_) => {}
             }
+        }
+    }
+
+    /// A change, as the stream tells it.
+    fn note(&mut self, key: &str, mark: Mark, octets: Option<Bytes>) {
+        if let Some(membership) = &mut self.membership {
+            let key = key.to_owned();
+            membership.recent.push(Changed { key, mark, octets });
         }
     }
 
     fn begin_reading(&mut self, node: &mut Node) {
         node.handle_reload();
         let keys = self.journal.keys().cloned().collect();
-        if let Some(membership) = &mut self.membership {
-            membership.unread = Some(keys);
+        let Some(membership) = &mut self.membership else {
+            return;
+        };
+        membership.unread = Some(keys);
+        membership.recent.clear();
+        if core::mem::take(&mut membership.is_former) {
+            self.journal = Journal::new(Patience::default());
+            self.kept.clear();
         }
     }
 
@@ -181,6 +237,8 @@ impl Keeper {
             return;
         };
         membership.unread = None;
+        membership.epoch = epoch;
+        membership.is_former = false;
         let useless = core::mem::take(&mut membership.useless);
         let claimed = membership.claimed.filter(|(of, _)| *of == epoch);
         // Where there was nobody there is nothing to take over.
@@ -194,6 +252,8 @@ impl Keeper {
         if let Some((epoch, seq)) = claimed {
             self.journal.handle_claimed(epoch, seq, now);
         }
+        // Records of accounting have numbers of this mastership: there may be some of others that it does not know.
+        self.number = self.number.max(epoch.number().saturating_mul(NUMBERS));
         for key in useless {
             self.journal.forget(key);
         }
@@ -219,30 +279,122 @@ impl Keeper {
     }
 
     /// The node is not the active one any more: what waited is another node's to say, and everything is read
-    /// anew.
+    /// anew, when there is a store. Until then it knows what the store may not have, for the next master.
     pub(crate) fn demote(&mut self, node: &mut Node, now: Instant) {
         node.handle_demotion(now);
         self.resign();
-        self.journal = Journal::new(Patience::default());
+        let is_overrun = self.journal.take_overrun();
+        if let Some(membership) = &mut self.membership {
+            let unstored = self.journal.handle_end(membership.epoch);
+            membership.is_former = true;
+            for write in &unstored {
+                membership.recent.push(changed(write));
+            }
+            if is_overrun {
+                membership.recent.clear();
+            }
+        }
         self.waiting.clear();
         self.ordered.clear();
-        self.kept.clear();
         self.foreign = 0;
     }
 
-    /// The store has this, and may have lost what it had: what is missing is given out again, and what only
-    /// it has is forgotten.
-    pub(crate) fn handle_digest(&mut self, node: &mut Node, marks: Vec<(String, Mark)>) {
+    /// The next changes after this one, `most` at most; `None`: there may be some that this node does not know.
+    pub(crate) fn newer(&self, after: Mark, most: usize) -> Option<Vec<Changed<String, Bytes>>> {
+        let newer = self.membership.as_ref()?.recent.newer(after)?;
+        Some(newer.take(most).cloned().collect())
+    }
+
+    /// What other members have newer; of each record its last change, tunnels first. Once the node is the active
+    /// one, what it did not know is ended. Unless this is all that there is (`is_whole`), it cannot be told others.
+    pub(crate) fn hear_others(
+        &mut self,
+        node: &mut Node,
+        found: Vec<Changed<String, Bytes>>,
+        is_whole: bool,
+        now: Instant,
+    ) {
+        let is_active = node.role() == Role::Active;
+        for Changed { key, mark, octets } in found {
+            match octets {
+                Some(octets) if is_active => drop(self.end_stray(node, &key, &octets, now)),
+                Some(octets) => self.take_record(node, &key, mark, &octets, now),
+                None if is_active => {}
+                None => self.forget_record(node, &key, mark),
+            }
+        }
+        if let Some(membership) = self.membership.as_mut().filter(|_| !is_whole) {
+            membership.recent.clear();
+        }
+    }
+
+    /// Which of these records in the store nobody here has heard of, though they were changed after `known`.
+    pub(crate) fn strays(&self, marks: &[(String, Mark)], known: Mark) -> BTreeSet<String> {
+        let strays = marks
+            .iter()
+            .filter(|(key, mark)| *mark > known && self.journal.mark(key).is_none());
+        strays.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The store has this, and may have lost what it had: what is missing is given out again. What only it has is
+    /// ended if it is among the `strays`, and forgotten.
+    pub(crate) fn handle_digest(
+        &mut self,
+        node: &mut Node,
+        marks: Vec<(String, Mark)>,
+        strays: &BTreeMap<String, Bytes>,
+        now: Instant,
+    ) {
         for key in self.journal.handle_digest(marks) {
             let is_ours = match (account::number(&key), key.parse::<RecordKey>()) {
                 (Some(number), _) => self.keep_again(number),
                 (None, Ok(record)) => node.handle_lost_record(record),
                 (None, Err(_)) => false,
             };
-            if !is_ours {
+            let stray = strays.get(&key).filter(|_| !is_ours);
+            let is_kept =
+                is_ours || stray.is_some_and(|octets| self.end_stray(node, &key, octets, now));
+            if !is_kept {
                 self.journal.forget(key);
             }
         }
+    }
+
+    /// Nobody has taken this over: what accounting has to be told is told, and the node has a record that it is
+    /// over. Whether the key still has a record.
+    fn end_stray(&mut self, node: &mut Node, key: &str, octets: &[u8], now: Instant) -> bool {
+        if let Some(number) = account::number(key) {
+            return self.keep_stray(number, octets, now);
+        }
+        let Ok(record) = key.parse::<RecordKey>() else {
+            return false;
+        };
+        match node.handle_stray(record, octets, now, StoreTime(self.millis())) {
+            Ok(is_stray) => is_stray,
+            Err(Unreadable::Version) => {
+                self.foreign += 1;
+                true
+            }
+            Err(why) => {
+                warn!(record = %key, why = why.label(), "a session record that nobody has taken over cannot be read: it is forgotten");
+                self.unreadable += 1;
+                false
+            }
+        }
+    }
+
+    fn keep_stray(&mut self, number: u64, octets: &[u8], now: Instant) -> bool {
+        if self.kept.contains_key(&number) {
+            return true;
+        }
+        let settled = self.journal.settled();
+        match account::read(octets, number, now, self.millis() / 1000) {
+            Read::Record(record) => self.waiting.push_back((settled, Output::Record(record))),
+            Read::Foreign => self.foreign += 1,
+            Read::Useless => return false,
+        }
+        self.kept.insert(number, octets.into());
+        true
     }
 
     /// The last change that has a place in the stream; `None`: the store is away, and what changes has none.

@@ -327,7 +327,7 @@ impl Keeper {
                 self.journal.handle_away();
                 self.tell(StoreNews::Lost(epoch));
             }
-            News::Changed(marks) => self.handle_digest(node, marks),
+            News::Changed(marks) => self.handle_digest(node, marks, &BTreeMap::new(), now),
             News::NotReplicated => self.unreplicated = self.unreplicated.saturating_add(1),
         }
     }
@@ -348,6 +348,9 @@ impl Keeper {
         while self.storage.is_there()
             && let Some(round) = self.journal.poll_round()
         {
+            if let Some(membership) = &mut self.membership {
+                membership.note(round);
+            }
             self.storage.write(round.clone());
         }
     }

@@ -15,6 +15,7 @@
 //! them is brought back.
 
 mod mark;
+mod recent;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 use lns_tables::time::Instant;
 
 pub use mark::Mark;
+pub use recent::{Changed, Recent};
 
 use crate::record::Epoch;
 
@@ -365,6 +367,40 @@ impl<K: Ord + Clone> Journal<K> {
             })
             .collect();
         self.keep(changes);
+    }
+
+    /// The mastership is over, in this epoch. What the store may not have is given out once more, under marks of
+    /// its own behind all that it has: for the next master, who may not reach the store either. What is known of
+    /// the store stays, and nothing waits any more.
+    pub fn handle_end(&mut self, epoch: Epoch) -> Vec<Write<K>> {
+        self.handle_away();
+        self.is_up = false;
+        if epoch > self.epoch {
+            (self.epoch, self.seq) = (epoch, 0);
+        }
+        let unstored = core::mem::take(&mut self.kept);
+        let mut writes = Vec::with_capacity(unstored.len());
+        for (key, octets) in unstored {
+            self.seq = self.seq.saturating_add(1);
+            let mark = self.last_mark();
+            let change = match octets {
+                Some(octets) => {
+                    self.marks.insert(key.clone(), mark);
+                    Change::Put(octets)
+                }
+                None => {
+                    self.marks.remove(&key);
+                    Change::Forget
+                }
+            };
+            writes.push(Write { key, mark, change });
+        }
+        let marks = core::mem::take(&mut self.marks);
+        *self = Self {
+            marks,
+            ..Self::new(self.patience)
+        };
+        writes
     }
 
     /// The store is back, and takes all that it has not.

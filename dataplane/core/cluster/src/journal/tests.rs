@@ -352,3 +352,50 @@ fn a_journal_that_was_never_begun_has_nothing_to_compare() {
     journal.handle_claimed(epoch(4), 1, now);
     assert_eq!(journal.handle_digest([(1, mark), (2, mark)]), [2]);
 }
+
+#[test]
+fn at_its_end_a_mastership_gives_out_what_the_store_may_not_have() {
+    let epoch = Epoch::new(7).unwrap();
+    let mark = |seq| Mark::new(epoch, seq).unwrap();
+    let now = Instant::from_millis(1);
+    let mut journal = Journal::new(Patience::default());
+    journal.handle_loaded(9, Mark::new(Epoch::new(6).unwrap(), 3).unwrap());
+    journal.handle_claimed(epoch, 10, now);
+    journal.put(1, b"stored", true);
+    let first = journal.close(now);
+    journal.poll_round();
+    journal.handle_stored(first);
+    journal.put(2, b"given out", true);
+    journal.close(now);
+    journal.poll_round();
+    journal.handle_away();
+    journal.put(2, b"newer", true);
+    journal.forget(9);
+    let last = journal.close(now);
+    let writes = journal.handle_end(epoch);
+    let write = |key, seq, change| Write {
+        key,
+        mark: mark(seq),
+        change,
+    };
+    assert_eq!(
+        writes,
+        [
+            write(2, 13, Change::Put(b"newer".as_slice().into())),
+            write(9, 14, Change::Forget),
+        ]
+    );
+    assert_eq!(journal.mark(&1), Some(mark(11)));
+    assert_eq!(journal.mark(&2), Some(mark(13)));
+    assert_eq!(journal.mark(&9), None);
+    assert!(!journal.is_up() && journal.poll_round().is_none());
+    assert_eq!(journal.poll_timeout(), None, "nothing waits");
+    assert!(journal.is_settled(Ticket::default()) && !journal.is_settled(last));
+
+    // A mastership that never had a store begins with its first mark.
+    journal.put(4, b"of the next", true);
+    journal.close(now);
+    let next = Epoch::new(8).unwrap();
+    let [only] = journal.handle_end(next).try_into().unwrap();
+    assert_eq!((only.key, only.mark), (4, Mark::new(next, 1).unwrap()));
+}

@@ -10,10 +10,13 @@
 //! | following | takes records in, forwards, hands the rest to the master | an authority |
 //! | claiming | has the Lease, waits for the store to take its claim | the claim; the end of its patience |
 //! | reading | the claim stands; reads what the master before had stored | the end of the stream; the same |
+//! | asking | has no store; asks the other members for what they have newer | their answers; the claim; the same |
 //! | serving | is the active node | the end of its authority |
 //!
-//! A master that has no store for too long takes over with what it knows. One that never had any
-//! records leaves the Lease to others, until nobody can be expected to have some ([`Times::cold`]).
+//! A master that has no store for too long takes over with what it and the other members know. Unless all of them
+//! have answered it lets nobody new in before it has heard the rest, or looked at what the store has. Where one of
+//! them reaches the store it leaves the Lease to that one, once. One that never had any records leaves
+//! the Lease to others, until nobody can be expected to have some ([`Times::cold`]).
 //!
 //! [`Attendance`] says who is on the roster. Not here: the elector, what records say, sockets and clocks.
 
@@ -49,6 +52,8 @@ pub struct Times {
     pub staleness: Duration,
     /// How long a master waits for its claim, and then for the end of the stream.
     pub store: Duration,
+    /// How long a master that has no store waits for what the other members have.
+    pub others: Duration,
     /// From the start on: for so long a node without records does not serve, because others may have some.
     pub cold: Duration,
     /// How long routers may send packets here after the store and the master were heard last: as long as
@@ -63,7 +68,8 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             staleness: Duration::from_secs(600),
-            store: Duration::from_secs(2),
+            store: Duration::from_millis(1500),
+            others: Duration::from_secs(1),
             cold: Duration::from_secs(120),
             touch: Duration::from_secs(60),
             announce: Duration::from_millis(1500),
@@ -83,7 +89,8 @@ impl Times {
     /// Where a candidate waits so long (D) before it takes over.
     #[must_use]
     pub fn with_wait(self, wait: Duration) -> Self {
-        let takeover = self.store.saturating_mul(2).saturating_add(HEARSAY);
+        let takeover = self.store.saturating_mul(2).saturating_add(self.others);
+        let takeover = takeover.saturating_add(HEARSAY);
         Self {
             touch: wait.saturating_add(takeover),
             ..self
@@ -113,6 +120,8 @@ lns_wire::labelled! {
         Claiming = "claiming",
         /// Reads to the end of the stream.
         Reading = "reading",
+        /// Has no store, and asks the other members.
+        Asking = "asking",
         /// Is the active node.
         Serving = "serving",
     }
@@ -129,13 +138,19 @@ pub enum Order {
     Claim(Epoch),
     /// Read what the store has, to its end.
     CatchUp,
+    /// Ask the other members for what they have newer, and take it in.
+    AskOthers(Epoch),
     /// Become the active node.
     TakeOver {
         /// In this mastership.
         epoch: Epoch,
         /// All that is stored was read.
         is_complete: bool,
+        /// It is known who has which ids and addresses: somebody new may be let in.
+        admits: bool,
     },
+    /// From now on somebody new may be let in.
+    Admit,
     /// Nothing more in the cluster's name: close the gate for control, drop what waits, and follow.
     Demote,
     /// Give the claim up.
@@ -144,6 +159,17 @@ pub enum Order {
     Release(Epoch),
     /// Leave the Lease to others.
     StepDown,
+}
+
+/// What the other members have said, when they were asked for what they have newer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Heard {
+    /// Everybody on the roster has answered, and it was taken in.
+    All,
+    /// Some have, and some could not be asked, or do not know all.
+    Some,
+    /// One of them reaches the store.
+    Store,
 }
 
 /// Until when what may pass.
@@ -181,6 +207,11 @@ pub struct Member {
     /// When it was last in step with store or master.
     touched: Option<Instant>,
     has_stepped_down: bool,
+    is_leaving: bool,
+    /// It serves, and does not know who has which ids and addresses.
+    is_unsure: bool,
+    /// When it has left the Lease to somebody who reaches the store.
+    yielded: Option<Instant>,
     orders: VecDeque<Order>,
 }
 
@@ -203,6 +234,9 @@ impl Member {
             fresh: None,
             touched: None,
             has_stepped_down: false,
+            is_leaving: false,
+            is_unsure: false,
+            yielded: None,
             orders: VecDeque::new(),
         }
     }
@@ -230,6 +264,11 @@ impl Member {
     /// Up to which change it has all records.
     pub const fn applied(&self) -> Mark {
         self.applied
+    }
+
+    /// Whether it serves without knowing who has which ids and addresses: the others are to be asked further.
+    pub const fn is_unsure(&self) -> bool {
+        self.is_unsure
     }
 
     /// From when what it forwards by was right for certain.
@@ -284,7 +323,7 @@ impl Member {
 
     /// The store has taken the claim of this mastership.
     pub fn handle_claimed(&mut self, epoch: Epoch, now: Instant) {
-        if self.side == Side::Claiming && epoch == self.epoch {
+        if matches!(self.side, Side::Claiming | Side::Asking) && epoch == self.epoch {
             self.enter(Side::Reading, now);
             self.orders.push_back(Order::CatchUp);
         }
@@ -323,7 +362,46 @@ impl Member {
     /// All that the stream had at [`Order::CatchUp`] was applied.
     pub fn handle_caught_up(&mut self, now: Instant) {
         if self.side == Side::Reading {
-            self.take_over(true, now);
+            self.take_over(true, true, now);
+        }
+    }
+
+    /// What the store has, and this mastership did not know of, was looked at.
+    pub fn handle_looked(&mut self, epoch: Epoch) {
+        if epoch == self.epoch {
+            self.admit();
+        }
+    }
+
+    // The other members.
+
+    /// What they have said in this mastership.
+    pub fn handle_heard(&mut self, epoch: Epoch, heard: Heard, now: Instant) {
+        let is_asking = self.side == Side::Asking || self.is_unsure;
+        if !is_asking || epoch != self.epoch {
+            return;
+        }
+        if heard == Heard::Store && self.may_yield(now) {
+            self.yielded = Some(now);
+            self.orders.push_back(Order::StepDown);
+            return;
+        }
+        match (self.side, heard) {
+            (Side::Asking, _) => self.take_over(false, heard == Heard::All, now),
+            (_, Heard::All) => self.admit(),
+            (_, Heard::Some | Heard::Store) => {}
+        }
+    }
+
+    /// Whoever left it to somebody else and has it again serves: the other one cannot.
+    fn may_yield(&self, now: Instant) -> bool {
+        self.yielded
+            .is_none_or(|at| Instant::add(at, self.times.cold) <= now)
+    }
+
+    fn admit(&mut self) {
+        if core::mem::take(&mut self.is_unsure) {
+            self.orders.push_back(Order::Admit);
         }
     }
 
@@ -354,6 +432,11 @@ impl Member {
         }
     }
 
+    /// The node is going to end: routers are to send its packets elsewhere from now on.
+    pub const fn handle_leaving(&mut self) {
+        self.is_leaving = true;
+    }
+
     // Time.
 
     /// When to call [`Self::handle_timeout`].
@@ -362,7 +445,7 @@ impl Member {
         match self.side {
             Side::Following => None,
             Side::Serving => ends,
-            Side::Claiming | Side::Reading => {
+            Side::Claiming | Side::Reading | Side::Asking => {
                 let patience = self.patience();
                 Some(ends.map_or(patience, |ends| ends.min(patience)))
             }
@@ -372,12 +455,18 @@ impl Member {
     /// The end of an authority, or of patience.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.check(now);
-        let is_waiting = matches!(self.side, Side::Claiming | Side::Reading);
+        let is_waiting = matches!(self.side, Side::Claiming | Side::Reading | Side::Asking);
         if !is_waiting || now < self.patience() {
             return;
         }
-        if self.is_loaded || now >= self.warm() {
-            self.take_over(false, now);
+        if self.side == Side::Asking {
+            self.take_over(false, false, now);
+        } else if self.is_loaded {
+            self.enter(Side::Asking, now);
+            self.orders.push_back(Order::AskOthers(self.epoch));
+        } else if now >= self.warm() {
+            // Nobody has any records.
+            self.take_over(false, true, now);
         } else if !self.has_stepped_down {
             self.has_stepped_down = true;
             self.orders.push_back(Order::StepDown);
@@ -392,6 +481,7 @@ impl Member {
             Side::Reading if !self.is_loaded => self.warm().max(patience),
             // Nothing more to be done but to wait for the end of the authority, or of the cold.
             Side::Claiming if self.has_stepped_down => self.warm().max(patience),
+            Side::Asking => Instant::add(self.since, self.times.others),
             Side::Following | Side::Claiming | Side::Reading | Side::Serving => patience,
         }
     }
@@ -413,13 +503,15 @@ impl Member {
         self.orders.push_back(Order::Claim(epoch));
     }
 
-    fn take_over(&mut self, is_complete: bool, now: Instant) {
+    fn take_over(&mut self, is_complete: bool, admits: bool, now: Instant) {
         self.enter(Side::Serving, now);
         self.is_loaded = true;
+        self.is_unsure = !admits;
         self.answers.clear();
         self.orders.push_back(Order::TakeOver {
             epoch: self.epoch,
             is_complete,
+            admits,
         });
     }
 
@@ -441,6 +533,7 @@ impl Member {
             self.orders.push_back(Order::Demote);
         }
         self.orders.push_back(Order::Resign);
+        self.is_unsure = false;
         self.enter(Side::Following, now);
     }
 
@@ -465,7 +558,7 @@ impl Member {
         let is_touched = self
             .touched
             .is_some_and(|at| now < Instant::add(at, self.times.touch));
-        let announce = data.filter(|_| is_touched);
+        let announce = data.filter(|_| is_touched && !self.is_leaving);
         Gates {
             control,
             data,

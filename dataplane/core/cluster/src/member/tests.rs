@@ -55,10 +55,11 @@ fn loaded() -> Member {
     member
 }
 
-fn take_over(is_complete: bool) -> Order {
+fn take_over(is_complete: bool, admits: bool) -> Order {
     Order::TakeOver {
         epoch: epoch(7),
         is_complete,
+        admits,
     }
 }
 
@@ -76,7 +77,7 @@ fn whoever_has_the_lease_claims_reads_to_the_end_and_takes_over() {
     member.handle_claimed(epoch(7), at(300));
     assert_eq!(orders(&mut member), [Order::CatchUp]);
     member.handle_caught_up(at(400));
-    assert_eq!(orders(&mut member), [take_over(true)]);
+    assert_eq!(orders(&mut member), [take_over(true, true)]);
     assert_eq!(member.gates(at(400)).control, Some(at(4000)));
     member.handle_authority(authority(7, 5000), None, at(1200));
     assert_eq!(orders(&mut member), [], "a renewal");
@@ -128,15 +129,87 @@ fn without_a_store_a_master_takes_over_with_what_it_knows() {
     let mut member = loaded();
     member.handle_authority(authority(7, 4000), None, at(200));
     orders(&mut member);
-    assert_eq!(member.poll_timeout(), Some(at(2200)));
-    member.handle_timeout(at(2199));
+    assert_eq!(member.poll_timeout(), Some(at(1700)));
+    member.handle_timeout(at(1699));
     assert_eq!(orders(&mut member), []);
-    member.handle_timeout(at(2200));
-    assert_eq!(orders(&mut member), [take_over(false)]);
+    member.handle_timeout(at(1700));
+    assert_eq!(orders(&mut member), [Order::AskOthers(epoch(7))]);
+    assert_eq!(member.poll_timeout(), Some(at(2700)));
+    member.handle_timeout(at(2700));
+    assert_eq!(orders(&mut member), [take_over(false, false)]);
     // The claim comes late, and changes nothing.
-    member.handle_claimed(epoch(7), at(2300));
-    member.handle_caught_up(at(2300));
+    member.handle_claimed(epoch(7), at(2800));
+    member.handle_caught_up(at(2800));
     assert_eq!(orders(&mut member), []);
+}
+
+/// One that has no store and asks the others, at 1700.
+fn asking() -> Member {
+    let mut member = loaded();
+    member.handle_authority(authority(7, 9000), None, at(200));
+    member.handle_timeout(at(1700));
+    orders(&mut member);
+    member
+}
+
+#[test]
+fn nobody_new_is_let_in_until_all_members_or_the_store_have_told_what_they_have() {
+    let mut member = asking();
+    member.handle_heard(epoch(6), Heard::All, at(1800));
+    assert_eq!(orders(&mut member), [], "of another mastership");
+    member.handle_heard(epoch(7), Heard::All, at(1800));
+    assert_eq!(orders(&mut member), [take_over(false, true)]);
+
+    let mut member = asking();
+    member.handle_heard(epoch(7), Heard::Some, at(1800));
+    assert_eq!(orders(&mut member), [take_over(false, false)]);
+    assert!(member.is_unsure());
+    member.handle_heard(epoch(7), Heard::Some, at(2800));
+    assert_eq!(orders(&mut member), []);
+    let mut by_members = member;
+    by_members.handle_heard(epoch(7), Heard::All, at(3800));
+    assert_eq!(orders(&mut by_members), [Order::Admit]);
+    by_members.handle_looked(epoch(7));
+    assert_eq!(orders(&mut by_members), [], "once");
+
+    let mut by_store = asking();
+    by_store.handle_heard(epoch(7), Heard::Some, at(1800));
+    orders(&mut by_store);
+    by_store.handle_looked(epoch(6));
+    assert_eq!(orders(&mut by_store), []);
+    by_store.handle_looked(epoch(7));
+    assert_eq!(orders(&mut by_store), [Order::Admit]);
+
+    // A claim that comes in between is as good as one that came at once.
+    let mut in_time = asking();
+    in_time.handle_claimed(epoch(7), at(1900));
+    assert_eq!(orders(&mut in_time), [Order::CatchUp]);
+    in_time.handle_heard(epoch(7), Heard::Some, at(1950));
+    in_time.handle_caught_up(at(2000));
+    assert_eq!(orders(&mut in_time), [take_over(true, true)]);
+}
+
+#[test]
+fn a_master_without_the_store_leaves_the_lease_to_whom_has_it_and_serves_if_it_comes_back() {
+    let mut member = asking();
+    member.handle_heard(epoch(7), Heard::Store, at(1800));
+    assert_eq!(orders(&mut member), [Order::StepDown]);
+    member.handle_authority(None, Some(epoch(7)), at(1900));
+    assert_eq!(
+        orders(&mut member),
+        [Order::Resign, Order::Release(epoch(7))]
+    );
+    // The other one could not become master.
+    member.handle_authority(authority(8, 20_000), None, at(10_000));
+    member.handle_timeout(at(11_500));
+    orders(&mut member);
+    member.handle_heard(epoch(8), Heard::Store, at(11_600));
+    let serves = Order::TakeOver {
+        epoch: epoch(8),
+        is_complete: false,
+        admits: false,
+    };
+    assert_eq!(orders(&mut member), [serves]);
 }
 
 #[test]
@@ -144,7 +217,7 @@ fn a_node_without_records_leaves_the_lease_to_others_until_nobody_can_have_any()
     let mut member = member();
     member.handle_authority(authority(7, 4000), None, at(200));
     orders(&mut member);
-    member.handle_timeout(at(2200));
+    member.handle_timeout(at(1700));
     assert_eq!(orders(&mut member), [Order::StepDown]);
     member.handle_timeout(at(2300));
     assert_eq!(orders(&mut member), [], "once");
@@ -161,7 +234,8 @@ fn a_node_without_records_leaves_the_lease_to_others_until_nobody_can_have_any()
         orders(&mut member),
         [Order::TakeOver {
             epoch: epoch(8),
-            is_complete: false
+            is_complete: false,
+            admits: true,
         }]
     );
 }
@@ -176,7 +250,7 @@ fn a_store_that_is_read_for_the_first_time_is_waited_for() {
     assert_eq!(orders(&mut member), []);
     member.handle_loaded(mark(7, 0), at(11_000));
     member.handle_caught_up(at(11_000));
-    assert_eq!(orders(&mut member), [take_over(true)]);
+    assert_eq!(orders(&mut member), [take_over(true, true)]);
 }
 
 #[test]
@@ -245,6 +319,16 @@ fn routers_are_answered_shortly_and_only_while_store_or_master_is_heard() {
 }
 
 #[test]
+fn a_node_that_leaves_sends_routers_away_and_goes_on_forwarding() {
+    let mut member = serving();
+    assert!(member.gates(at(500)).announce.is_some());
+    member.handle_leaving();
+    let gates = member.gates(at(600));
+    assert_eq!(gates.announce, None);
+    assert!(gates.data.is_some() && gates.control.is_some());
+}
+
+#[test]
 fn who_hears_nobody_sends_routers_away_before_lacs_give_up() {
     // A LAC says the same again after 1, 2, 4 and 8 seconds (RFC 2661, 5.8), and a router may miss three probes.
     let last_word = Duration::from_secs(15);
@@ -305,6 +389,8 @@ enum Input {
     Loaded(u64),
     Position(u64),
     CaughtUp,
+    Looked(u64),
+    Heard(u64, Heard),
     Answer(u64, u64, u64),
     Wait(u64),
 }
@@ -319,6 +405,9 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
         1 => (0..9_u64).prop_map(Input::Loaded),
         1 => (0..9_u64).prop_map(Input::Position),
         2 => Just(Input::CaughtUp),
+        1 => (1..6_u64).prop_map(Input::Looked),
+        2 => (1..6_u64, prop::sample::select(vec![Heard::All, Heard::Some, Heard::Store]))
+            .prop_map(|(of, heard)| Input::Heard(of, heard)),
         1 => (1..6_u64, 0..9_u64, 0..3000_u64).prop_map(|(of, seq, ago)| Input::Answer(of, seq, ago)),
         3 => (0..5000_u64).prop_map(Input::Wait),
     ];
@@ -332,6 +421,7 @@ proptest! {
     fn whatever_comes_control_passes_only_in_a_mastership_that_was_taken_over(inputs in inputs()) {
         let (mut member, mut now) = (member(), 0_u64);
         let (mut serving, mut claimed, mut last) = (None, None, Epoch::NONE);
+        let mut is_closed = false;
         let mut until = None::<(Epoch, Instant)>;
         for input in inputs {
             match input {
@@ -350,6 +440,8 @@ proptest! {
                 Input::Loaded(seq) => member.handle_loaded(mark(1, seq), at(now)),
                 Input::Position(seq) => member.handle_position(mark(1, seq), at(now)),
                 Input::CaughtUp => member.handle_caught_up(at(now)),
+                Input::Looked(of) => member.handle_looked(epoch(of)),
+                Input::Heard(of, heard) => member.handle_heard(epoch(of), heard, at(now)),
                 Input::Answer(of, seq, ago) => {
                     member.handle_answer(epoch(of), mark(1, seq), at(now.saturating_sub(ago)), at(now));
                 }
@@ -365,9 +457,18 @@ proptest! {
                         prop_assert!(of > last);
                         (claimed, last) = (Some(of), of);
                     }
-                    Order::TakeOver { epoch, .. } => {
+                    Order::TakeOver { epoch, is_complete, admits } => {
                         prop_assert_eq!(claimed, Some(epoch));
                         prop_assert_eq!(serving.replace(epoch), None);
+                        prop_assert!(admits || !is_complete);
+                        is_closed = !admits;
+                    }
+                    Order::Admit => {
+                        prop_assert!(serving.is_some());
+                        prop_assert!(core::mem::take(&mut is_closed));
+                    }
+                    Order::AskOthers(epoch) => {
+                        prop_assert_eq!((claimed, serving), (Some(epoch), None));
                     }
                     Order::Demote => prop_assert!(serving.take().is_some()),
                     Order::Resign => {
@@ -383,6 +484,7 @@ proptest! {
             prop_assert_eq!(gates.control, may.map(|(_, until)| until));
             prop_assert!(gates.announce <= gates.data);
             prop_assert!(gates.data.is_none() || member.is_loaded());
+            prop_assert_eq!(member.is_unsure(), serving.is_some() && is_closed);
         }
     }
 }

@@ -456,6 +456,35 @@ impl Node {
         }
     }
 
+    /// A session that another node had, and that is nobody's any more, has its Stop at once: nobody is going to
+    /// bring other counters than those that were told last.
+    pub(crate) fn account_stray(&mut self, slot: SlotIndex, session: &Session, now: Instant) {
+        let Some(account) = session.told.as_deref() else {
+            return;
+        };
+        let ended = Ended {
+            reason: "taken_over",
+            tunnel: None,
+            draining: false,
+            said: account.said,
+        };
+        let up = now.since(session.up_at.unwrap_or(session.opened_at));
+        let mut record = self.record_of(slot, session, Status::Stop, now);
+        push_time(&mut record.attributes, up);
+        let cause = ended.cause();
+        record
+            .attributes
+            .push_u32(kind::ACCT_TERMINATE_CAUSE, cause);
+        push_counters(&mut record.attributes, &account.told);
+        self.account(record);
+    }
+
+    /// The same of one whose Stop waited for its counters.
+    pub(crate) fn account_stray_end(&mut self, mut leaving: Leaving) {
+        push_counters(&mut leaving.record.attributes, &leaving.told);
+        self.account(leaving.record);
+    }
+
     fn account(&mut self, record: Record) {
         if self.accounts.config.is_some() {
             self.orders.push_back(Order::Record(Box::new(record)));
@@ -465,11 +494,24 @@ impl Node {
     /// What all records of a session have.
     fn record(&self, slot: SlotIndex, status: Status, now: Instant) -> Option<Record> {
         let session = self.sessions.get(slot)?;
+        Some(self.record_of(slot, session, status, now))
+    }
+
+    fn record_of(
+        &self,
+        slot: SlotIndex,
+        session: &Session,
+        status: Status,
+        now: Instant,
+    ) -> Record {
         let mut attributes = AttributeList::new();
         attributes.push_u32(kind::ACCT_STATUS_TYPE, status.number());
         if let Some(link) = self.tunnels.get(session.tunnel) {
             attributes.push_u32(kind::NAS_PORT, slot.0);
             line::push(&mut attributes, session, link);
+        } else {
+            let id = session.account.to_string();
+            line::push_text(&mut attributes, kind::ACCT_SESSION_ID, &id);
         }
         let user = session.accounted_user().map_or(&[][..], |user| user);
         line::push_octets(&mut attributes, kind::USER_NAME, user);
@@ -483,14 +525,14 @@ impl Node {
         for class in session.grant().map_or(&[][..], |grant| &grant.classes) {
             line::push_octets(&mut attributes, kind::CLASS, class);
         }
-        Some(Record {
+        Record {
             status,
             session: session.account.to_string().into(),
             at: now,
             attributes,
             realm: line::realm(session.user.as_deref().unwrap_or_default()),
             kept: None,
-        })
+        }
     }
 }
 

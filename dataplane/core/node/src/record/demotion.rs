@@ -22,6 +22,7 @@ impl Node {
             return;
         }
         self.records.role = Role::Standby;
+        self.admitting = true;
         self.index.keep_resting();
         self.end_tallies();
         self.keep_sessions(now);

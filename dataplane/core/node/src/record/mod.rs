@@ -17,11 +17,12 @@
 //! the next active node goes on (`reports`, `tally`).
 //!
 //! [`form`](self::form) has the octets, `write` and `read` what is between them and the node's tables,
-//! `takeover` and `demotion` the change of sides.
+//! `takeover` and `demotion` the change of sides, `stray` what nobody took over.
 
 mod demotion;
 mod form;
 mod read;
+mod stray;
 mod takeover;
 mod write;
 

@@ -36,9 +36,9 @@ use crate::tunnels::{Asked, Link};
 
 /// When a record is read, and how old it is.
 #[derive(Clone, Copy, Debug)]
-struct Reading {
-    now: Instant,
-    age: Duration,
+pub(super) struct Reading {
+    pub(super) now: Instant,
+    pub(super) age: Duration,
 }
 
 impl Node {
@@ -246,7 +246,7 @@ impl Node {
     }
 
     /// The address of a session that is over rests, also where the session was never known.
-    fn rest_address(&mut self, held: Option<&Held>, now: Instant) {
+    pub(super) fn rest_address(&mut self, held: Option<&Held>, now: Instant) {
         if let Some(held) = held
             && let Some(pool) = &held.pool
             && !self.addresses.contains_key(&held.address)
@@ -408,7 +408,7 @@ impl Node {
 }
 
 /// The session of a record, not entered anywhere; what its PPP goes on from; its policies.
-fn session(
+pub(super) fn session(
     tunnel: TunnelId,
     id: SessionId,
     profile: Arc<crate::lacs::Profile>,
@@ -633,7 +633,7 @@ fn granted(form: GrantedForm) -> Granted {
     }
 }
 
-fn held(form: HeldForm) -> Held {
+pub(super) fn held(form: HeldForm) -> Held {
     Held {
         address: form.address,
         pool: form.pool.map(Arc::from),
@@ -679,7 +679,7 @@ fn counters(form: CountersForm) -> Counters {
     }
 }
 
-fn leaving(form: StopForm, Reading { now, age }: Reading) -> (SlotIndex, Leaving) {
+pub(super) fn leaving(form: StopForm, Reading { now, age }: Reading) -> (SlotIndex, Leaving) {
     let record = Record {
         status: Status::Stop,
         session: form.session.into_boxed_str(),

@@ -133,7 +133,7 @@ impl Node {
         self.bury(key, grave, now);
     }
 
-    fn bury(&mut self, key: RecordKey, grave: Grave, now: Instant) {
+    pub(super) fn bury(&mut self, key: RecordKey, grave: Grave, now: Instant) {
         if !self.records.are_written() {
             return;
         }

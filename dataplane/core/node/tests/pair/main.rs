@@ -28,5 +28,6 @@ mod policies;
 mod radius;
 mod reports;
 mod server;
+mod strays;
 mod takeover;
 mod world;
