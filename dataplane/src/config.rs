@@ -87,13 +87,9 @@ impl Setup {
     }
 
     /// The same for a member of a cluster: what is given back rests for as long as another member may go by
-    /// what it knew.
+    /// what it knew, unless it has said that it knows.
     pub(crate) fn of_member(mut self, rest: Duration) -> Self {
         self.node.id_rest = rest;
-        for pool in &mut self.node.pools {
-            let delay = &mut pool.addresses.reuse_delay;
-            *delay = rest.max(*delay);
-        }
         self
     }
 

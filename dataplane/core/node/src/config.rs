@@ -40,8 +40,9 @@ pub struct Config {
     pub epoch: u64,
     /// The most sessions that this node holds; fixed at the start.
     pub max_sessions: u32,
-    /// How long ids rest that were given back, if that is longer than LACs need: until no other node of the
-    /// cluster can go by them any more. Fixed at the start.
+    /// How long ids and addresses rest that were given back, if that is longer than LACs and pools want: until no
+    /// other node of the cluster can go by them any more, or all have heard of it
+    /// ([`Node::handle_heard_by_all`](crate::Node::handle_heard_by_all)). Fixed at the start.
     pub id_rest: Duration,
     /// Threads that judge packets by the policies, each with counters of its own; fixed at the start.
     pub workers: usize,

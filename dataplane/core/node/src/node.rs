@@ -54,7 +54,6 @@ pub struct Node {
     /// How often RADIUS was asked.
     pub(crate) questions: u64,
     pub(crate) max_sessions: u32,
-    pub(crate) id_rest: Duration,
     pub(crate) lacs: Lacs,
     /// Which secret a LAC entry's peers were last seen to have, by entry and address: see
     /// [`SecretChoice`]. Only those that are not [`SecretChoice::Current`].
@@ -120,10 +119,9 @@ impl Node {
 
     fn with(config: Config, seed: [u8; 32], role: Role, now: Instant) -> Self {
         let max_sessions = config.max_sessions.min(limits::MAX_SESSIONS);
-        let id_rest = limits::ID_QUARANTINE.max(config.id_rest);
         let limits = IndexLimits {
             sessions: max_sessions,
-            quarantine: id_rest,
+            quarantine: Rest::of(limits::ID_QUARANTINE).with_unheard(config.id_rest),
             ..IndexLimits::default()
         };
         let (index, shared_index) = PageIndex::new(limits);
@@ -145,10 +143,9 @@ impl Node {
             radius: config.radius,
             questions: 0,
             max_sessions,
-            id_rest,
             lacs: Lacs::new(profiles, now),
             secret_choices: BTreeMap::new(),
-            pools: Pools::new(config.pools, now),
+            pools: Pools::new(config.pools, config.id_rest, now),
             bindings,
             present: Present::default(),
             ports: Ports::default(),
@@ -182,7 +179,7 @@ impl Node {
             stats: Stats::default(),
             draining: false,
             admitting: true,
-            records: Records::new(role, role == Role::Standby, max_sessions),
+            records: Records::new(role, role == Role::Standby, max_sessions, config.id_rest),
         }
     }
 

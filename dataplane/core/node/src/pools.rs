@@ -19,6 +19,8 @@ use crate::view;
 pub(crate) struct Pools {
     pools: Vec<Named>,
     locals: Locals,
+    /// How long an address rests of which not everybody has heard that it was given back.
+    unheard: Duration,
 }
 
 #[derive(Debug)]
@@ -32,10 +34,11 @@ struct Named {
 
 impl Pools {
     /// The pools of a validated manifest.
-    pub(crate) fn new(pools: Vec<Pool>, now: Instant) -> Self {
+    pub(crate) fn new(pools: Vec<Pool>, unheard: Duration, now: Instant) -> Self {
         let mut this = Self {
             pools: Vec::new(),
             locals: Locals::default(),
+            unheard,
         };
         this.reconfigure(pools, now);
         this
@@ -72,7 +75,9 @@ impl Pools {
                     named.addresses.reconfigure(&addresses, now).ok();
                     Some(named.addresses)
                 }
-                None => AddressPool::new(&addresses).ok(),
+                None => AddressPool::new(&addresses)
+                    .ok()
+                    .map(|pool| pool.with_unheard(self.unheard)),
             };
             self.pools.extend(pool.map(|addresses| Named {
                 config,
@@ -186,6 +191,13 @@ impl Pools {
     pub(crate) fn reuse_delay(&self, pool: &str) -> Duration {
         let named = self.pools.iter().find(|named| *named.config.name == *pool);
         named.map_or(Duration::ZERO, |named| named.config.addresses.reuse_delay)
+    }
+
+    /// Everybody knows which addresses were given back before that moment.
+    pub(crate) fn handle_heard(&mut self, before: Instant) {
+        for named in &mut self.pools {
+            named.addresses.handle_heard(before);
+        }
     }
 
     /// Gives an address back to its pool.

@@ -26,6 +26,7 @@ use self::atomic::{AtomicU32, zeroed};
 use self::scale::{PAGES, PLACES, TUNNELS};
 pub use self::writer::{IndexCounts, IndexWriter};
 use crate::path::SlotIndex;
+use crate::rest::Rest;
 
 /// How much an index may hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,7 +36,7 @@ pub struct IndexLimits {
     /// Sessions at once, over all tunnels. As many ids again may rest.
     pub sessions: u32,
     /// How long an id rests before it can be drawn again.
-    pub quarantine: Duration,
+    pub quarantine: Rest,
 }
 
 impl Default for IndexLimits {
@@ -46,7 +47,7 @@ impl Default for IndexLimits {
         Self {
             tunnels: u16::MAX,
             sessions: 1_000_000,
-            quarantine: Duration::from_secs(31),
+            quarantine: Rest::of(Duration::from_secs(31)),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod index;
 pub mod mailbox;
 pub mod path;
 pub mod pool;
+pub mod rest;
 pub mod slab;
 pub mod sweep;
 pub mod time;

@@ -13,13 +13,13 @@ mod plan;
 mod tests;
 
 use core::net::Ipv4Addr;
-use core::ops::Add as _;
 use core::time::Duration;
 
 use ipnet::Ipv4Net;
 
 use self::leases::{Leases, State};
 use self::plan::Plan;
+use crate::rest::Rest;
 use crate::time::Instant;
 
 /// The prefixes a pool may have, and the exclusions: a lookup takes ten steps at most.
@@ -124,7 +124,7 @@ pub struct PrefixCounts {
 pub struct AddressPool {
     plan: Plan,
     leases: Leases,
-    reuse_delay: Duration,
+    rest: Rest,
 }
 
 impl AddressPool {
@@ -134,7 +134,7 @@ impl AddressPool {
         Ok(Self {
             plan,
             leases: Leases::new(),
-            reuse_delay: config.reuse_delay,
+            rest: Rest::of(config.reuse_delay),
         })
     }
 
@@ -146,12 +146,12 @@ impl AddressPool {
     /// One step for each address that is used or resting.
     pub fn reconfigure(&mut self, config: &PoolConfig, now: Instant) -> Result<(), PoolError> {
         self.plan = Plan::new(config)?;
-        self.reuse_delay = config.reuse_delay;
+        self.rest.set_own(config.reuse_delay);
         self.leases.unsettle();
         let mut gone = Vec::new();
-        let (plan, delay) = (&mut self.plan, self.reuse_delay);
+        let (plan, rest) = (&mut self.plan, self.rest);
         self.leases.for_each(|address, state| match state {
-            State::Resting { since, .. } if !plan.is_usable(address) && since.add(delay) <= now => {
+            State::Resting { since, .. } if !plan.is_usable(address) && rest.is_over(since, now) => {
                 gone.push(address);
             }
             State::Free | State::Held | State::Resting { .. } => {
@@ -165,6 +165,19 @@ impl AddressPool {
         Ok(())
     }
 
+    /// An address that was given back rests for `unheard`, unless everybody has [heard](Self::handle_heard) of it
+    /// before.
+    #[must_use]
+    pub fn with_unheard(self, unheard: Duration) -> Self {
+        let rest = self.rest.with_unheard(unheard);
+        Self { rest, ..self }
+    }
+
+    /// Everybody knows which addresses were given back before that moment.
+    pub fn handle_heard(&mut self, before: Instant) {
+        self.rest.handle_heard(before);
+    }
+
     /// Takes an address for a subscriber that wants any. `None` if all are used or resting.
     pub fn allocate(&mut self, now: Instant) -> Option<Ipv4Addr> {
         if let Some(address) = self.plan.next_untouched(&self.leases) {
@@ -172,7 +185,7 @@ impl AddressPool {
             return Some(Ipv4Addr::from(address));
         }
         while let Some((address, since)) = self.leases.longest_resting() {
-            if since.add(self.reuse_delay) > now {
+            if !self.rest.is_over(since, now) {
                 return None;
             }
             if self.plan.is_allocatable(address) {
@@ -190,7 +203,7 @@ impl AddressPool {
         let is_rested = match self.leases.state(address) {
             State::Free => true,
             State::Held => false,
-            State::Resting { since, .. } => since.add(self.reuse_delay) <= now,
+            State::Resting { since, .. } => self.rest.is_over(since, now),
         };
         let granted = is_rested && self.plan.is_allocatable(address);
         if granted {
@@ -253,7 +266,7 @@ impl AddressPool {
     pub fn settle(&mut self, now: Instant, limit: usize) -> bool {
         for _ in 0..limit {
             match self.leases.unsettled() {
-                Some((address, since)) if since.add(self.reuse_delay) <= now => {
+                Some((address, since)) if self.rest.is_over(since, now) => {
                     if let Some((from, to)) = self.leases.settle() {
                         self.plan.note(address, from, to);
                     }

@@ -27,6 +27,7 @@ impl Crew {
                 self.own = position
                     .and_then(|it| Mark::new(it.epoch, it.seq))
                     .or(self.own);
+                self.confirm().await;
             }
             Side::Claiming | Side::Reading | Side::Asking => {}
         }
@@ -35,6 +36,27 @@ impl Crew {
         }
         if self.store_away.is_none() && side == Side::Following {
             self.member.handle_store(clock::now());
+        }
+    }
+
+    /// What all on the roster say that they have, they know of: it need not rest for them. One that says nothing
+    /// more is on the roster for as long as it may forward.
+    async fn confirm(&self) {
+        let roster = self.standing.borrow().seen.roster.clone();
+        let others = roster.iter().filter(|node| **node != self.parts.me);
+        let positions = others.map(|node| self.positions.get(node).copied());
+        let all: Option<Vec<Mark>> = positions.collect();
+        let confirmed = match all {
+            Some(positions) => positions.into_iter().min().or(self.own),
+            None => None,
+        };
+        if let Some(confirmed) = confirmed {
+            self.tell(move |control, _| {
+                control
+                    .keeper
+                    .handle_confirmed(&mut control.node, confirmed);
+            })
+            .await;
         }
     }
 

@@ -15,6 +15,8 @@ impl Crew {
             Event::Connected(peer) => {
                 let known = (peer.number(), peer.identity().clone());
                 self.connected.insert(peer.node().clone(), known);
+                // Another life of it has to say anew what it has.
+                self.positions.remove(peer.node());
                 self.find_home().await;
             }
             Event::Disconnected(peer, _) => {

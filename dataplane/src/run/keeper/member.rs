@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lns_cluster::Epoch;
-use lns_cluster::journal::{Change, Changed, Journal, Mark, Patience, Recent, Round, Write};
+use lns_cluster::journal::{Change, Changed, Heard, Journal, Mark, Patience, Recent, Round, Write};
 use lns_node::{Beginning, Node, RecordKey, Role, StoreTime, Unreadable};
 use lns_store::follower::Told;
 use lns_store::writer::{Mastership, Writer};
@@ -68,6 +68,8 @@ pub(super) struct Membership {
     is_former: bool,
     /// For a master without the store.
     recent: Recent<String, Bytes>,
+    /// For what rests until all members know.
+    heard: Heard,
 }
 
 impl Membership {
@@ -107,6 +109,7 @@ impl Keeper {
             epoch: Epoch::NONE,
             is_former: false,
             recent: Recent::default(),
+            heard: Heard::default(),
         };
         Self::new(news, Storage::Store(Box::new(writer)), Some(membership))
     }
@@ -239,6 +242,7 @@ impl Keeper {
         membership.unread = None;
         membership.epoch = epoch;
         membership.is_former = false;
+        membership.heard.clear();
         let useless = core::mem::take(&mut membership.useless);
         let claimed = membership.claimed.filter(|(of, _)| *of == epoch);
         // Where there was nobody there is nothing to take over.
@@ -297,6 +301,23 @@ impl Keeper {
         self.waiting.clear();
         self.ordered.clear();
         self.foreign = 0;
+    }
+
+    /// All that the node has done before `now` has a place in the stream, if the store is there.
+    pub(super) fn note_written(&mut self, now: Instant) {
+        if let Some(membership) = self.membership.as_mut().filter(|_| self.journal.is_up()) {
+            membership
+                .heard
+                .handle_written(self.journal.last_mark(), now);
+        }
+    }
+
+    /// All other members have all changes up to this one: what was given back before need not rest for them.
+    pub(crate) fn handle_confirmed(&mut self, node: &mut Node, position: Mark) {
+        let membership = self.membership.as_mut();
+        if let Some(before) = membership.and_then(|it| it.heard.handle_confirmed(position)) {
+            node.handle_heard_by_all(before);
+        }
     }
 
     /// The next changes after this one, `most` at most; `None`: there may be some that this node does not know.

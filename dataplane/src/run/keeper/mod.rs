@@ -222,6 +222,7 @@ impl Keeper {
             self.keep(record, now);
         }
         let ticket = self.journal.close(now);
+        self.note_written(now);
         for record in ordered.drain(..) {
             let output = Output::Record(Box::new(record));
             self.waiting.push_back((ticket, output));

@@ -34,6 +34,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use lns_l2tp::{KeptMessage, MessageNumber, TunnelImage};
 use lns_tables::dirty::DirtyList;
 use lns_tables::path::SlotIndex;
+use lns_tables::rest::Rest;
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 use serde::{Deserialize, Serialize};
@@ -166,8 +167,9 @@ pub(crate) struct Records {
     gone: VecDeque<RecordKey>,
     /// What is over and may not be given out again.
     graves: BTreeMap<RecordKey, Grave>,
-    /// When not to keep them any longer. None on standby.
+    /// Until when to keep them at least, and as long as not everybody has heard of them. None on standby.
     rests: BTreeSet<(Instant, RecordKey)>,
+    unheard: Rest,
     /// Graves whose time is over, and whose records are to be forgotten.
     over: VecDeque<RecordKey>,
     /// On standby: what tunnels are made of at the takeover.
@@ -188,10 +190,12 @@ struct Grave {
     /// Its CDN.
     cdn: Option<MessageNumber>,
     held: Option<Held>,
+    /// Since when it rests, and until when at least. Nothing does on standby.
+    rest: Option<(Instant, Instant)>,
 }
 
 impl Records {
-    pub(crate) fn new(role: Role, kept: bool, max_sessions: u32) -> Self {
+    pub(crate) fn new(role: Role, kept: bool, max_sessions: u32, unheard: Duration) -> Self {
         Self {
             role,
             kept,
@@ -200,6 +204,7 @@ impl Records {
             gone: VecDeque::new(),
             graves: BTreeMap::new(),
             rests: BTreeSet::new(),
+            unheard: Rest::of(Duration::ZERO).with_unheard(unheard),
             over: VecDeque::new(),
             images: BTreeMap::new(),
             said: BTreeMap::new(),

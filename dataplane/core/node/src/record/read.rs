@@ -236,6 +236,7 @@ impl Node {
             slot,
             cdn: cdn.as_ref().map(|cdn| cdn.number),
             held: form.address.map(held),
+            rest: None,
         };
         self.records.said.remove(&key);
         if let Some(cdn) = cdn {

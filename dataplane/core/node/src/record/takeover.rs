@@ -63,8 +63,8 @@ impl Node {
 
     /// What another node gave back rests from the beginning: since when it does is known to nobody.
     fn take_over_graves(&mut self, now: Instant) {
-        let graves = core::mem::take(&mut self.records.graves);
-        for (key, grave) in &graves {
+        let mut graves = core::mem::take(&mut self.records.graves);
+        for (key, grave) in &mut graves {
             match *key {
                 RecordKey::Tunnel(tunnel) => self.index.rest_tunnel(tunnel, now),
                 RecordKey::Session(tunnel, session) => {

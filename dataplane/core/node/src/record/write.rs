@@ -127,34 +127,35 @@ impl Node {
         let key = RecordKey::Session(session.tunnel, session.call.local());
         let grave = Grave {
             slot: Some(slot),
-            cdn: None,
             held: session.address.clone(),
+            ..Grave::default()
         };
         self.bury(key, grave, now);
     }
 
-    pub(super) fn bury(&mut self, key: RecordKey, grave: Grave, now: Instant) {
+    pub(super) fn bury(&mut self, key: RecordKey, mut grave: Grave, now: Instant) {
         if !self.records.are_written() {
             return;
         }
-        self.rest(key, &grave, now);
+        self.rest(key, &mut grave, now);
         self.records.graves.insert(key, grave);
         self.records.gone.push_back(key);
     }
 
     /// A record of what is over is kept as long as its id rests, and its address.
-    pub(super) fn rest(&mut self, key: RecordKey, grave: &Grave, now: Instant) {
+    pub(super) fn rest(&mut self, key: RecordKey, grave: &mut Grave, now: Instant) {
         let pool = grave.held.as_ref().and_then(|held| held.pool.as_deref());
         let address = pool.map(|pool| self.pools.reuse_delay(pool));
-        let rest = self.id_rest.max(address.unwrap_or_default());
-        self.records.rests.insert((now + rest, key));
+        let until = now + limits::ID_QUARANTINE.max(address.unwrap_or_default());
+        grave.rest = Some((now, until));
+        self.records.rests.insert((until, key));
     }
 
     /// An id is given out again: its record is the new one's. An address that rests longer than ids do rests
     /// at this node only, from then on.
     pub(crate) fn reopen(&mut self, key: RecordKey) {
-        if self.records.graves.remove(&key).is_some() {
-            self.records.rests.retain(|(_, other)| *other != key);
+        if let Some((_, until)) = self.records.graves.remove(&key).and_then(|it| it.rest) {
+            self.records.rests.remove(&(until, key));
         }
         self.records.over.retain(|other| *other != key);
     }
@@ -180,21 +181,30 @@ impl Node {
         }
     }
 
+    /// Every member of the cluster knows what was given back before that moment: it rests no longer for that.
+    pub fn handle_heard_by_all(&mut self, before: Instant) {
+        self.index.handle_heard(before);
+        self.pools.handle_heard(before);
+        self.records.unheard.handle_heard(before);
+    }
+
     /// Forgets what has rested long enough.
     pub(crate) fn exhume(&mut self, now: Instant) {
-        while let Some(&(until, key)) = self.records.rests.first()
-            && until <= now
+        while self.next_exhumation().is_some_and(|at| at <= now)
+            && let Some((_, key)) = self.records.rests.pop_first()
         {
-            self.records.rests.pop_first();
             if self.records.graves.remove(&key).is_some() {
                 self.records.over.push_back(key);
             }
         }
     }
 
-    /// When something will have.
+    /// When something will have. Whoever is behind it in line waits for it.
     pub(crate) fn next_exhumation(&self) -> Option<Instant> {
-        self.records.rests.first().map(|(until, _)| *until)
+        let (until, key) = self.records.rests.first()?;
+        let since = self.records.graves.get(key).and_then(|grave| grave.rest);
+        let unheard = since.map(|(since, _)| self.records.unheard.until(since));
+        Some(unheard.map_or(*until, |unheard| unheard.max(*until)))
     }
 
     fn session_record(&self, slot: SlotIndex, now: Instant) -> Option<(RecordKey, Form)> {

@@ -198,3 +198,71 @@ fn while_it_is_unknown_who_has_what_nobody_new_is_let_in_and_who_is_in_stays() {
     world.run(seconds(5));
     assert!(world.is_up(second, 1) && world.is_up(0, 4));
 }
+
+#[test]
+fn what_was_given_back_rests_until_all_members_know_over_takeovers_too() {
+    let mut of_member = accounted();
+    of_member.id_rest = seconds(600);
+    let mut world = World::followed(of_member, 23);
+    world.dial_tunnel(1701, Some(SECRET));
+    for id in 1..=2 {
+        let name = format!("guest{id}");
+        world.dial(0, id, Client::new(&name, &name));
+    }
+    world.run(seconds(10));
+    let resting = |world: &World| {
+        let store = &world.followed.as_ref().expect("followed").store;
+        // A tunnel and a session go on.
+        let graves = store.len() - 2;
+        (
+            world.node.pools().first().map(|pool| pool.resting),
+            graves,
+            world.node.pools().first().map(|pool| pool.used),
+        )
+    };
+    let key = *world
+        .followed
+        .as_ref()
+        .and_then(|followed| followed.store.keys().last())
+        .expect("records");
+    let RecordKey::Session(tunnel, session) = key else {
+        panic!("{key} is no session");
+    };
+    assert!(world.node.handle_disconnect(tunnel, session, world.now));
+    world.run(seconds(400));
+    assert_eq!(resting(&world), (Some(1), 1, Some(1)));
+    world.take_over_by(false);
+    world.run(seconds(550));
+    assert_eq!(
+        resting(&world),
+        (Some(1), 1, Some(1)),
+        "since the takeover, for nobody knows since when it had rested"
+    );
+    world.run(seconds(100));
+    assert_eq!(resting(&world), (Some(0), 0, Some(1)), "all of S is over");
+
+    // Where all members know, it is as on a node that serves alone.
+    world.dial(0, 3, Client::new("guest3", "guest3"));
+    world.run(seconds(10));
+    let key = *world
+        .followed
+        .as_ref()
+        .and_then(|followed| {
+            let mut keys = followed.store.keys();
+            keys.find(|it| matches!(it, RecordKey::Session(..)))
+        })
+        .expect("records");
+    let RecordKey::Session(tunnel, session) = key else {
+        panic!("{key} is no session");
+    };
+    let given_back = world.now;
+    assert!(world.node.handle_disconnect(tunnel, session, world.now));
+    world.run(seconds(90));
+    assert_eq!(resting(&world), (Some(1), 1, Some(1)));
+    world.node.handle_heard_by_all(given_back);
+    world.run(seconds(5));
+    assert_eq!(resting(&world), (Some(1), 1, Some(1)), "they know less");
+    world.node.handle_heard_by_all(world.now);
+    world.run(seconds(5));
+    assert_eq!(resting(&world), (Some(0), 0, Some(1)));
+}

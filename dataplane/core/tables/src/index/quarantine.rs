@@ -1,21 +1,19 @@
 //! Ids that were given back and may not be given out yet, oldest first.
 
-use core::ops::Add as _;
-use core::time::Duration;
 use std::collections::VecDeque;
 
+use crate::rest::Rest;
 use crate::time::Instant;
 
-/// A queue whose members all rest for the same time, so that the first in is the first out. Its
-/// length is bounded by whoever pushes: an id rests once.
+/// A queue from which the first in is the first out. Its length is bounded by whoever pushes: an id rests once.
 #[derive(Debug)]
 pub(super) struct Quarantine<T> {
-    rest: Duration,
+    rest: Rest,
     queue: VecDeque<(Instant, T)>,
 }
 
 impl<T> Quarantine<T> {
-    pub(super) fn new(rest: Duration) -> Self {
+    pub(super) fn new(rest: Rest) -> Self {
         Self {
             rest,
             queue: VecDeque::new(),
@@ -27,7 +25,12 @@ impl<T> Quarantine<T> {
     }
 
     pub(super) fn push(&mut self, id: T, now: Instant) {
-        self.queue.push_back((Instant::add(now, self.rest), id));
+        self.queue.push_back((now, id));
+    }
+
+    /// Everybody knows what was given back before that moment.
+    pub(super) fn handle_heard(&mut self, before: Instant) {
+        self.rest.handle_heard(before);
     }
 
     /// Forgets all: whoever asks knows what becomes of them.
@@ -37,8 +40,9 @@ impl<T> Quarantine<T> {
 
     /// An id whose time is over.
     pub(super) fn pop(&mut self, now: Instant) -> Option<T> {
+        let rest = self.rest;
         self.queue
-            .pop_front_if(|(until, _)| *until <= now)
+            .pop_front_if(|(since, _)| rest.is_over(*since, now))
             .map(|(_, id)| id)
     }
 }

@@ -30,7 +30,7 @@ fn limits(tunnels: u16, sessions: u32) -> IndexLimits {
     IndexLimits {
         tunnels,
         sessions,
-        quarantine: REST,
+        quarantine: Rest::of(REST),
     }
 }
 

@@ -70,6 +70,12 @@ impl IndexWriter {
         self.resting_sessions.clear();
     }
 
+    /// Every node knows which ids were given back before that moment.
+    pub fn handle_heard(&mut self, before: Instant) {
+        self.resting_tunnels.handle_heard(before);
+        self.resting_sessions.handle_heard(before);
+    }
+
     fn take_place(&mut self, tunnel: TunnelId, session: SessionId) -> Option<()> {
         let (page, place) = (scale::page_of(session), scale::place_of(session));
         let block = self.blocks.get_mut(self.index.block(tunnel, page)?)?;
