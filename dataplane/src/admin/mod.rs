@@ -18,6 +18,7 @@ mod members;
 mod metrics;
 pub(crate) mod policies;
 pub(crate) mod radius;
+pub(crate) mod relay;
 pub(crate) mod server;
 
 use core::time::Duration;
@@ -283,6 +284,7 @@ fn guarded(routes: ApiRouter<Admin>, admin: Admin) -> Router {
                 "this can only be read here".to_owned(),
             )
         })
+        .layer(middleware::from_fn_with_state(admin.clone(), relay::relay))
         .with_state(admin)
         .layer(DefaultBodyLimit::max(BODY))
         .layer(middleware::from_fn_with_state(slots, guard))

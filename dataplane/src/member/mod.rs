@@ -31,8 +31,8 @@ use lns_lease::{
     Announcing, Candidates, ClusterName, Directory, LeaseName, NodeConfig, NodeState, Running,
 };
 use lns_peers::data::PathMtu;
-use lns_peers::wire::Capabilities;
-use lns_peers::{ClusterId, Credentials, Epochs, Events, Peers};
+use lns_peers::wire::{AdminAnswer, AdminQuery, Answer, Capabilities, Failure, Question};
+use lns_peers::{ClusterId, Credentials, Epochs, Events, Peers, Responder, Speaker};
 use lns_store::Redis;
 use lns_store::writer::{Settings, Writer};
 use tokio::net::TcpListener;
@@ -58,6 +58,9 @@ const MANAGER: &str = "lns-dataplane";
 
 /// How often a node's own Lease is written when there is nothing new: information, no fence.
 const RENEW: Duration = Duration::from_secs(10);
+
+/// Questions of other members about what the admin interface has: they wait for their answers, and are few.
+const QUERIES: usize = 64;
 
 /// Commands that wait. Those who give them wait, too.
 const COMMANDS: usize = 4;
@@ -123,6 +126,30 @@ pub(crate) struct Membership {
     pub(crate) desk: Desk,
     /// The way to the master.
     pub(crate) forwarder: Forwarder,
+    /// What other members ask the admin interface, until somebody answers it.
+    pub(crate) queries: Option<mpsc::Receiver<AskedByMember>>,
+}
+
+/// What another member asks the admin interface.
+#[derive(Debug)]
+pub(crate) struct AskedByMember {
+    /// Which.
+    pub(crate) from: NodeName,
+    /// What.
+    pub(crate) query: AdminQuery,
+    responder: Responder,
+}
+
+impl AskedByMember {
+    /// This is the answer.
+    pub(crate) fn answer(self, answer: AdminAnswer) {
+        self.responder.answer(Answer::Admin(answer));
+    }
+
+    /// This node is not the one to ask.
+    pub(crate) fn fail(self) {
+        self.responder.fail(Failure::NotMaster);
+    }
 }
 
 /// What the admin interface has of a member.
@@ -131,6 +158,9 @@ pub(crate) struct Desk {
     commands: mpsc::Sender<Command>,
     view: Arc<Mutex<View>>,
     lease: lns_lease::Handle,
+    speaker: Speaker,
+    master: Master,
+    stamp: Stamp,
 }
 
 impl Berth {
@@ -224,12 +254,16 @@ impl Berth {
     ) -> Membership {
         let (commands, commanded) = mpsc::channel(COMMANDS);
         let view: Arc<Mutex<View>> = Arc::default();
+        let master = Master::default();
         let desk = Desk {
             commands,
             view: Arc::clone(&view),
             lease: self.election.handle.clone(),
+            speaker: self.peers.speaker(),
+            master: master.clone(),
+            stamp: self.stamp.clone(),
         };
-        let master = Master::default();
+        let (queried, queries) = mpsc::channel(QUERIES);
         let forwarder = Forwarder::new(self.peers.speaker(), self.epochs.clone(), master.clone());
         let setup = setups.borrow().clone();
         let crew = Crew::new(Parts {
@@ -257,6 +291,7 @@ impl Berth {
             setup,
             setups,
             commands: commanded,
+            queried,
             master,
             view,
         });
@@ -264,6 +299,7 @@ impl Berth {
             task: tokio::spawn(crew.serve()),
             desk,
             forwarder,
+            queries: Some(queries),
         }
     }
 }
@@ -328,6 +364,32 @@ impl Desk {
     pub(crate) fn is_ready(&self) -> bool {
         let view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
         view.loaded && view.data_seconds.is_some()
+    }
+
+    /// Whether it may answer for the cluster now.
+    pub(crate) fn serves(&self) -> bool {
+        self.stamp.is_valid(lns_datapath::clock::now())
+    }
+
+    /// Who is master, where that is another one.
+    pub(crate) fn other_master(&self) -> Option<NodeName> {
+        self.master.other()
+    }
+
+    /// Asks the admin interface of another member.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(crate) async fn ask_admin(
+        &self,
+        whom: &NodeName,
+        query: AdminQuery,
+    ) -> Result<AdminAnswer, Failure> {
+        let answer = self.speaker.ask(whom, Question::Admin(query)).await?;
+        match answer.into_value() {
+            Answer::Admin(answer) => Ok(answer),
+            Answer::Position(_) | Answer::Records(_) | Answer::Dynamic(_) => Err(Failure::Mismatch),
+        }
     }
 
     /// Whether the election's task hangs.

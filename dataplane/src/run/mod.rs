@@ -38,7 +38,7 @@ use self::keeper::Keeper;
 use self::reload::{Change, Hands, Reloader};
 use self::situation::{Phase, Situation, unix_seconds};
 use self::source::{First, Source};
-use crate::admin::{self, Admin, StatsSource, server};
+use crate::admin::{self, Admin, StatsSource, relay, server};
 use crate::cli::{ObjectName, RunArguments, VERSION};
 use crate::config::{ClusterSetup, Setup};
 use crate::failure::Failure;
@@ -232,7 +232,7 @@ impl Process {
         announce(&manifest, &setup, arguments);
         let (role, roles) = mpsc::channel(ROLES);
         let joined = member.map(|joining| joining.begin(asker.clone(), punt, role));
-        let (member, voice) = joined.unzip();
+        let (mut member, voice) = joined.unzip();
 
         let (reach, reaches) = mpsc::channel(control::REACH_QUEUE);
         let control = Control::new(node, path, reach, line, beginning.keeper, voice);
@@ -251,6 +251,10 @@ impl Process {
             logs,
             member: member.as_ref().map(|member| member.desk.clone()),
         };
+        if let Some(queries) = member.as_mut().and_then(|member| member.queries.take()) {
+            // Ends with the member's task.
+            tokio::spawn(relay::serve(admin.clone(), queries));
+        }
         let admin = serve_admin(sockets, admin);
         let (change, changes) = mpsc::channel(1);
         let watcher = watch(&source, change.clone());

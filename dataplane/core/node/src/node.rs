@@ -15,6 +15,7 @@ use lns_tables::index::{IndexLimits, IndexWriter, PageIndex};
 use lns_tables::path::{PathUpdate, SlotIndex};
 use lns_tables::slab::Slab;
 use lns_tables::sweep::Sweep;
+use lns_tables::rest::Rest;
 use lns_tables::time::Instant;
 use lns_tables::wheel::Wheel;
 use lns_wire::id::{PeerSessionId, TunnelId};

@@ -34,6 +34,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use self::others::{Inquiry, Said, Stored};
+use super::AskedByMember;
 use super::fence::Fence;
 use super::stamp::Stamp;
 use super::view::View;
@@ -103,6 +104,7 @@ pub(super) struct Parts {
     pub(super) setup: ClusterSetup,
     pub(super) setups: watch::Receiver<ClusterSetup>,
     pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) queried: mpsc::Sender<AskedByMember>,
     pub(super) master: Master,
     pub(super) view: Arc<Mutex<View>>,
 }

@@ -89,12 +89,8 @@ impl Inquiry {
 impl Crew {
     /// All on the roster are asked.
     pub(super) async fn ask_others(&mut self, epoch: Epoch) {
-        let standing = self.standing.borrow();
-        let others = standing
-            .seen
-            .roster
-            .iter()
-            .filter(|it| **it != self.parts.me);
+        let roster = self.standing.borrow().seen.roster.clone();
+        let others = roster.iter().filter(|it| **it != self.parts.me);
         let inquiry = Inquiry {
             epoch,
             after: self.reached(),
@@ -103,7 +99,6 @@ impl Crew {
             found: BTreeMap::new(),
             reaches_store: false,
         };
-        drop(standing);
         self.inquiry = Some(inquiry);
         self.ask_unheard();
         self.weigh().await;

@@ -7,6 +7,7 @@ use lns_peers::wire::{Answer, AskRefused, Failure, Message, Passed, Position, Qu
 use lns_peers::{Authenticated, Event, Member, Responder};
 use tracing::debug;
 
+use super::super::AskedByMember;
 use super::Crew;
 
 impl Crew {
@@ -110,6 +111,7 @@ impl Crew {
     }
 
     async fn answer(&mut self, question: Authenticated<Question>, responder: Responder) {
+        let from = question.from().node().clone();
         match question.into_value() {
             Question::Position => match self.position().await {
                 Some(position) => responder.answer(Answer::Position(position)),
@@ -119,7 +121,18 @@ impl Crew {
                 Ok(page) => responder.answer(page),
                 Err(why) => responder.fail(why),
             },
-            Question::Dynamic(_) | Question::Admin(_) => responder.fail(Failure::Unanswered),
+            Question::Admin(query) => {
+                let asked = AskedByMember {
+                    from,
+                    query,
+                    responder,
+                };
+                if let Err(full) = self.parts.queried.try_send(asked) {
+                    full.into_inner().fail();
+                }
+            }
+            // The gate lets none in where it is not the master's.
+            Question::Dynamic(_) => responder.fail(Failure::Unanswered),
         }
     }
 

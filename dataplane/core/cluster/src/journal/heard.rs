@@ -89,7 +89,7 @@ mod tests {
             heard.handle_written(mark(seq), at(1000 + seq));
         }
         assert!(heard.moments.len() < 8, "{heard:?}");
-        assert_eq!(heard.handle_confirmed(mark(998)), Some(at(1750)));
+        assert_eq!(heard.handle_confirmed(mark(998)), Some(at(1996)));
         assert_eq!(heard.handle_confirmed(mark(999)), Some(at(1999)));
         for seq in 0..10_000 {
             heard.handle_written(mark(2000 + seq), at(10_000 + 1000 * seq));

@@ -146,7 +146,7 @@ impl Node {
     pub(super) fn rest(&mut self, key: RecordKey, grave: &mut Grave, now: Instant) {
         let pool = grave.held.as_ref().and_then(|held| held.pool.as_deref());
         let address = pool.map(|pool| self.pools.reuse_delay(pool));
-        let until = now + limits::ID_QUARANTINE.max(address.unwrap_or_default());
+        let until = now + crate::limits::ID_QUARANTINE.max(address.unwrap_or_default());
         grave.rest = Some((now, until));
         self.records.rests.insert((until, key));
     }

@@ -5,6 +5,7 @@
     reason = "a test that overflows fails"
 )]
 
+use core::ops::Add as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
