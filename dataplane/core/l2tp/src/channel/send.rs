@@ -30,6 +30,9 @@ pub(super) struct Sender {
     pub(super) threshold: u16,
     /// Acknowledgements since the congestion window last grew, above the threshold.
     credit: u16,
+    /// After a takeover: so many more than are known the node before may have sent, and had acknowledged, without
+    /// a record of it. None is left once so many were acknowledged here.
+    unheard: u16,
     pub(super) tries: u8,
     held: bool,
     pub(super) resend_at: Option<Instant>,
@@ -64,6 +67,7 @@ impl Sender {
             congestion: 1,
             threshold: limits::PEER_WINDOW,
             credit: 0,
+            unheard: 0,
             tries: 0,
             held: false,
             resend_at: None,
@@ -105,6 +109,7 @@ impl Sender {
         self.acknowledged = acknowledged;
         let waiting = u16::try_from(queue.len()).unwrap_or(u16::MAX);
         self.reached = waiting.min(limits::HALF_TURN);
+        self.unheard = limits::UNHEARD;
         self.queue = queue;
     }
 
@@ -124,7 +129,7 @@ impl Sender {
     }
 
     pub(super) fn check(&self, nr: Seq16) -> Result<(), Dropped> {
-        if self.first.distance(nr) <= self.reached || nr.is_before(self.first) {
+        if self.first.distance(nr) <= self.believable() || nr.is_before(self.first) {
             Ok(())
         } else {
             Err(Dropped::NrBeyondNs)
@@ -133,10 +138,13 @@ impl Sender {
 
     pub(super) fn acknowledge(&mut self, nr: Seq16, now: Instant) {
         let count = self.first.distance(nr);
-        if count == 0 || count > self.reached {
+        if count == 0 || count > self.believable() {
             return;
         }
-        self.queue.drain(..usize::from(count));
+        self.unheard = self.unheard.saturating_sub(count);
+        // What has the number of a message that the peer has from the node before, it takes for that one.
+        self.queue
+            .drain(..usize::from(count).min(self.queue.len()));
         if self.queue.is_empty() {
             // An idle tunnel keeps no heap.
             self.queue = VecDeque::new();
@@ -149,6 +157,11 @@ impl Sender {
         self.grow(count);
         let waits = self.sent > 0 && !self.held;
         self.resend_at = waits.then(|| now.add(self.config.wait(0)));
+    }
+
+    /// So many messages from the front the peer may have.
+    const fn believable(&self) -> u16 {
+        self.reached.saturating_add(self.unheard)
     }
 
     /// Appendix A: by one per acknowledged message up to the threshold, above it by one per window.
