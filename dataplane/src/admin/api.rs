@@ -85,7 +85,8 @@ struct Standing {
 }
 
 /// Why a master that took over without the store lets nobody new in.
-const UNSURE: &str = "closed until the store or all other members have told who has which ids and addresses";
+const UNSURE: &str =
+    "closed until the store or all other members have told who has which ids and addresses";
 
 impl From<View> for Standing {
     fn from(view: View) -> Self {

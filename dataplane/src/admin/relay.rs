@@ -63,7 +63,8 @@ pub(super) async fn relay(State(admin): State<Admin>, request: Request, next: Ne
         Err(why) if head.method == Method::GET => {
             let own = next.run(Request::from_parts(head, body.into())).await;
             let this = desk.view().node;
-            let note = format!("{this}, by its own records: the master {master} is not reached: {why}");
+            let note =
+                format!("{this}, by its own records: the master {master} is not reached: {why}");
             said_by(&note, own)
         }
         Err(why) => Refusal(
@@ -156,11 +157,22 @@ mod tests {
 
     #[test]
     fn what_a_node_tells_of_itself_is_not_asked_elsewhere() {
-        for own in ["/healthz", "/readyz", "/metrics", "/v1/status", "/v1/members", "/v1/logs"] {
+        for own in [
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/v1/status",
+            "/v1/members",
+            "/v1/logs",
+        ] {
             assert!(!is_masters(own), "{own}");
         }
         assert!(!is_masters("/v1/sessionsx"));
-        for masters in ["/v1/sessions", "/v1/sessions/1-2/messages", "/v1/flows/flush"] {
+        for masters in [
+            "/v1/sessions",
+            "/v1/sessions/1-2/messages",
+            "/v1/flows/flush",
+        ] {
             assert!(is_masters(masters), "{masters}");
         }
     }

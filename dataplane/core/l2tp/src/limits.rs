@@ -30,6 +30,10 @@ pub const SEND_QUEUE: usize = 65_535;
 /// Numbers that can be told from older ones (RFC 2661, 5.8): half of all.
 pub const HALF_TURN: u16 = 0x7fff;
 
+/// Messages that a master without a store may have sent to one LAC, and had acknowledged, before its authority was
+/// over: some seconds' worth of calls. The next one has no record of them.
+pub const UNHEARD: u16 = 1024;
+
 /// Messages of a tunnel's own that stand in its record: its record stays small though a LAC that takes
 /// nothing is refused call after call. Those beyond are refused by the LAC's own patience after a takeover.
 pub const KEPT_MESSAGES: usize = 64;

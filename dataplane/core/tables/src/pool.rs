@@ -151,7 +151,9 @@ impl AddressPool {
         let mut gone = Vec::new();
         let (plan, rest) = (&mut self.plan, self.rest);
         self.leases.for_each(|address, state| match state {
-            State::Resting { since, .. } if !plan.is_usable(address) && rest.is_over(since, now) => {
+            State::Resting { since, .. }
+                if !plan.is_usable(address) && rest.is_over(since, now) =>
+            {
                 gone.push(address);
             }
             State::Free | State::Held | State::Resting { .. } => {

@@ -31,12 +31,18 @@ impl Crew {
             }
             Side::Claiming | Side::Reading | Side::Asking => {}
         }
-        if self.standing.borrow().seen.holder.is_none() {
+        if self.is_unfounded() {
             self.read_fence();
         }
         if self.store_away.is_none() && side == Side::Following {
             self.member.handle_store(clock::now());
         }
+    }
+
+    /// Whether somebody may have to found the cluster: nobody holds the Lease, or it lists nobody who could.
+    pub(super) fn is_unfounded(&self) -> bool {
+        let standing = self.standing.borrow();
+        standing.seen.holder.is_none() || standing.seen.roster.is_empty()
     }
 
     /// What all on the roster say that they have, they know of: it need not rest for them. One that says nothing

@@ -234,7 +234,7 @@ impl Crew {
                 _ = look.tick() => self.look().await,
                 _ = compare.tick() => self.compare_clocks(),
                 _ = tick.tick() => self.refresh(),
-                () = sleep(wake) => self.member.handle_timeout(clock::now()),
+                () = sleep(wake) => {}
             }
         }
     }
@@ -252,6 +252,10 @@ impl Crew {
 
     /// Carries out what there is to do, and holds the gates.
     async fn settle(&mut self) {
+        // If this task was kept waiting, the Lease was renewed meanwhile: an old view of it must not end anything.
+        if self.standing.has_changed().unwrap_or_default() {
+            self.hear_lease();
+        }
         self.member.handle_timeout(clock::now());
         while let Some(order) = self.member.poll_order() {
             self.carry_out(order).await;
@@ -342,10 +346,19 @@ impl Crew {
         // What it says first has to pass the gate.
         self.hold();
         self.set_radius(true).await;
-        self.tell(move |control, now| control.take_over(epoch, admits, now))
-            .await;
+        let (was_doubtful, doubt) = oneshot::channel();
+        self.tell(move |control, now| {
+            let _waits = was_doubtful.send(control.keeper.is_doubtful());
+            control.take_over(epoch, admits, now);
+        })
+        .await;
         self.follower = None;
         self.is_incomplete = !is_complete;
+        if is_complete && doubt.await.unwrap_or_default() {
+            // What it knows and the store does not is given out again.
+            self.is_incomplete = true;
+            self.look_at_store(epoch);
+        }
         self.parts.master.set(None);
         self.home = Some(self.parts.me.clone());
         self.say_that_it_serves(epoch);

@@ -275,8 +275,7 @@ async fn ask(speaker: &Speaker, node: &NodeName, after: Mark) -> Result<Said, Fa
         let Answer::Records(page) = answer.into_value() else {
             return Err(Failure::Mismatch);
         };
-        let (next, is_whole, reaches_store) =
-            (page.next(), page.is_whole(), page.reaches_store());
+        let (next, is_whole, reaches_store) = (page.next(), page.is_whole(), page.reaches_store());
         records.extend(page.into_records());
         match next {
             Some(next) if is_whole => position = next,

@@ -128,6 +128,7 @@ impl Crew {
                 {
                     self.member.handle_answer(position.epoch, mark, sent, now);
                     self.serves_now(&node, position.epoch).await;
+                    self.heed_position(mark).await;
                     if self.store_away.is_some() {
                         self.report_to(position.epoch, Caught::Behind).await;
                     }
@@ -151,6 +152,18 @@ impl Crew {
         }
     }
 
+    /// The master has all that there is in the stream up to here: nothing is kept beside that any more.
+    async fn heed_position(&self, position: Mark) {
+        if position <= self.member.applied() {
+            self.tell(move |control, now| {
+                control
+                    .keeper
+                    .handle_written_again(&mut control.node, position, now);
+            })
+            .await;
+        }
+    }
+
     fn serves(&self, epoch: Epoch) -> bool {
         self.member.side().0 == Side::Serving && self.member.known() == epoch
     }
@@ -170,7 +183,7 @@ impl Crew {
                 nodes.any(|node| node == me.as_bytes())
             }
         };
-        if may_found && self.standing.borrow().seen.holder.is_none() {
+        if may_found && self.is_unfounded() {
             let _ended = self.parts.lease.may_found().await;
         }
     }

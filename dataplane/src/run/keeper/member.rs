@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::account::{self, Read};
 use super::storage::Storage;
-use super::{Keeper, Output};
+use super::{AGAIN, BEHIND, Keeper, Output};
 
 /// Records of accounting of a mastership, at most.
 const NUMBERS: u64 = 1 << 32;
@@ -66,6 +66,10 @@ pub(super) struct Membership {
     epoch: Epoch,
     /// What is known is of a mastership that is over, and is nobody's once the store is read again.
     is_former: bool,
+    /// Up to where all changes are known.
+    applied: Mark,
+    /// The store had less than this when it was read.
+    is_doubtful: bool,
     /// For a master without the store.
     recent: Recent<String, Bytes>,
     /// For what rests until all members know.
@@ -108,6 +112,8 @@ impl Keeper {
             clock,
             epoch: Epoch::NONE,
             is_former: false,
+            applied: Mark::ZERO,
+            is_doubtful: false,
             recent: Recent::default(),
             heard: Heard::default(),
         };
@@ -144,13 +150,9 @@ impl Keeper {
                     self.forget_record(node, key.as_str(), mark);
                     self.note(key.as_str(), mark, None);
                 }
-                Told::Loaded { position } => {
-                    self.end_reading(node, now);
-                    if let Some(membership) = &mut self.membership {
-                        membership.recent.begin(position);
-                    }
-                }
-                Told::Claim { .. } | Told::Position(_) | Told::CaughtUp | Told::Away(_) => {}
+                Told::Loaded { position } => self.handle_loaded(node, position, now),
+                Told::Position(position) => self.note_position(position),
+                Told::Claim { .. } | Told::CaughtUp | Told::Away(_) => {}
             }
         }
     }
@@ -175,6 +177,43 @@ impl Keeper {
             self.journal = Journal::new(Patience::default());
             self.kept.clear();
         }
+    }
+
+    fn note_position(&mut self, position: Mark) {
+        if let Some(membership) = &mut self.membership {
+            membership.applied = membership.applied.max(position);
+        }
+    }
+
+    /// Everything was read. A store that was emptied or put back has less than this node knows: it keeps that
+    /// until the master has written all of it again.
+    fn handle_loaded(&mut self, node: &mut Node, position: Mark, now: Instant) {
+        let Some(membership) = &mut self.membership else {
+            return;
+        };
+        membership.recent.begin(position);
+        membership.is_doubtful = position < membership.applied;
+        if membership.is_doubtful {
+            warn!(%position, known = %membership.applied, "the store has less than this node knows, which it keeps until the master has written it again");
+        } else {
+            membership.applied = position;
+            self.end_reading(node, now);
+        }
+    }
+
+    /// Whether the store had less than this node knows when it was read.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.membership.as_ref().is_some_and(|it| it.is_doubtful)
+    }
+
+    /// The master says that all that there is was written, and it was applied here.
+    pub(crate) fn handle_written_again(&mut self, node: &mut Node, position: Mark, now: Instant) {
+        let Some(membership) = self.membership.as_mut().filter(|it| it.is_doubtful) else {
+            return;
+        };
+        membership.is_doubtful = false;
+        membership.applied = position;
+        self.end_reading(node, now);
     }
 
     /// What was not read is gone.
@@ -240,6 +279,7 @@ impl Keeper {
             return;
         };
         membership.unread = None;
+        membership.is_doubtful = false;
         membership.epoch = epoch;
         membership.is_former = false;
         membership.heard.clear();
@@ -289,6 +329,7 @@ impl Keeper {
         self.resign();
         let is_overrun = self.journal.take_overrun();
         if let Some(membership) = &mut self.membership {
+            membership.applied = membership.applied.max(self.journal.last_mark());
             let unstored = self.journal.handle_end(membership.epoch);
             membership.is_former = true;
             for write in &unstored {
@@ -300,6 +341,7 @@ impl Keeper {
         }
         self.waiting.clear();
         self.ordered.clear();
+        self.lost.clear();
         self.foreign = 0;
     }
 
@@ -357,8 +399,8 @@ impl Keeper {
         strays.map(|(key, _)| key.clone()).collect()
     }
 
-    /// The store has this, and may have lost what it had: what is missing is given out again. What only it has is
-    /// ended if it is among the `strays`, and forgotten.
+    /// The store has this, and may have lost what it had: what is missing is given out again, some of it in each
+    /// round. What only it has is ended if it is among the `strays`, and forgotten.
     pub(crate) fn handle_digest(
         &mut self,
         node: &mut Node,
@@ -366,16 +408,38 @@ impl Keeper {
         strays: &BTreeMap<String, Bytes>,
         now: Instant,
     ) {
+        if node.role() != Role::Active {
+            return;
+        }
         for key in self.journal.handle_digest(marks) {
+            let is_ended = strays
+                .get(&key)
+                .is_some_and(|octets| self.end_stray(node, &key, octets, now));
+            if !is_ended {
+                self.lost.push_back(key);
+            }
+        }
+    }
+
+    /// Whether there is more to be given out again, and the store keeps up with it.
+    pub(super) fn gives_again(&self) -> bool {
+        !self.lost.is_empty() && self.journal.unstored() < BEHIND
+    }
+
+    /// Gives out again some of what the store has lost, and has it forget what is nobody's.
+    pub(super) fn give_again(&mut self, node: &mut Node) {
+        if !self.gives_again() {
+            return;
+        }
+        let some = self.lost.len().min(AGAIN);
+        let keys: Vec<String> = self.lost.drain(..some).collect();
+        for key in keys {
             let is_ours = match (account::number(&key), key.parse::<RecordKey>()) {
                 (Some(number), _) => self.keep_again(number),
                 (None, Ok(record)) => node.handle_lost_record(record),
                 (None, Err(_)) => false,
             };
-            let stray = strays.get(&key).filter(|_| !is_ours);
-            let is_kept =
-                is_ours || stray.is_some_and(|octets| self.end_stray(node, &key, octets, now));
-            if !is_kept {
+            if !is_ours {
                 self.journal.forget(key);
             }
         }
@@ -418,9 +482,11 @@ impl Keeper {
         true
     }
 
-    /// The last change that has a place in the stream; `None`: the store is away, and what changes has none.
+    /// The last change that has a place in the stream; `None`: the store is away, and what changes has none; or it
+    /// does not have all that there is.
     pub(crate) fn position(&self) -> Option<Mark> {
-        self.journal.is_up().then(|| self.journal.last_mark())
+        let is_whole = self.journal.is_up() && self.lost.is_empty();
+        is_whole.then(|| self.journal.last_mark())
     }
 
     fn keep_again(&mut self, number: u64) -> bool {

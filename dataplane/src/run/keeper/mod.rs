@@ -31,6 +31,13 @@ use self::storage::{News, Storage};
 use super::situation::unix_millis;
 use crate::failure::Failure;
 
+/// Records that the store has lost and that are given out again in one round: a few milliseconds of the control
+/// task's time.
+const AGAIN: usize = 1_024;
+
+/// Changes that the store may be behind by when more of what it has lost is given out.
+const BEHIND: usize = 8_192;
+
 /// What waits for its ticket.
 #[derive(Debug)]
 pub(super) enum Output {
@@ -56,6 +63,8 @@ pub(crate) struct Keeper {
     kept: BTreeMap<u64, Box<[u8]>>,
     /// The record that is being written.
     octets: Vec<u8>,
+    /// What the store has not as it should, and is still to be given out again.
+    lost: VecDeque<String>,
     /// Records of another version: they wait for it.
     foreign: u64,
     /// Records that could not be read.
@@ -146,6 +155,7 @@ impl Keeper {
             ordered: Vec::new(),
             number: 0,
             kept: BTreeMap::new(),
+            lost: VecDeque::new(),
             octets: Vec::new(),
             foreign: 0,
             unreadable: 0,
@@ -208,6 +218,7 @@ impl Keeper {
 
     /// Stores all that the node has changed in this round. What it wants sent waits for the ticket.
     pub(super) fn store(&mut self, node: &mut Node, now: Instant) -> Ticket {
+        self.give_again(node);
         let date = StoreTime(self.millis());
         while let Some((key, change)) = node.poll_record(now, date, &mut self.octets) {
             match change {
@@ -358,6 +369,9 @@ impl Keeper {
 
     /// How long it may be before there is something to do.
     pub(super) fn patience(&self, now: Instant) -> Option<Duration> {
+        if self.gives_again() {
+            return Some(Duration::ZERO);
+        }
         self.journal.poll_timeout().map(|at| at.since(now))
     }
 

@@ -340,6 +340,8 @@ impl Member {
 
     /// All records were read; changes up to this one are in it.
     pub fn handle_loaded(&mut self, position: Mark, now: Instant) {
+        // Whoever wrote the last of them was master in that epoch, whatever the Lease says.
+        self.handle_epoch(position.epoch, None);
         self.is_loaded = true;
         // Also where the store was put back.
         self.applied = position;

@@ -143,8 +143,7 @@ impl Sender {
         }
         self.unheard = self.unheard.saturating_sub(count);
         // What has the number of a message that the peer has from the node before, it takes for that one.
-        self.queue
-            .drain(..usize::from(count).min(self.queue.len()));
+        self.queue.drain(..usize::from(count).min(self.queue.len()));
         if self.queue.is_empty() {
             // An idle tunnel keeps no heap.
             self.queue = VecDeque::new();
@@ -160,8 +159,10 @@ impl Sender {
     }
 
     /// So many messages from the front the peer may have.
-    const fn believable(&self) -> u16 {
-        self.reached.saturating_add(self.unheard)
+    fn believable(&self) -> u16 {
+        self.reached
+            .saturating_add(self.unheard)
+            .min(limits::HALF_TURN)
     }
 
     /// Appendix A: by one per acknowledged message up to the threshold, above it by one per window.

@@ -182,6 +182,40 @@ fn an_nr_beyond_what_was_sent_is_dropped() {
 }
 
 #[test]
+fn after_a_takeover_an_nr_of_messages_that_no_record_has_is_believed_within_bounds() {
+    let image = ChannelImage {
+        acknowledged: 26,
+        queued: 26,
+        received: 7,
+        peer_window: 8,
+        messages: Vec::new(),
+    };
+    let restored = || Channel::restore(RetransmitConfig::default(), 4, image.clone(), []);
+    let mut end = restored();
+    send(&mut end, 1);
+    all_sent(&mut end, START);
+    // The node before has sent 26 and 27, and the peer has them.
+    assert_eq!(end.check_acknowledgement(Seq16(28)), Ok(()));
+    end.acknowledge(Seq16(28), START);
+    assert!(end.is_idle(), "what has their numbers is taken for them");
+    send(&mut end, 2);
+    assert_eq!(all_sent(&mut end, START), [28]);
+    let far = |ahead: u16| Seq16(26).plus(ahead);
+    let end = restored();
+    assert_eq!(
+        end.check_acknowledgement(far(limits::UNHEARD.saturating_add(1))),
+        Err(Dropped::NrBeyondNs)
+    );
+    // Once as many were acknowledged here, nothing is believed that was not sent here.
+    let mut end = restored();
+    end.acknowledge(far(limits::UNHEARD), START);
+    assert_eq!(
+        end.check_acknowledgement(far(limits::UNHEARD.saturating_add(1))),
+        Err(Dropped::NrBeyondNs)
+    );
+}
+
+#[test]
 fn early_messages_are_kept_inside_the_window_and_dropped_outside() {
     for expected in [0, 32_764, 65_532] {
         let mut end = channel(4).starting_at(Seq16(0), Seq16(expected));

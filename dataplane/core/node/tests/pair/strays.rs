@@ -42,8 +42,8 @@ fn records(node: &mut Node) -> Vec<Record> {
 }
 
 fn number(record: &Record, wanted: u8) -> Option<u32> {
-    let found = Attributes::new(record.attributes.octets())
-        .find(|attribute| attribute.kind == wanted);
+    let found =
+        Attributes::new(record.attributes.octets()).find(|attribute| attribute.kind == wanted);
     let value = found?.value;
     Some(u32::from_be_bytes(value.try_into().ok()?))
 }
@@ -240,7 +240,11 @@ fn what_was_given_back_rests_until_all_members_know_over_takeovers_too() {
         "since the takeover, for nobody knows since when it had rested"
     );
     world.run(seconds(100));
-    assert_eq!(resting(&mut world), (Some(0), 0, Some(1)), "all of S is over");
+    assert_eq!(
+        resting(&mut world),
+        (Some(0), 0, Some(1)),
+        "all of S is over"
+    );
 
     // Where all members know, it is as on a node that serves alone.
     world.dial(0, 3, Client::new("guest3", "guest3"));

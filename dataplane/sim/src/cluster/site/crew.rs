@@ -1,7 +1,7 @@
 //! What a member is told of the Lease, and what it orders: as `dataplane/src/member/crew/mod.rs` has it.
 
 use lns_cluster::Epoch;
-use lns_cluster::member::{Order, Side};
+use lns_cluster::member::{Heard, Order, Side};
 use lns_tables::time::Instant;
 
 use super::follower::Follower;
@@ -78,7 +78,13 @@ impl Process {
                     follower.catch_up();
                 }
             }
-            Order::TakeOver { epoch, is_complete } => self.take_over(epoch, is_complete, env),
+            Order::AskOthers(epoch) => self.ask_others(epoch, env.now),
+            Order::TakeOver {
+                epoch,
+                is_complete,
+                admits,
+            } => self.take_over((epoch, is_complete), admits, env),
+            Order::Admit => self.admit(true),
             Order::Demote => self.demote(env),
             Order::Resign => self.resign(),
             Order::Release(epoch) => self.driver.closed(epoch, env.now),
@@ -95,7 +101,27 @@ impl Process {
         }
     }
 
-    fn take_over(&mut self, epoch: Epoch, is_complete: bool, env: &mut Env<'_>) {
+    /// Here members tell nobody what they have newer: whoever has others on the roster hears nothing of them.
+    fn ask_others(&mut self, epoch: Epoch, now: Instant) {
+        let is_alone = self
+            .driver
+            .standing
+            .roster
+            .iter()
+            .all(|node| node == self.member.me());
+        let heard = if is_alone { Heard::All } else { Heard::Some };
+        self.member.handle_heard(epoch, heard, now);
+    }
+
+    fn admit(&mut self, is_open: bool) {
+        if let Some(engine) = &mut self.engine {
+            engine.node.handle_admission(is_open);
+        }
+    }
+
+    fn take_over(&mut self, taken: (Epoch, bool), admits: bool, env: &mut Env<'_>) {
+        let (epoch, is_complete) = taken;
+        self.admit(admits);
         // What it says first has to pass the gate.
         self.hold(env);
         env.out.push(Effect::TakesOver(epoch, is_complete));

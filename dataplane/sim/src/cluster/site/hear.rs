@@ -48,6 +48,7 @@ impl Process {
                     self.is_incomplete = false;
                     let node = self.engine.as_mut().map(|it| &mut it.node);
                     self.keeper.handle_digest(node, marks);
+                    self.member.handle_looked(epoch);
                 }
             }
             Reply::Position(_)

@@ -21,7 +21,7 @@ impl Process {
                 self.keep_roster(env);
                 self.own = self.position(env).or(self.own);
             }
-            Side::Claiming | Side::Reading => {}
+            Side::Claiming | Side::Reading | Side::Asking => {}
         }
         if self.driver.standing.holder.is_none() {
             self.read_fence(env);
