@@ -199,7 +199,10 @@ fn step_down(scene: &mut Scene<'_>) -> Result<Expected> {
     scene.newcomers("second")?;
     Ok(Expected {
         changes: 1,
-        ..Expected::default()
+        // Routers miss three probes of nasAddress before they look elsewhere for it: what servers answer
+        // meanwhile goes to the node that was master, and what was told is told again.
+        may_repeat: true,
+        silent: None,
     })
 }
 

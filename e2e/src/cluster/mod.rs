@@ -64,7 +64,6 @@ impl Programme {
                 faults::STORIES,
                 outages::STORIES,
                 wrap::STORIES,
-                octets::STORIES,
                 random::STORIES,
             ]
             .concat(),
@@ -74,7 +73,7 @@ impl Programme {
     fn long() -> Self {
         Self {
             apart: Vec::new(),
-            together: [faults::LONG, outages::LONG, random::LONG].concat(),
+            together: [faults::LONG, outages::LONG, octets::STORIES, random::LONG].concat(),
         }
     }
 

@@ -54,7 +54,8 @@ pub(crate) struct Scene<'a> {
 pub(crate) struct Expected {
     /// How often the master may have changed.
     pub(crate) changes: usize,
-    /// Whether a master died between sending and storing: Starts and Stops may come again.
+    /// Whether a master died between sending and storing, or nasAddress has moved and answers were lost on the way:
+    /// Starts and Stops may come again.
     pub(crate) may_repeat: bool,
     /// Who must have said nothing in the cluster's name, and from when on.
     pub(crate) silent: Option<(Place, SystemTime)>,

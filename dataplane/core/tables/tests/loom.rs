@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool as Seen;
 use lns_tables::index::{IndexLimits, IndexWriter, PageIndex};
 use lns_tables::mailbox::{Full, mailbox};
 use lns_tables::path::SlotIndex;
+use lns_tables::rest::Rest;
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 use loom::sync::Notify;
@@ -67,7 +68,7 @@ impl Tables {
         let limits = IndexLimits {
             tunnels: 2,
             sessions: 2,
-            quarantine: Duration::from_secs(31),
+            quarantine: Rest::of(Duration::from_secs(31)),
         };
         let (mut writer, index) = PageIndex::new(limits);
         let tables = Self {

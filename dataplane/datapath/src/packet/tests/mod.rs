@@ -22,6 +22,7 @@ use lns_l2sess::policy::Policies;
 use lns_l2sess::table::TableConfig;
 use lns_tables::index::{IndexLimits, IndexWriter, PageIndex};
 use lns_tables::path::{SessionPath, SlotIndex, TunnelPath};
+use lns_tables::rest::Rest;
 use lns_tables::time::Instant;
 use lns_wire::id::{PeerSessionId, PeerTunnelId, SessionId, TunnelId};
 use lns_wire::ip::checksum;
@@ -137,7 +138,7 @@ impl Bed {
         let limits = IndexLimits {
             tunnels: 10,
             sessions: 10,
-            quarantine: Duration::ZERO,
+            quarantine: Rest::of(Duration::ZERO),
         };
         let (mut writer, index) = PageIndex::new(limits);
         let (tunnel, session) = (TunnelId(0x1234), SessionId(0x5678));
