@@ -156,9 +156,7 @@ impl Crew {
     async fn heed_position(&self, position: Mark) {
         if position <= self.member.applied() {
             self.tell(move |control, now| {
-                control
-                    .keeper
-                    .handle_written_again(&mut control.node, position, now);
+                control.keeper.handle_written_again(&mut control.node, now);
             })
             .await;
         }

@@ -14,7 +14,7 @@ use lns_store::writer::{Mastership, Writer};
 use lns_tables::time::Instant;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::account::{self, Read};
 use super::storage::Storage;
@@ -66,9 +66,7 @@ pub(super) struct Membership {
     epoch: Epoch,
     /// What is known is of a mastership that is over, and is nobody's once the store is read again.
     is_former: bool,
-    /// Up to where all changes are known.
-    applied: Mark,
-    /// The store had less than this when it was read.
+    /// There is something of which the store had nothing when it was read.
     is_doubtful: bool,
     /// For a master without the store.
     recent: Recent<String, Bytes>,
@@ -112,7 +110,6 @@ impl Keeper {
             clock,
             epoch: Epoch::NONE,
             is_former: false,
-            applied: Mark::ZERO,
             is_doubtful: false,
             recent: Recent::default(),
             heard: Heard::default(),
@@ -151,8 +148,7 @@ impl Keeper {
                     self.note(key.as_str(), mark, None);
                 }
                 Told::Loaded { position } => self.handle_loaded(node, position, now),
-                Told::Position(position) => self.note_position(position),
-                Told::Claim { .. } | Told::CaughtUp | Told::Away(_) => {}
+                Told::Claim { .. } | Told::Position(_) | Told::CaughtUp | Told::Away(_) => {}
             }
         }
     }
@@ -179,41 +175,36 @@ impl Keeper {
         }
     }
 
-    fn note_position(&mut self, position: Mark) {
-        if let Some(membership) = &mut self.membership {
-            membership.applied = membership.applied.max(position);
-        }
-    }
-
-    /// Everything was read. A store that was emptied or put back has less than this node knows: it keeps that
-    /// until the master has written all of it again.
+    /// Everything was read. What the store does not have may be gone, or the store was emptied or put back and the
+    /// master is about to write it again: it is kept until the master says that it has.
     fn handle_loaded(&mut self, node: &mut Node, position: Mark, now: Instant) {
         let Some(membership) = &mut self.membership else {
             return;
         };
         membership.recent.begin(position);
-        membership.is_doubtful = position < membership.applied;
+        let unread = membership.unread.as_ref().map_or(0, BTreeSet::len);
+        membership.is_doubtful = unread > 0;
         if membership.is_doubtful {
-            warn!(%position, known = %membership.applied, "the store has less than this node knows, which it keeps until the master has written it again");
+            info!(
+                records = unread,
+                "this node knows what the store does not have, and keeps it until the master says that nothing is missing there"
+            );
         } else {
-            membership.applied = position;
             self.end_reading(node, now);
         }
     }
 
-    /// Whether the store had less than this node knows when it was read.
+    /// Whether this node knows what the store did not have when it was read.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.membership.as_ref().is_some_and(|it| it.is_doubtful)
     }
 
     /// The master says that all that there is was written, and it was applied here.
-    pub(crate) fn handle_written_again(&mut self, node: &mut Node, position: Mark, now: Instant) {
-        let Some(membership) = self.membership.as_mut().filter(|it| it.is_doubtful) else {
-            return;
-        };
-        membership.is_doubtful = false;
-        membership.applied = position;
-        self.end_reading(node, now);
+    pub(crate) fn handle_written_again(&mut self, node: &mut Node, now: Instant) {
+        if let Some(membership) = self.membership.as_mut().filter(|it| it.is_doubtful) {
+            membership.is_doubtful = false;
+            self.end_reading(node, now);
+        }
     }
 
     /// What was not read is gone.
@@ -329,7 +320,6 @@ impl Keeper {
         self.resign();
         let is_overrun = self.journal.take_overrun();
         if let Some(membership) = &mut self.membership {
-            membership.applied = membership.applied.max(self.journal.last_mark());
             let unstored = self.journal.handle_end(membership.epoch);
             membership.is_former = true;
             for write in &unstored {
@@ -411,7 +401,10 @@ impl Keeper {
         if node.role() != Role::Active {
             return;
         }
-        for key in self.journal.handle_digest(marks) {
+        let mut lost = self.journal.handle_digest(marks);
+        // A session is nothing to whoever reads it before its tunnel.
+        lost.sort_by_key(|key| key.starts_with("s/"));
+        for key in lost {
             let is_ended = strays
                 .get(&key)
                 .is_some_and(|octets| self.end_stray(node, &key, octets, now));
