@@ -263,7 +263,7 @@ impl Berth {
             master: master.clone(),
             stamp: self.stamp.clone(),
         };
-        let (queried, queries) = mpsc::channel(QUERIES);
+        let (asks, queries) = mpsc::channel(QUERIES);
         let forwarder = Forwarder::new(self.peers.speaker(), self.epochs.clone(), master.clone());
         let setup = setups.borrow().clone();
         let crew = Crew::new(Parts {
@@ -291,7 +291,7 @@ impl Berth {
             setup,
             setups,
             commands: commanded,
-            queried,
+            queried: asks,
             master,
             view,
         });

@@ -17,7 +17,7 @@ use crate::view;
 /// of it are held.
 #[derive(Debug)]
 pub(crate) struct Pools {
-    pools: Vec<Named>,
+    all: Vec<Named>,
     locals: Locals,
     /// How long an address rests of which not everybody has heard that it was given back.
     unheard: Duration,
@@ -36,7 +36,7 @@ impl Pools {
     /// The pools of a validated manifest.
     pub(crate) fn new(pools: Vec<Pool>, unheard: Duration, now: Instant) -> Self {
         let mut this = Self {
-            pools: Vec::new(),
+            all: Vec::new(),
             locals: Locals::default(),
             unheard,
         };
@@ -53,14 +53,14 @@ impl Pools {
         let before = self.configured();
         let after = pools.iter().map(|pool| pool.local_address).collect();
         self.locals.replace(&before, &after);
-        for named in &mut self.pools {
+        for named in &mut self.all {
             named.let_go(now);
         }
         let locals: Vec<Ipv4Net> = pools
             .iter()
             .map(|pool| Ipv4Net::from(pool.local_address))
             .collect();
-        let mut old = core::mem::take(&mut self.pools);
+        let mut old = core::mem::take(&mut self.all);
         for config in pools {
             let mut addresses = config.addresses.clone();
             addresses.excluded.extend(&locals);
@@ -79,7 +79,7 @@ impl Pools {
                     .ok()
                     .map(|pool| pool.with_unheard(self.unheard)),
             };
-            self.pools.extend(pool.map(|addresses| Named {
+            self.all.extend(pool.map(|addresses| Named {
                 config,
                 addresses,
                 removed: false,
@@ -92,7 +92,7 @@ impl Pools {
                 .addresses
                 .reconfigure(&PoolConfig::default(), now)
                 .ok();
-            self.pools.push(named);
+            self.all.push(named);
         }
         self.keep_back();
         self.forget_unused();
@@ -101,7 +101,7 @@ impl Pools {
     /// Holds each former end of ours in the pool that would give it out.
     fn keep_back(&mut self) {
         for address in self.locals.former() {
-            let mut pools = self.pools.iter_mut();
+            let mut pools = self.all.iter_mut();
             let found = pools.find(|named| named.addresses.contains(address));
             if let Some(named) = found
                 && named.addresses.claim(address)
@@ -113,7 +113,7 @@ impl Pools {
 
     /// Whether there is a pool of that name, and it is not about to go.
     pub(crate) fn has(&self, name: &str) -> bool {
-        let mut pools = self.pools.iter().filter(|named| !named.removed);
+        let mut pools = self.all.iter().filter(|named| !named.removed);
         pools.any(|named| *named.config.name == *name)
     }
 
@@ -124,7 +124,7 @@ impl Pools {
         wanted: Option<&str>,
         now: Instant,
     ) -> Option<(Ipv4Addr, Arc<str>, Ipv4Addr)> {
-        let mut pools = self.pools.iter_mut().filter(|named| {
+        let mut pools = self.all.iter_mut().filter(|named| {
             wanted.is_none_or(|wanted| *named.config.name == *wanted && !named.removed)
         });
         pools.find_map(|named| {
@@ -143,9 +143,9 @@ impl Pools {
         &mut self,
         address: Ipv4Addr,
     ) -> Option<(Option<Arc<str>>, Option<Ipv4Addr>)> {
-        let default_local = self.pools.first().map(|named| named.config.local_address);
+        let default_local = self.all.first().map(|named| named.config.local_address);
         let Some(named) = self
-            .pools
+            .all
             .iter_mut()
             .find(|named| named.addresses.contains(address))
         else {
@@ -165,7 +165,7 @@ impl Pools {
     /// An address of this pool is held, whatever the pool says of it: a session was restored that has it.
     pub(crate) fn hold(&mut self, pool: &str, address: Ipv4Addr) {
         if let Some(named) = self
-            .pools
+            .all
             .iter_mut()
             .find(|named| *named.config.name == *pool)
         {
@@ -177,7 +177,7 @@ impl Pools {
     /// somebody has it.
     pub(crate) fn rest(&mut self, pool: &str, address: Ipv4Addr, now: Instant) {
         let named = self
-            .pools
+            .all
             .iter_mut()
             .find(|named| *named.config.name == *pool);
         if let Some(named) = named
@@ -189,13 +189,13 @@ impl Pools {
 
     /// How long addresses of this pool rest.
     pub(crate) fn reuse_delay(&self, pool: &str) -> Duration {
-        let named = self.pools.iter().find(|named| *named.config.name == *pool);
+        let named = self.all.iter().find(|named| *named.config.name == *pool);
         named.map_or(Duration::ZERO, |named| named.config.addresses.reuse_delay)
     }
 
     /// Everybody knows which addresses were given back before that moment.
     pub(crate) fn handle_heard(&mut self, before: Instant) {
-        for named in &mut self.pools {
+        for named in &mut self.all {
             named.addresses.handle_heard(before);
         }
     }
@@ -203,7 +203,7 @@ impl Pools {
     /// Gives an address back to its pool.
     pub(crate) fn release(&mut self, pool: &str, address: Ipv4Addr, now: Instant) {
         if let Some(named) = self
-            .pools
+            .all
             .iter_mut()
             .find(|named| *named.config.name == *pool)
         {
@@ -218,7 +218,7 @@ impl Pools {
     pub(crate) fn is_local(&self, address: Ipv4Addr) -> bool {
         self.locals.contains(address)
             || self
-                .pools
+                .all
                 .iter()
                 .any(|named| named.config.local_address == address)
     }
@@ -244,7 +244,7 @@ impl Pools {
         if !self.locals.free(address) {
             return;
         }
-        for named in &mut self.pools {
+        for named in &mut self.all {
             if named.kept.remove(&address) {
                 named.addresses.release(address, now);
             }
@@ -253,22 +253,22 @@ impl Pools {
 
     /// Our ends of the links of new sessions.
     fn configured(&self) -> BTreeSet<Ipv4Addr> {
-        let pools = self.pools.iter().filter(|named| !named.removed);
+        let pools = self.all.iter().filter(|named| !named.removed);
         pools.map(|named| named.config.local_address).collect()
     }
 
     /// Looks at `limit` addresses more that may have rested, pool by pool; whether that was all.
     pub(crate) fn settle(&mut self, now: Instant, limit: usize) -> bool {
-        let mut pools = self.pools.iter_mut();
+        let mut pools = self.all.iter_mut();
         pools.all(|named| named.addresses.settle(now, limit))
     }
 
     pub(crate) fn view(&self) -> Vec<view::Pool> {
-        self.pools.iter().map(Named::view).collect()
+        self.all.iter().map(Named::view).collect()
     }
 
     fn forget_unused(&mut self) {
-        self.pools
+        self.all
             .retain(|named| !named.removed || named.addresses.counts().used > 0);
     }
 }

@@ -247,8 +247,8 @@ async fn look(redis: &Redis, asker: &Asker, known: Mark) -> Option<Stored> {
     while let Some(page) = digest.page().await.ok()? {
         marks.extend(page.into_iter().map(|(key, mark)| (key.to_string(), mark)));
     }
-    let asked = marks.clone();
-    let names = asker.ask(move |control, _| control.keeper.strays(&asked, known));
+    let copy = marks.clone();
+    let names = asker.ask(move |control, _| control.keeper.strays(&copy, known));
     let names = names.await.ok()?;
     let mut strays = BTreeMap::new();
     if !names.is_empty() {

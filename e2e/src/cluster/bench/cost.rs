@@ -281,8 +281,8 @@ fn spend(nodes: &[&Lnsd<'_>], runs: &[blast::Run], count: impl Fn() -> u64) -> R
         "{arrived} of {} packets arrived: too few to say what one costs",
         sent.packets
     );
-    let spent = cpu()?.saturating_sub(before).as_secs_f64();
-    Ok(spent * 1e9 / arrived as f64)
+    let used = cpu()?.saturating_sub(before).as_secs_f64();
+    Ok(used * 1e9 / arrived as f64)
 }
 
 /// What something costs in the cluster, of what it costs a node alone.

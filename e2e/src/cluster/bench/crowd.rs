@@ -65,7 +65,7 @@ pub(super) fn sessions(outcome: &mut Outcome, count: usize, by_radius: bool) -> 
     crowd.bed.attest(measured)
 }
 
-fn first_lac<'a>(network: &'a Network) -> &'a crate::net::Namespace {
+fn first_lac(network: &Network) -> &crate::net::Namespace {
     let [first, _] = &network.lacs;
     first
 }

@@ -385,15 +385,12 @@ impl<K: Ord + Clone> Journal<K> {
         for (key, octets) in unstored {
             self.seq = self.seq.saturating_add(1);
             let mark = self.last_mark();
-            let change = match octets {
-                Some(octets) => {
-                    self.marks.insert(key.clone(), mark);
-                    Change::Put(octets)
-                }
-                None => {
-                    self.marks.remove(&key);
-                    Change::Forget
-                }
+            let change = if let Some(octets) = octets {
+                self.marks.insert(key.clone(), mark);
+                Change::Put(octets)
+            } else {
+                self.marks.remove(&key);
+                Change::Forget
             };
             writes.push(Write { key, mark, change });
         }

@@ -206,7 +206,8 @@ pub struct Member {
     fresh: Option<Instant>,
     /// When it was last in step with store or master.
     touched: Option<Instant>,
-    has_stepped_down: bool,
+    /// The mastership in which it has ordered to step down.
+    stepped_down: Epoch,
     is_leaving: bool,
     /// It serves, and does not know who has which ids and addresses.
     is_unsure: bool,
@@ -233,7 +234,7 @@ impl Member {
             answers: VecDeque::new(),
             fresh: None,
             touched: None,
-            has_stepped_down: false,
+            stepped_down: Epoch::NONE,
             is_leaving: false,
             is_unsure: false,
             yielded: None,
@@ -469,8 +470,8 @@ impl Member {
         } else if now >= self.warm() {
             // Nobody has any records.
             self.take_over(false, true, now);
-        } else if !self.has_stepped_down {
-            self.has_stepped_down = true;
+        } else if !self.has_stepped_down() {
+            self.stepped_down = self.epoch;
             self.orders.push_back(Order::StepDown);
         }
     }
@@ -482,10 +483,14 @@ impl Member {
             // It is being read for the first time: there is nothing to serve by.
             Side::Reading if !self.is_loaded => self.warm().max(patience),
             // Nothing more to be done but to wait for the end of the authority, or of the cold.
-            Side::Claiming if self.has_stepped_down => self.warm().max(patience),
+            Side::Claiming if self.has_stepped_down() => self.warm().max(patience),
             Side::Asking => Instant::add(self.since, self.times.others),
             Side::Following | Side::Claiming | Side::Reading | Side::Serving => patience,
         }
+    }
+
+    fn has_stepped_down(&self) -> bool {
+        self.stepped_down == self.epoch
     }
 
     fn warm(&self) -> Instant {
@@ -496,7 +501,6 @@ impl Member {
 
     fn begin(&mut self, epoch: Epoch, now: Instant) {
         self.epoch = epoch;
-        self.has_stepped_down = false;
         self.enter(Side::Claiming, now);
         if epoch > self.known {
             self.known = epoch;
