@@ -60,20 +60,21 @@ impl Programme {
     fn short() -> Self {
         Self {
             apart: [ground::SCENARIOS, apart::SCENARIOS, input::SCENARIOS].concat(),
-            together: [
-                faults::STORIES,
-                outages::STORIES,
-                wrap::STORIES,
-                random::STORIES,
-            ]
-            .concat(),
+            together: [faults::STORIES, outages::STORIES, wrap::STORIES].concat(),
         }
     }
 
     fn long() -> Self {
         Self {
             apart: Vec::new(),
-            together: [faults::LONG, outages::LONG, octets::STORIES, random::LONG].concat(),
+            together: [
+                faults::LONG,
+                outages::LONG,
+                octets::STORIES,
+                random::STORIES,
+                random::LONG,
+            ]
+            .concat(),
         }
     }
 
