@@ -52,6 +52,11 @@ fn orders(member: &mut Member) -> Vec<Order> {
 fn loaded() -> Member {
     let mut member = member();
     member.handle_loaded(mark(6, 10), at(100));
+    assert_eq!(
+        orders(&mut member),
+        [Order::Raise(epoch(6))],
+        "somebody has written them"
+    );
     member
 }
 
