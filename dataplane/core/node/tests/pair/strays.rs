@@ -236,8 +236,8 @@ fn what_was_given_back_rests_until_all_members_know_over_takeovers_too() {
     world.run(seconds(550));
     assert_eq!(
         resting(&mut world),
-        (Some(1), 1, Some(1)),
-        "since the takeover, for nobody knows since when it had rested"
+        (Some(0), 1, Some(1)),
+        "the id since the takeover; the address since this node was told"
     );
     world.run(seconds(100));
     assert_eq!(
