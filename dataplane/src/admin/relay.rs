@@ -19,7 +19,7 @@ use tracing::info;
 
 use super::server::Peer;
 use super::{Admin, Refusal, everything};
-use crate::member::AskedByMember;
+use crate::member::{AskedByMember, Desk};
 
 /// Which node has answered, where it is not this one or should not be.
 pub(super) const BY: HeaderName = HeaderName::from_static("lns-answered-by");
@@ -40,12 +40,12 @@ const MASTERS: [&str; 10] = [
 
 /// Has the master answer, if this node follows one.
 pub(super) async fn relay(State(admin): State<Admin>, request: Request, next: Next) -> Response {
-    let master = admin
-        .member
-        .as_ref()
-        .and_then(|desk| Some((desk, desk.other_master()?)));
-    let Some((desk, master)) = master.filter(|_| is_masters(request.uri().path())) else {
+    let desk = admin.member.as_ref();
+    let Some(desk) = desk.filter(|desk| !desk.serves() && is_masters(request.uri().path())) else {
         return next.run(request).await;
+    };
+    let Some(master) = desk.other_master() else {
+        return without_master(desk, request, next).await;
     };
     let (head, body) = request.into_parts();
     let Ok(body) = to_bytes(body, ADMIN_QUERY).await else {
@@ -73,6 +73,22 @@ pub(super) async fn relay(State(admin): State<Admin>, request: Request, next: Ne
         )
         .into_response(),
     }
+}
+
+/// Nobody is known to be master: it may be read what is known here.
+async fn without_master(desk: &Desk, request: Request, next: Next) -> Response {
+    if request.method() == Method::GET {
+        let note = format!(
+            "{}, by its own records: no master is known",
+            desk.view().node
+        );
+        return said_by(&note, next.run(request).await);
+    }
+    Refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no master is known, and nobody else changes anything".to_owned(),
+    )
+    .into_response()
 }
 
 fn is_masters(path: &str) -> bool {

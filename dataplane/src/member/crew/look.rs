@@ -89,7 +89,10 @@ impl Crew {
             state.peer = Some(peer);
             *state != before
         });
-        if let Some(master) = self.parts.master.other() {
+        // What is in doubt may be gone at the master, which must not take it for known.
+        if let Some(master) = self.parts.master.other()
+            && self.doubt.is_none()
+        {
             let position = Position {
                 epoch: applied.epoch,
                 seq: applied.seq,

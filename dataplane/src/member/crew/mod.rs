@@ -150,6 +150,8 @@ pub(super) struct Crew {
     roster: Option<Roster>,
     /// Who has said last that it serves: there sessions have their home, until somebody else serves.
     home: Option<NodeName>,
+    /// Since when it keeps what the store did not have when it was read.
+    doubt: Option<Instant>,
     /// Where the stream is, of a master.
     own: Option<Mark>,
     /// How far each member says that it is.
@@ -183,6 +185,7 @@ impl Crew {
             beside: JoinSet::new(),
             roster: None,
             home: None,
+            doubt: None,
             own: None,
             positions: BTreeMap::new(),
             is_incomplete: false,
@@ -346,19 +349,11 @@ impl Crew {
         // What it says first has to pass the gate.
         self.hold();
         self.set_radius(true).await;
-        let (was_doubtful, doubt) = oneshot::channel();
-        self.tell(move |control, now| {
-            let _waits = was_doubtful.send(control.keeper.is_doubtful());
-            control.take_over(epoch, admits, now);
-        })
-        .await;
+        self.tell(move |control, now| control.take_over(epoch, admits, now))
+            .await;
         self.follower = None;
         self.is_incomplete = !is_complete;
-        if is_complete && doubt.await.unwrap_or_default() {
-            // What it knows and the store does not is given out again.
-            self.is_incomplete = true;
-            self.look_at_store(epoch);
-        }
+        self.doubt = None;
         self.parts.master.set(None);
         self.home = Some(self.parts.me.clone());
         self.say_that_it_serves(epoch);
@@ -389,10 +384,8 @@ impl Crew {
 
     /// From now on packets of sessions that have a home are handed here.
     fn say_that_it_serves(&self, epoch: Epoch) {
-        let position = Position {
-            epoch,
-            seq: self.member.applied().seq,
-        };
+        // Nothing of its own is in the stream yet.
+        let position = Position { epoch, seq: 0 };
         for node in self.connected.keys() {
             // Whoever misses it asks within a second.
             let _lost = self.speaker.send(node, Message::Applied(position));

@@ -8,6 +8,7 @@ use lns_node::Caught;
 use lns_peers::wire::Answer;
 use lns_store::Fence as StoreFence;
 use lns_store::follower::{Follower, Told};
+use lns_tables::time::Instant;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -58,10 +59,14 @@ impl Crew {
         let asked = batch.clone();
         self.tell(move |control, now| {
             control.keeper.follow(&mut control.node, asked, now);
-            let _waits = answer.send(());
+            let _waits = answer.send(control.keeper.is_doubtful());
         })
         .await;
-        let _done = done.await;
+        let is_doubtful = done.await.unwrap_or_default();
+        let reads = |told: &Told| matches!(told, Told::Loading | Told::Loaded { .. });
+        if batch.iter().any(reads) {
+            self.doubt = is_doubtful.then(clock::now);
+        }
         for told in batch {
             self.followed(told).await;
         }
@@ -128,7 +133,7 @@ impl Crew {
                 {
                     self.member.handle_answer(position.epoch, mark, sent, now);
                     self.serves_now(&node, position.epoch).await;
-                    self.heed_position(mark).await;
+                    self.heed_position(mark, sent).await;
                     if self.store_away.is_some() {
                         self.report_to(position.epoch, Caught::Behind).await;
                     }
@@ -152,10 +157,13 @@ impl Crew {
         }
     }
 
-    /// The master has all that there is in the stream up to here: nothing is kept beside that any more.
-    async fn heed_position(&self, position: Mark) {
-        if position <= self.member.applied() {
-            self.tell(move |control, now| {
+    /// The master, asked at `sent`, has all that there is in the stream up to here: what was kept in doubt and did not
+    /// come by then is gone.
+    async fn heed_position(&mut self, position: Mark, sent: Instant) {
+        let was_asked_since = self.doubt.is_some_and(|since| since <= sent);
+        if was_asked_since && position <= self.member.applied() {
+            self.doubt = None;
+            self.tell(|control, now| {
                 control.keeper.handle_written_again(&mut control.node, now);
             })
             .await;

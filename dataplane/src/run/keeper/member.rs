@@ -1,13 +1,19 @@
 //! The keeper of a member of a cluster: takes in what the store tells while another node is master, claims and
 //! takes over, and steps down.
 
+#[cfg(test)]
+mod tests;
+
+use core::cmp::Reverse;
 use core::sync::atomic::{AtomicI64, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use lns_cluster::Epoch;
-use lns_cluster::journal::{Change, Changed, Heard, Journal, Mark, Patience, Recent, Round, Write};
+use lns_cluster::journal::{
+    Change, Changed, Confirmations, Journal, Mark, Patience, Recent, Round, Write,
+};
 use lns_node::{Beginning, Node, RecordKey, Role, StoreTime, Unreadable};
 use lns_store::follower::Told;
 use lns_store::writer::{Mastership, Writer};
@@ -71,7 +77,7 @@ pub(super) struct Membership {
     /// For a master without the store.
     recent: Recent<String, Bytes>,
     /// For what rests until all members know.
-    heard: Heard,
+    confirmations: Confirmations,
 }
 
 impl Membership {
@@ -102,6 +108,15 @@ impl Keeper {
         told: UnboundedSender<StoreNews>,
         clock: StoreClock,
     ) -> Self {
+        Self::follower(news, Storage::Store(Box::new(writer)), told, clock)
+    }
+
+    fn follower(
+        news: Arc<Notify>,
+        storage: Storage,
+        told: UnboundedSender<StoreNews>,
+        clock: StoreClock,
+    ) -> Self {
         let membership = Membership {
             told,
             claimed: None,
@@ -112,9 +127,9 @@ impl Keeper {
             is_former: false,
             is_doubtful: false,
             recent: Recent::default(),
-            heard: Heard::default(),
+            confirmations: Confirmations::default(),
         };
-        Self::new(news, Storage::Store(Box::new(writer)), Some(membership))
+        Self::new(news, storage, Some(membership))
     }
 
     /// Claims a mastership at the store.
@@ -168,6 +183,8 @@ impl Keeper {
             return;
         };
         membership.unread = Some(keys);
+        // What was in doubt is read again.
+        membership.is_doubtful = false;
         membership.recent.clear();
         if core::mem::take(&mut membership.is_former) {
             self.journal = Journal::new(Patience::default());
@@ -226,13 +243,14 @@ impl Keeper {
         let Some(membership) = &mut self.membership else {
             return;
         };
-        if let Some(unread) = &mut membership.unread {
-            unread.remove(key);
-        }
         let key = key.to_owned();
         let known = self.journal.mark(&key);
         if known.is_some_and(|known| known > mark) {
+            // A store that has lost the newest: nothing was read of this yet.
             return;
+        }
+        if let Some(unread) = &mut membership.unread {
+            unread.remove(&key);
         }
         match self.take_in(node, &key, octets, now) {
             Ok(()) => {}
@@ -269,11 +287,11 @@ impl Keeper {
         let Some(membership) = &mut self.membership else {
             return;
         };
-        membership.unread = None;
-        membership.is_doubtful = false;
+        let unread = membership.unread.take();
+        let doubtful = unread.filter(|_| core::mem::take(&mut membership.is_doubtful));
         membership.epoch = epoch;
         membership.is_former = false;
-        membership.heard.clear();
+        membership.confirmations.clear();
         let useless = core::mem::take(&mut membership.useless);
         let claimed = membership.claimed.filter(|(of, _)| *of == epoch);
         // Where there was nobody there is nothing to take over.
@@ -292,7 +310,16 @@ impl Keeper {
         for key in useless {
             self.journal.forget(key);
         }
+        self.find_lost(doubtful.unwrap_or_default());
         self.order_kept(now);
+    }
+
+    /// What this node knows and the store does not is stored before anything is said of it: tunnels, without
+    /// which a session is nothing to whoever reads it, and then what is newest, since a LAC may not have heard of it.
+    fn find_lost(&mut self, keys: BTreeSet<String>) {
+        let mut lost: Vec<String> = keys.into_iter().collect();
+        lost.sort_by_cached_key(|key| (key.starts_with("s/"), Reverse(self.journal.mark(key))));
+        self.lost = lost.into();
     }
 
     pub(super) fn order_kept(&mut self, now: Instant) {
@@ -339,7 +366,7 @@ impl Keeper {
     pub(super) fn note_written(&mut self, now: Instant) {
         if let Some(membership) = self.membership.as_mut().filter(|_| self.journal.is_up()) {
             membership
-                .heard
+                .confirmations
                 .handle_written(self.journal.last_mark(), now);
         }
     }
@@ -347,7 +374,8 @@ impl Keeper {
     /// All other members have all changes up to this one: what was given back before need not rest for them.
     pub(crate) fn handle_confirmed(&mut self, node: &mut Node, position: Mark) {
         let membership = self.membership.as_mut();
-        if let Some(before) = membership.and_then(|it| it.heard.handle_confirmed(position)) {
+        if let Some(before) = membership.and_then(|it| it.confirmations.handle_confirmed(position))
+        {
             node.handle_heard_by_all(before);
         }
     }

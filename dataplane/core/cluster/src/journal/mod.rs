@@ -14,7 +14,7 @@
 //! Nothing here speaks with a store: rounds are given out ([`Journal::poll_round`]), and what became of
 //! them is brought back.
 
-mod heard;
+mod confirmations;
 mod mark;
 mod recent;
 #[cfg(test)]
@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use lns_tables::time::Instant;
 
-pub use heard::Heard;
+pub use confirmations::Confirmations;
 pub use mark::Mark;
 pub use recent::{Changed, Recent};
 

@@ -8,9 +8,9 @@ use lns_crypto::Secret;
 use lns_l2sess::Timeouts;
 use lns_l2sess::policy::{Action, OnChange, Policy, PolicyTable, Rates};
 use lns_node::config::{
-    Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey, Duplicates,
-    HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp, Subscribers,
-    TunnelSecret, UnknownFilterId, User,
+    AccountingConfig, Admission, Allocation, Authentication, Config, DuplicateAction, DuplicateKey,
+    Duplicates, HostName, Lac, LacLimits, LcpRenegotiation, Pool, PoolConfig, PoolPrefix, Ppp,
+    RadiusConfig, Subscribers, TunnelSecret, UnknownFilterId, User,
 };
 
 pub const SECRET: &str = "a tunnel secret of sixteen";
@@ -67,6 +67,22 @@ pub fn config() -> Config {
         max_sessions: 10_000,
         id_rest: Duration::ZERO,
         workers: 1,
+    }
+}
+
+pub fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// RADIUS judges, is told of each session every minute or a little later, and grants what one can have.
+pub fn accounted() -> Config {
+    Config {
+        radius: Some(RadiusConfig::default()),
+        accounting: Some(AccountingConfig {
+            interim: seconds(60),
+        }),
+        epoch: 7,
+        ..config()
     }
 }
 

@@ -12,14 +12,10 @@ use lns_wire::l2tp::{Packet, emit_data};
 use proptest::prelude::*;
 
 use crate::client::Client;
-use crate::manifest::{SECRET, config};
+use crate::manifest::{SECRET, config, seconds};
 use crate::world::{Faults, World, service};
 
 const PING: &[u8] = &[0xab, 0xad, 0xca, 0xfe, b'p', b'i', b'n', b'g'];
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 /// A LAC and `count` subscribers, all of whose packets come to the second node.
 fn through_standby(config: Config, seed: u8, count: u16) -> World {

@@ -1,8 +1,6 @@
 //! What sessions have received and sent at nodes that are not the active one.
 
-use core::time::Duration;
-
-use lns_node::config::{AccountingConfig, Config, RadiusConfig};
+use lns_node::config::Config;
 use lns_node::radius::Order;
 use lns_node::view::SessionFilter;
 use lns_node::{Caught, Passed, SessionReport, StoreTime, limits};
@@ -14,24 +12,8 @@ use lns_wire::radius::kind;
 use proptest::prelude::*;
 
 use crate::client::Client;
-use crate::manifest::{SECRET, config};
+use crate::manifest::{SECRET, accounted, config, seconds};
 use crate::world::{Workers, World, settle_standby};
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-/// Sessions are told of every minute or a little later.
-fn accounted() -> Config {
-    Config {
-        radius: Some(RadiusConfig::default()),
-        accounting: Some(AccountingConfig {
-            interim: seconds(60),
-        }),
-        epoch: 7,
-        ..config()
-    }
-}
 
 fn reporting(config: Config, seed: u8, count: u16) -> World {
     let mut world = World::followed(config, seed);

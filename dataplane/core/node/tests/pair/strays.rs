@@ -3,30 +3,14 @@
 
 use core::time::Duration;
 
-use lns_node::config::{AccountingConfig, Config, RadiusConfig};
 use lns_node::radius::Order;
 use lns_node::{Beginning, Event, Node, RecordChange, RecordKey, StoreTime, Unreadable};
 use lns_radius::record::{Record, Status};
 use lns_wire::radius::{Attributes, kind};
 
 use crate::client::Client;
-use crate::manifest::{SECRET, config};
+use crate::manifest::{SECRET, accounted, seconds};
 use crate::world::World;
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-fn accounted() -> Config {
-    Config {
-        radius: Some(RadiusConfig::default()),
-        accounting: Some(AccountingConfig {
-            interim: seconds(60),
-        }),
-        epoch: 7,
-        ..config()
-    }
-}
 
 fn date(world: &World) -> StoreTime {
     StoreTime(1_795_000_000_000 + world.now.as_millis())

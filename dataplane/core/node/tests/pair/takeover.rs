@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use lns_node::config::{AccountingConfig, Config, RadiusConfig};
+use lns_node::config::Config;
 use lns_node::radius::Order;
 use lns_node::view::SessionFilter;
 use lns_node::{Event, Node, RecordKey, StoreTime, Unreadable};
@@ -15,24 +15,8 @@ use lns_wire::id::{SessionId, TunnelId};
 use lns_wire::radius::{AttributeList, kind};
 
 use crate::client::Client;
-use crate::manifest::{SECRET, config};
+use crate::manifest::{SECRET, accounted, config, seconds};
 use crate::world::{Faults, World};
-
-fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-/// RADIUS judges, is told, and grants what a session can have.
-fn with_radius() -> Config {
-    Config {
-        radius: Some(RadiusConfig::default()),
-        accounting: Some(AccountingConfig {
-            interim: seconds(60),
-        }),
-        epoch: 7,
-        ..config()
-    }
-}
 
 fn grants(world: &mut World) {
     let grant = &mut world.server.grant;
@@ -109,7 +93,7 @@ fn of(world: &World, status: Status) -> Vec<(String, Instant)> {
 
 #[test]
 fn who_follows_has_all_that_the_first_one_has() {
-    let mut world = with_sessions(with_radius(), 1, 40);
+    let mut world = with_sessions(accounted(), 1, 40);
     grants(&mut world);
     for _ in 0..30 {
         world.run(seconds(1));
@@ -139,7 +123,7 @@ fn who_follows_has_all_that_the_first_one_has() {
 
 #[test]
 fn a_takeover_is_noticed_by_no_lac_and_no_subscriber() {
-    let mut world = with_sessions(with_radius(), 2, 30);
+    let mut world = with_sessions(accounted(), 2, 30);
     grants(&mut world);
     world.run(seconds(10));
     let before: Vec<Option<Ipv4Addr>> = (1..=30).map(|id| world.address(0, id)).collect();
@@ -182,7 +166,7 @@ fn a_takeover_is_noticed_by_no_lac_and_no_subscriber() {
 
 #[test]
 fn a_node_that_steps_down_follows_and_takes_over_again() {
-    let mut world = with_sessions(with_radius(), 10, 30);
+    let mut world = with_sessions(accounted(), 10, 30);
     grants(&mut world);
     world.run(seconds(10));
     for round in 0..12 {
@@ -212,7 +196,7 @@ fn a_node_that_steps_down_follows_and_takes_over_again() {
 
 #[test]
 fn what_the_store_does_not_know_is_gone_when_all_is_read_anew() {
-    let mut world = with_sessions(with_radius(), 11, 10);
+    let mut world = with_sessions(accounted(), 11, 10);
     world.run(seconds(10));
     let now = world.now;
     world.node.handle_demotion(now);
@@ -233,7 +217,7 @@ fn what_the_store_does_not_know_is_gone_when_all_is_read_anew() {
 fn nodes_that_die_at_any_moment_lose_nobody() {
     let mut takeovers = 0;
     for seed in 0..40 {
-        let mut world = with_sessions(with_radius(), seed, 25);
+        let mut world = with_sessions(accounted(), seed, 25);
         grants(&mut world);
         // No frame of a node that is gone comes after one of the next: this client takes it for a new LCP.
         world.faults = Faults {
@@ -268,7 +252,7 @@ fn nodes_that_die_at_any_moment_lose_nobody() {
 #[test]
 fn calls_that_end_while_nodes_die_end_at_the_lac_and_in_accounting() {
     for seed in 0..40 {
-        let mut world = with_sessions(with_radius(), seed, 20);
+        let mut world = with_sessions(accounted(), seed, 20);
         world.run(seconds(20));
         assert_eq!(world.node.status().sessions, 20, "seed {seed}");
         world.followed.as_mut().expect("followed").mortality = 60;
@@ -299,7 +283,7 @@ fn calls_that_end_while_nodes_die_end_at_the_lac_and_in_accounting() {
 #[test]
 fn a_tunnel_that_ends_while_nodes_die_is_cleared_whole() {
     for seed in 0..20 {
-        let mut world = with_sessions(with_radius(), seed, 20);
+        let mut world = with_sessions(accounted(), seed, 20);
         world.run(seconds(20));
         let now = world.now;
         let tunnel = *world.workers.tunnels.keys().next().expect("a tunnel");
@@ -319,7 +303,7 @@ fn a_tunnel_that_ends_while_nodes_die_is_cleared_whole() {
 
 #[test]
 fn the_counters_of_the_last_record_are_in_the_stop_of_the_node_that_took_over() {
-    let mut world = with_sessions(with_radius(), 3, 1);
+    let mut world = with_sessions(accounted(), 3, 1);
     world.run(seconds(5));
     let slot = *world.workers.sessions.keys().next().expect("a session");
     let up = DirectionCounters {
@@ -362,7 +346,7 @@ fn the_counters_of_the_last_record_are_in_the_stop_of_the_node_that_took_over() 
 
 #[test]
 fn times_go_on_over_a_takeover() {
-    let mut config = with_radius();
+    let mut config = accounted();
     config.subscribers.session = seconds(1_000);
     let mut world = with_sessions(config, 4, 1);
     world.run(seconds(5));
@@ -521,7 +505,7 @@ fn policies_of_who_follows_are_told_before_their_sessions() {
 #[test]
 fn a_node_that_follows_does_nothing_else() {
     let now = Instant::ZERO;
-    let mut node = Node::standby(with_radius(), [1; 32], now);
+    let mut node = Node::standby(accounted(), [1; 32], now);
     let from = "198.51.100.1:1701".parse().expect("an address");
     node.handle_control(crate::world::service(), from, &[0xc8, 2, 0, 12], now);
     node.handle_ppp(TunnelId(1), SessionId(1), from, &[0xc0, 0x21, 9], now);
@@ -534,7 +518,7 @@ fn a_node_that_follows_does_nothing_else() {
 
 #[test]
 fn a_record_that_is_none_or_not_the_keys_or_of_another_version_changes_nothing() {
-    let mut world = with_sessions(with_radius(), 7, 3);
+    let mut world = with_sessions(accounted(), 7, 3);
     grants(&mut world);
     world.run(seconds(10));
     let (now, date) = (world.now, StoreTime(1_795_000_000_000));
@@ -574,7 +558,7 @@ fn a_record_that_is_none_or_not_the_keys_or_of_another_version_changes_nothing()
 
 #[test]
 fn a_session_takes_less_than_300_octets_in_the_store() {
-    let mut world = with_sessions(with_radius(), 8, 100);
+    let mut world = with_sessions(accounted(), 8, 100);
     let grant: &mut AttributeList = &mut world.server.grant;
     grant.push(kind::CLASS, &[7; 24]).expect("room");
     world.run(seconds(20));
@@ -590,7 +574,7 @@ fn a_session_takes_less_than_300_octets_in_the_store() {
 
 #[test]
 fn what_is_over_is_told_once() {
-    let mut world = with_sessions(with_radius(), 9, 10);
+    let mut world = with_sessions(accounted(), 9, 10);
     world.run(seconds(10));
     for (tunnel, session) in ids(&world) {
         world.node.handle_disconnect(tunnel, session, world.now);

@@ -129,6 +129,7 @@ impl Process {
         self.keeper.take_over(node, epoch, env.now);
         self.follower = None;
         self.is_incomplete = !is_complete;
+        self.doubt = None;
         self.master = None;
     }
 

@@ -147,6 +147,9 @@ impl Process {
         let now = env.now;
         let node = self.engine.as_mut().map(|it| &mut it.node);
         self.keeper.follow(node, &told, now, env.date);
+        if matches!(told, Told::Loading | Told::Loaded(_)) {
+            self.doubt = self.keeper.is_doubtful.then_some(now);
+        }
         if matches!(told, Told::Away) {
             self.is_away = true;
             return;
@@ -251,6 +254,12 @@ impl Process {
             return;
         };
         self.member.handle_answer(mark.epoch, mark, sent, now);
+        let was_asked_since = self.doubt.is_some_and(|since| since <= sent);
+        if was_asked_since && mark <= self.member.applied() {
+            self.doubt = None;
+            let node = self.engine.as_mut().map(|it| &mut it.node);
+            self.keeper.handle_written_again(node, now);
+        }
         if self.is_away {
             self.report_to(mark.epoch, Caught::Behind, now);
         }

@@ -30,6 +30,12 @@ pub(super) struct Keeper {
     /// While everything is read anew: what has not been read yet.
     unread: Option<BTreeSet<RecordKey>>,
     useless: BTreeSet<RecordKey>,
+    /// The mastership that was taken over last.
+    epoch: Epoch,
+    /// What is known is of a mastership that is over, and is nobody's once the store is read again.
+    is_former: bool,
+    /// There is something of which the store had nothing when it was read.
+    pub(super) is_doubtful: bool,
     octets: Vec<u8>,
 }
 
@@ -43,6 +49,9 @@ impl Default for Keeper {
             claimed: None,
             unread: None,
             useless: BTreeSet::new(),
+            epoch: Epoch::NONE,
+            is_former: false,
+            is_doubtful: false,
             octets: Vec::new(),
         }
     }
@@ -65,6 +74,10 @@ impl Keeper {
             Told::Loading => {
                 node.handle_reload();
                 self.unread = Some(self.journal.keys().copied().collect());
+                self.is_doubtful = false;
+                if core::mem::take(&mut self.is_former) {
+                    self.journal = Journal::new(Patience::default());
+                }
             }
             Told::Record(key, mark, blob) => self.take_record(node, *key, *mark, blob, now, date),
             Told::Forgotten(key, mark) => {
@@ -74,13 +87,27 @@ impl Keeper {
                 }
             }
             Told::Loaded(_) => {
-                for key in self.unread.take().unwrap_or_default() {
-                    self.journal.handle_gone(&key);
+                self.is_doubtful = self.unread.as_ref().is_some_and(|it| !it.is_empty());
+                if !self.is_doubtful {
+                    self.end_reading(node, now);
                 }
-                node.handle_reloaded(now);
             }
             Told::Claim(..) | Told::Position(_) | Told::CaughtUp | Told::Away => {}
         }
+    }
+
+    /// The master says that all that there is was written, and it was applied here.
+    pub(super) fn handle_written_again(&mut self, node: Option<&mut Node>, now: Instant) {
+        if let Some(node) = node.filter(|_| core::mem::take(&mut self.is_doubtful)) {
+            self.end_reading(node, now);
+        }
+    }
+
+    fn end_reading(&mut self, node: &mut Node, now: Instant) {
+        for key in self.unread.take().unwrap_or_default() {
+            self.journal.handle_gone(&key);
+        }
+        node.handle_reloaded(now);
     }
 
     fn take_record(
@@ -92,11 +119,11 @@ impl Keeper {
         now: Instant,
         date: StoreTime,
     ) {
-        if let Some(unread) = &mut self.unread {
-            unread.remove(&key);
-        }
         if self.journal.mark(&key).is_some_and(|known| known > mark) {
             return;
+        }
+        if let Some(unread) = &mut self.unread {
+            unread.remove(&key);
         }
         match node.handle_record(key, blob, now, date) {
             Ok(()) => {}
@@ -111,8 +138,11 @@ impl Keeper {
 
     // Masterships.
 
-    pub(super) fn take_over(&mut self, node: Option<&mut Node>, epoch: Epoch, now: Instant) {
-        self.unread = None;
+    pub(super) fn take_over(&mut self, mut node: Option<&mut Node>, epoch: Epoch, now: Instant) {
+        let unread = self.unread.take();
+        let doubtful = unread.filter(|_| core::mem::take(&mut self.is_doubtful));
+        self.is_former = false;
+        self.epoch = epoch;
         let useless = core::mem::take(&mut self.useless);
         let claimed = self.claimed.filter(|(of, _)| *of == epoch);
         // Where there was nobody there is nothing to take over.
@@ -123,7 +153,7 @@ impl Keeper {
             Beginning::Takeover
         };
         self.commit = Commit::default();
-        if let Some(node) = node {
+        if let Some(node) = &mut node {
             node.handle_takeover(epoch.number(), beginning, now);
         }
         if let Some((epoch, seq)) = claimed {
@@ -132,6 +162,9 @@ impl Keeper {
         for key in useless {
             self.journal.forget(key);
         }
+        if let Some(node) = node {
+            self.give_again(node, doubtful.unwrap_or_default());
+        }
     }
 
     pub(super) fn demote(&mut self, node: Option<&mut Node>, now: Instant) {
@@ -139,7 +172,9 @@ impl Keeper {
             node.handle_demotion(now);
         }
         self.resign();
-        self.journal = Journal::new(Patience::default());
+        // Here nobody asks for what the store may not have.
+        drop(self.journal.handle_end(self.epoch));
+        self.is_former = true;
         self.waiting.clear();
         self.last = Ticket::default();
     }
@@ -168,7 +203,13 @@ impl Keeper {
         let Some(node) = node else {
             return;
         };
-        for key in self.journal.handle_digest(marks) {
+        let lost = self.journal.handle_digest(marks);
+        self.give_again(node, lost);
+    }
+
+    /// Stores again what the store has lost, and has it forget what is nobody's.
+    fn give_again(&mut self, node: &mut Node, lost: impl IntoIterator<Item = RecordKey>) {
+        for key in lost {
             if !node.handle_lost_record(key) {
                 self.journal.forget(key);
             }

@@ -12,7 +12,9 @@ impl Process {
         if self.asking.is_some_and(|sent| sent + ANSWER <= now) {
             self.asking = None;
         }
-        if let Some(master) = self.master {
+        if let Some(master) = self.master
+            && self.doubt.is_none()
+        {
             self.say(master, Body::Applied, env);
         }
         match self.member.side().0 {
@@ -23,12 +25,18 @@ impl Process {
             }
             Side::Claiming | Side::Reading | Side::Asking => {}
         }
-        if self.driver.standing.holder.is_none() {
+        if self.is_unfounded() {
             self.read_fence(env);
         }
         if !self.is_away && self.member.side().0 == Side::Following {
             self.member.handle_store(now);
         }
+    }
+
+    /// Whether somebody may have to found the cluster: nobody holds the Lease, or it lists nobody who could.
+    fn is_unfounded(&self) -> bool {
+        let standing = &self.driver.standing;
+        standing.holder.is_none() || standing.roster.is_empty()
     }
 
     fn ask_master(&mut self, env: &mut Env<'_>) {
@@ -79,7 +87,7 @@ impl Process {
             None => self.member.master().is_none(),
             Some(fence) => fence.roster.contains(self.member.me()),
         };
-        if may_found && self.driver.standing.holder.is_none() {
+        if may_found && self.is_unfounded() {
             self.driver.elector.handle_nobody_knows();
         }
     }

@@ -145,6 +145,8 @@ pub(super) struct Process {
     roster: Option<Roster>,
     own: Option<Mark>,
     is_incomplete: bool,
+    /// Since when it keeps what the store did not have when it was read.
+    doubt: Option<Instant>,
     is_away: bool,
     asking: Option<Instant>,
     is_reading_fence: bool,
@@ -182,6 +184,7 @@ impl Process {
             roster: None,
             own: None,
             is_incomplete: false,
+            doubt: None,
             is_away: false,
             asking: None,
             is_reading_fence: false,
@@ -241,8 +244,11 @@ impl Process {
         self.writer.held_with()
     }
 
-    /// Up to where it has all, and nothing of it is still being read.
+    /// Up to where it has all, and nothing of it is still being read, or in doubt.
     pub(super) fn reached(&self) -> Option<Mark> {
+        if self.doubt.is_some() {
+            return None;
+        }
         match &self.follower {
             Some(follower) => follower.reached(),
             None => self.keeper.position(),

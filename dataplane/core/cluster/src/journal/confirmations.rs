@@ -16,12 +16,12 @@ const MOMENTS: usize = 4_096;
 
 /// Which change was the last at which moment.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct Confirmations {
     /// All that had happened before this moment has marks up to this one.
     moments: VecDeque<(Instant, Mark)>,
 }
 
-impl Heard {
+impl Confirmations {
     /// All that has happened before `now` has a mark, and this is the last one.
     pub fn handle_written(&mut self, mark: Mark, now: Instant) {
         if self.moments.back().is_some_and(|(_, last)| *last == mark) {
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn what_is_confirmed_was_heard_of_and_nothing_later() {
-        let mut heard = Heard::default();
+        let mut heard = Confirmations::default();
         heard.handle_written(mark(5), at(1000));
         heard.handle_written(mark(5), at(1900));
         heard.handle_written(mark(9), at(2000));
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn moments_close_to_each_other_are_one_and_their_number_is_bounded() {
-        let mut heard = Heard::default();
+        let mut heard = Confirmations::default();
         for seq in 0..1000 {
             heard.handle_written(mark(seq), at(1000 + seq));
         }

@@ -1,0 +1,147 @@
+//! What a member's keeper keeps while a store is read again, and in which order it writes again what a store has
+//! lost.
+
+use bytes::Bytes;
+use lns_store::Key;
+use lns_tables::time::Instant;
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::*;
+use crate::config::Setup;
+
+const NOW: Instant = Instant::from_millis(1_000);
+
+fn epoch(number: u64) -> Epoch {
+    Epoch::new(number).unwrap()
+}
+
+fn mark(seq: u64) -> Mark {
+    Mark::new(epoch(7), seq).unwrap()
+}
+
+fn keeper() -> (Keeper, Node) {
+    let (told, _unheard) = unbounded_channel();
+    let keeper = Keeper::follower(Arc::default(), Storage::None, told, StoreClock::default());
+    (keeper, standby())
+}
+
+fn standby() -> Node {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/examples/minimal.yaml");
+    let manifest = lns_api::read_manifest(example.as_ref()).unwrap();
+    let setup = Setup::new(&manifest).unwrap();
+    Node::standby(setup.node, [7; 32], NOW)
+}
+
+/// A record of accounting: nothing but its key matters here.
+fn record(number: u64, seq: u64) -> Told {
+    Told::Record {
+        key: account::key(number).parse::<Key>().unwrap(),
+        mark: mark(seq),
+        blob: Bytes::from_static(b"?"),
+    }
+}
+
+fn kept(keeper: &Keeper) -> Vec<u64> {
+    keeper.kept.keys().copied().collect()
+}
+
+#[test]
+fn what_the_store_has_no_more_is_kept_until_the_master_says_that_nothing_is_missing() {
+    let (mut keeper, mut node) = keeper();
+    let mut follow = |keeper: &mut Keeper, told: Vec<Told>| keeper.follow(&mut node, told, NOW);
+    let loaded = |seq| Told::Loaded {
+        position: mark(seq),
+    };
+    follow(
+        &mut keeper,
+        vec![Told::Loading, record(1, 1), record(2, 2), loaded(2)],
+    );
+    assert!(!keeper.is_doubtful(), "it knew nothing before");
+    assert_eq!(kept(&keeper), [1, 2]);
+
+    // The store was emptied, and the master has written one of them again so far.
+    follow(&mut keeper, vec![Told::Loading, record(2, 5), loaded(5)]);
+    assert!(keeper.is_doubtful());
+    assert_eq!(kept(&keeper), [1, 2]);
+
+    // It is read once more: what a master said before does not count in the middle of that.
+    follow(&mut keeper, vec![Told::Loading]);
+    assert!(!keeper.is_doubtful());
+    let mut other = standby();
+    keeper.handle_written_again(&mut other, NOW);
+    assert_eq!(kept(&keeper), [1, 2]);
+    follow(&mut keeper, vec![record(2, 5), loaded(5)]);
+    assert!(keeper.is_doubtful());
+
+    keeper.handle_written_again(&mut other, NOW);
+    assert!(!keeper.is_doubtful());
+    assert_eq!(kept(&keeper), [2], "the other one is gone");
+}
+
+#[test]
+fn a_store_that_was_put_back_takes_nothing_from_a_member() {
+    let (mut keeper, mut node) = keeper();
+    let mut follow = |keeper: &mut Keeper, told: Vec<Told>| keeper.follow(&mut node, told, NOW);
+    let loaded = |seq| Told::Loaded {
+        position: mark(seq),
+    };
+    follow(&mut keeper, vec![Told::Loading, record(1, 1), loaded(1)]);
+    follow(&mut keeper, vec![record(1, 7)]);
+    // Its replica had an older one of the same.
+    follow(&mut keeper, vec![Told::Loading, record(1, 1), loaded(3)]);
+    assert!(keeper.is_doubtful());
+    follow(&mut keeper, vec![record(1, 8)]);
+    keeper.handle_written_again(&mut standby(), NOW);
+    assert_eq!(kept(&keeper), [1]);
+}
+
+#[test]
+fn what_a_store_has_lost_is_written_again_in_parts_and_tunnels_first() {
+    let (mut keeper, mut node) = keeper();
+    keeper.take_over(&mut node, epoch(7), NOW);
+    keeper.journal.handle_claimed(epoch(7), 10, NOW);
+    let sessions = (1..=1_500_u64).map(|id| format!("s/1/{id}"));
+    for (key, seq) in sessions.chain(["t/1".to_owned()]).zip(1..) {
+        keeper.journal.handle_loaded(key, mark(seq));
+    }
+    keeper.handle_digest(&mut node, Vec::new(), &BTreeMap::new(), NOW);
+    assert_eq!(keeper.lost.front().map(String::as_str), Some("t/1"));
+    assert_eq!(keeper.lost.len(), 1_501);
+    assert_eq!(
+        keeper.position(),
+        None,
+        "something is missing in the stream"
+    );
+    assert_eq!(keeper.patience(NOW), Some(core::time::Duration::ZERO));
+    keeper.store(&mut node, NOW);
+    assert_eq!(keeper.lost.len(), 1_501 - AGAIN);
+    keeper.store(&mut node, NOW);
+    assert!(keeper.lost.is_empty());
+    assert!(keeper.position().is_some());
+}
+
+#[test]
+fn who_takes_over_stores_first_what_it_knows_and_the_store_does_not() {
+    let (mut keeper, mut node) = keeper();
+    let loaded = |seq| Told::Loaded {
+        position: mark(seq),
+    };
+    let records = |numbers: [u64; 3]| numbers.map(|it| record(it, it)).to_vec();
+    keeper.follow(&mut node, vec![Told::Loading], NOW);
+    keeper.follow(&mut node, records([1, 2, 3]), NOW);
+    keeper.follow(&mut node, vec![loaded(3)], NOW);
+    keeper.follow(&mut node, vec![Told::Loading, record(2, 2), loaded(2)], NOW);
+    assert!(keeper.is_doubtful());
+
+    let epoch = epoch(8);
+    keeper.membership.as_mut().unwrap().claimed = Some((epoch, 4));
+    keeper.take_over(&mut node, epoch, NOW);
+    let newest_first = [3, 1].map(account::key);
+    assert_eq!(keeper.lost, newest_first);
+    assert_eq!(keeper.position(), None, "they are missing in the stream");
+    keeper.store(&mut node, NOW);
+    assert!(keeper.lost.is_empty());
+    let round = keeper.journal.poll_round().unwrap();
+    let written: Vec<_> = round.writes.iter().map(|it| it.key.clone()).collect();
+    assert!(newest_first.iter().all(|key| written.contains(key)));
+}
