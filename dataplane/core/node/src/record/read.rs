@@ -225,7 +225,9 @@ impl Node {
         // Without its tunnel there is nothing that could give the id out.
         self.index.keep_session(tunnel, session);
         let stop = form.stop.map(|stop| leaving(stop, reading));
-        let slot = stop.as_ref().map(|(slot, _)| *slot).or(slot);
+        // Of one that was over before, the slot stands where its Stop waits.
+        let buried = self.records.graves.get(&key).and_then(|grave| grave.slot);
+        let slot = stop.as_ref().map(|(slot, _)| *slot).or(slot).or(buried);
         if let Some((slot, stop)) = stop {
             self.accounts.leave((slot, tunnel, session), stop);
         } else if let Some(slot) = slot {

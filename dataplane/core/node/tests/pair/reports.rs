@@ -227,6 +227,22 @@ fn of_a_node_that_is_killed_no_more_is_lost_than_since_the_checkpoint() {
     assert_eq!(world.told(Status::Stop), [132]);
 }
 
+/// Who follows has read that it waits, and then that it does not.
+#[test]
+fn a_stop_that_has_waited_for_other_nodes_is_told_once() {
+    let mut world = reporting(accounted(), 7, 1);
+    let slot = world.the_slot();
+    world.pass(At::Third, slot, 10);
+    world.run(limits::REPORT_ROUND);
+    let (tunnel, session) = world.the_ids();
+    assert!(world.node.handle_disconnect(tunnel, session, world.now));
+    world.run(seconds(10));
+    assert_eq!(world.told(Status::Stop), [10]);
+    world.take_over_by(false);
+    world.run(seconds(10));
+    assert_eq!(world.told(Status::Stop), [10]);
+}
+
 /// What was seen and not reported when a checkpoint came is in no record.
 #[test]
 fn what_waits_to_be_reported_is_in_no_checkpoint() {
