@@ -250,6 +250,7 @@ impl<N: Negotiation> Layer<N> {
         let transition = transition(self.state, event).ok_or(Discard::State)?;
         if !transition.next.is_timed() {
             self.deadline = NEVER;
+            self.early = false;
         }
         self.state = transition.next;
         if transition.actions.contains(&Action::InitializeRestartCount) {
@@ -300,6 +301,7 @@ impl<N: Negotiation> Layer<N> {
                 self.restarts = self.restarts.saturating_sub(1);
                 self.deadline = link.now.add(limits::RESTART);
                 self.awaiting = false;
+                self.early = false;
                 self.id = self.id.wrapping_add(1);
                 link.send(N::PROTOCOL, Code::TERMINATE_REQUEST, self.id, |_| {});
             }

@@ -531,6 +531,21 @@ fn our_own_end_asks_twice_and_waits_for_the_answer() {
 }
 
 #[test]
+fn an_end_right_after_the_beginning_is_asked_for_again_and_nothing_else_is() {
+    let mut bench = Bench::new(config(NO_AUTH));
+    let close = |bench: &mut Bench| {
+        bench
+            .session
+            .close(CloseReason::Requested, bench.now, &mut bench.out);
+    };
+    close(&mut bench);
+    bench.advance(seconds(6));
+    let codes: Vec<u8> = bench.sent().iter().map(|sent| sent.code).collect();
+    assert_eq!(codes, [1, 5, 5]);
+    assert_eq!(bench.closed(), CloseReason::Requested);
+}
+
+#[test]
 fn a_request_in_opened_takes_everything_down_and_starts_over() {
     let mut bench = Bench::open(config(NO_AUTH));
     bench
