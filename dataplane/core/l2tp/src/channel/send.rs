@@ -109,7 +109,10 @@ impl Sender {
         self.acknowledged = acknowledged;
         let waiting = u16::try_from(queue.len()).unwrap_or(u16::MAX);
         self.reached = waiting.min(limits::HALF_TURN);
-        self.unheard = limits::UNHEARD;
+        // On a tunnel of which the peer has acknowledged nothing, nobody has said anything else yet.
+        if acknowledged > 0 {
+            self.unheard = limits::UNHEARD;
+        }
         self.queue = queue;
     }
 

@@ -206,6 +206,18 @@ fn after_a_takeover_an_nr_of_messages_that_no_record_has_is_believed_within_boun
         end.check_acknowledgement(far(limits::UNHEARD.saturating_add(1))),
         Err(Dropped::NrBeyondNs)
     );
+    let image = ChannelImage {
+        acknowledged: 0,
+        queued: 1,
+        ..image.clone()
+    };
+    let end = Channel::restore(RetransmitConfig::default(), 4, image, []);
+    assert_eq!(end.check_acknowledgement(Seq16(1)), Ok(()));
+    assert_eq!(
+        end.check_acknowledgement(Seq16(2)),
+        Err(Dropped::NrBeyondNs),
+        "a tunnel that is not up has said one message"
+    );
     // Once as many were acknowledged here, nothing is believed that was not sent here.
     let mut end = restored();
     end.acknowledge(far(limits::UNHEARD), START);
