@@ -170,8 +170,8 @@ impl Spool {
         self.clerk.order(Order::Change(Change::Limit(max_octets)));
     }
 
-    /// Takes a record. `date` is now, in seconds since 1970.
-    pub fn handle_record(&mut self, record: Record, now: Instant, date: u64) {
+    /// Takes a record. Now is `now`, and `millis` since 1970.
+    pub fn handle_record(&mut self, record: Record, now: Instant, millis: u64) {
         if self.unwritten >= UNWRITTEN && record.status == Status::Interim {
             self.dropped_before = self.dropped_before.saturating_add(1);
             return;
@@ -182,7 +182,7 @@ impl Spool {
             let numbers = elsewhere.numbers.entry(key).or_default();
             numbers.push_back(kept.number);
         }
-        let date = record.date(now, date);
+        let date = record.date(now, millis);
         let entry = Entry::new(record, date);
         self.clerk.order(Order::Change(Change::Append(entry)));
     }

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Now, in seconds since 1970, and since the machine was started.
 const DATE: u64 = 1_795_000_000;
+const MILLIS: u64 = DATE * 1000;
 const NOW: Instant = Instant::from_millis(1_000_000);
 
 struct Bench {
@@ -55,7 +56,7 @@ impl Bench {
             realm: Some("isp".into()),
             kept: None,
         };
-        self.spool.handle_record(record, NOW, DATE);
+        self.spool.handle_record(record, NOW, MILLIS);
     }
 
     /// Takes news until it is so.
@@ -162,7 +163,7 @@ fn the_date_of_a_record_is_when_it_happened_and_is_never_another() {
     let mut bench = fresh();
     let mut record = named(Status::Stop, "a");
     record.at = Instant::from_nanos(NOW.as_nanos() - 5_000_000_000);
-    bench.spool.handle_record(record, NOW, DATE);
+    bench.spool.handle_record(record, NOW, MILLIS);
     bench.settle();
     let date = |request: &Request| {
         let mut dates = request.attributes.iter().filter(|it| it.kind == 55);
@@ -192,7 +193,7 @@ fn what_a_server_has_is_forgotten_and_what_none_has_is_there_after_a_restart() {
     for name in ["a", "b", "c"] {
         bench
             .spool
-            .handle_record(named(Status::Start, name), NOW, DATE);
+            .handle_record(named(Status::Start, name), NOW, MILLIS);
     }
     bench.settle();
     let requests = bench.sent();
@@ -218,7 +219,7 @@ fn while_servers_are_away_all_is_kept_and_goes_when_they_are_back() {
     let mut bench = fresh();
     for round in 0..1000 {
         let record = named(Status::Start, &format!("{round:04}"));
-        bench.spool.handle_record(record, NOW, DATE);
+        bench.spool.handle_record(record, NOW, MILLIS);
     }
     bench.settle();
     let requests = bench.sent();
@@ -355,12 +356,12 @@ fn without_a_file_it_is_told_which_records_a_server_has_and_none_before() {
     ] {
         let mut record = named(status, name);
         record.kept = Some(lns_radius::record::Kept { number, date: DATE });
-        bench.spool.handle_record(record, NOW, DATE);
+        bench.spool.handle_record(record, NOW, MILLIS);
     }
     // One that nobody keeps.
     bench
         .spool
-        .handle_record(named(Status::Interim, "b"), NOW, DATE);
+        .handle_record(named(Status::Interim, "b"), NOW, MILLIS);
     bench.settle();
     let first = bench.sent();
     assert_eq!(first.iter().map(session).collect::<Vec<_>>(), ["a", "b"]);

@@ -81,7 +81,7 @@ fn work(folder: &Path, mut there: Range<u64>) -> ! {
     let mut out = std::io::stdout();
     loop {
         for _ in 0..20 {
-            spool.handle_record(number(there.end), NOW, 1);
+            spool.handle_record(number(there.end), NOW, 1000);
             there.end += 1;
         }
         for _ in 0..10 {

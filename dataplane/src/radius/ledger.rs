@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use super::figures::Rtts;
 use super::line::Settled;
 use super::pool::{Desk, Seen, Settings};
-use crate::run::situation::unix_seconds;
+use crate::run::situation::{unix_millis, unix_seconds};
 
 /// The longest sleep: the time counts through a suspend of the machine, the runtime's sleep does not.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -116,14 +116,14 @@ impl Ledger {
 
     /// Takes records: they are sent to accounting servers when they are on disk, to others at once.
     pub(super) fn take(&self, records: Vec<Record>) {
-        let (now, date) = (clock::now(), unix_seconds());
+        let (now, millis) = (clock::now(), unix_millis());
         for copies in &self.copies {
-            let of = |record: &Record| self.copy_of(record, record.date(now, date));
+            let of = |record: &Record| self.copy_of(record, record.date(now, millis));
             copies.ask(records.iter().map(of));
         }
         let mut spool = self.books.spool.borrow_mut();
         for record in records {
-            spool.handle_record(record, now, date);
+            spool.handle_record(record, now, millis);
         }
     }
 

@@ -20,6 +20,9 @@ pub struct Authority {
     pub epoch: Epoch,
     /// It ends at this instant of the node's own clock, and not one nanosecond later.
     pub until: Instant,
+    /// When it was asked for what it rests on: nobody else was master then, and this node was not cut off from all
+    /// others.
+    pub vouched: Instant,
 }
 
 /// A mastership, as long as it lasts.
@@ -119,5 +122,16 @@ impl Tenure {
             return Some(Instant::add(now, profile.hold()));
         }
         self.promises.until(&others, profile)
+    }
+
+    /// When it was asked for what it rests on, the last time that it was granted.
+    pub(crate) fn vouched(&self, me: &NodeName, now: Instant) -> Instant {
+        let others = self.others(me);
+        let promised = if others.is_empty() {
+            Some(now)
+        } else {
+            self.promises.oldest(&others)
+        };
+        promised.map_or(self.renewed, |sent| sent.max(self.renewed))
     }
 }

@@ -71,9 +71,13 @@ impl Promises {
 
     /// Until when all of `others` keep still. None: one of them has promised nothing.
     pub(crate) fn until(&self, others: &Roster, profile: &Profile) -> Option<Instant> {
+        Some(Instant::add(self.oldest(others)?, profile.reliance()))
+    }
+
+    /// The oldest question of those that all of `others` have promised upon.
+    pub(crate) fn oldest(&self, others: &Roster) -> Option<Instant> {
         let sent = others.iter().map(|node| self.sent.get(node).copied());
-        let oldest = sent.reduce(|oldest, sent| Some(oldest?.min(sent?)))??;
-        Some(Instant::add(oldest, profile.reliance()))
+        sent.reduce(|oldest, sent| Some(oldest?.min(sent?)))?
     }
 }
 

@@ -1,5 +1,7 @@
 //! What accounting is told (RFC 2866): records on their way to the spool.
 
+use core::time::Duration;
+
 use lns_tables::time::Instant;
 use lns_wire::radius::{AttributeList, kind};
 
@@ -60,12 +62,14 @@ pub struct Kept {
 }
 
 impl Record {
-    /// When it happened, in seconds since 1970, if now is `now` and `date`.
-    pub fn date(&self, now: Instant, date: u64) -> u64 {
+    /// When it happened, in seconds since 1970, if now is `now`, and `millis` since 1970. However long afterwards
+    /// it is asked: rounded is only what comes of it.
+    pub fn date(&self, now: Instant, millis: u64) -> u64 {
         if let Some(kept) = self.kept {
             return kept.date;
         }
-        date.saturating_sub(now.since(self.at).as_secs())
+        let now_is = Duration::from_millis(millis);
+        now_is.saturating_sub(now.since(self.at)).as_secs()
     }
 
     /// Its attributes with that date among them (RFC 2869, 5.3).
@@ -74,5 +78,26 @@ impl Record {
         let seconds = u32::try_from(date).unwrap_or(u32::MAX);
         attributes.push_u32(kind::EVENT_TIMESTAMP, seconds);
         attributes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_has_one_date_however_late_it_is_asked() {
+        let record = Record {
+            status: Status::Stop,
+            session: "1".into(),
+            at: Instant::from_millis(5_845),
+            attributes: AttributeList::default(),
+            realm: None,
+            kept: None,
+        };
+        for late in 0..3_000 {
+            let now = record.at + Duration::from_millis(late);
+            assert_eq!(record.date(now, 1_795_000_011_845 + late), 1_795_000_011);
+        }
     }
 }

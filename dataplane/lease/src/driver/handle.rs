@@ -20,6 +20,7 @@ pub(super) enum Command {
     Stop,
     Closed(Epoch),
     Roster(Roster, Notes),
+    Renew,
     Heard(Epoch),
     MayFound,
     Ask(Ask, oneshot::Sender<Result<Promise, Refusal>>),
@@ -97,6 +98,14 @@ impl Handle {
     /// The driver has ended.
     pub async fn roster(&self, roster: Roster, notes: Notes) -> Result<(), Ended> {
         self.send(Command::Roster(roster, notes)).await
+    }
+
+    /// Renews the Lease now, or looks at it: [`Authority::vouched`] is wanted newer.
+    ///
+    /// # Errors
+    /// The driver has ended.
+    pub async fn renew(&self) -> Result<(), Ended> {
+        self.send(Command::Renew).await
     }
 
     /// The store or a member knows of this epoch (rule E4).

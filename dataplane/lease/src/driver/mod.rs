@@ -310,6 +310,7 @@ impl Driver {
                 self.heard = self.heard.max(epoch);
                 self.elector.handle_epoch(epoch);
             }
+            Command::Renew => self.elector.handle_hint(now),
             Command::MayFound => self.elector.handle_nobody_knows(),
             // Who asked may have gone.
             Command::Ask(ask, answer) => drop(answer.send(self.elector.handle_ask(&ask, now))),

@@ -152,6 +152,9 @@ pub(super) struct Crew {
     home: Option<NodeName>,
     /// Since when it keeps what the store did not have when it was read.
     doubt: Option<Instant>,
+    /// When nobody else was master, and what of that the control task was told.
+    vouched: Instant,
+    passed_on: Instant,
     /// Where the stream is, of a master.
     own: Option<Mark>,
     /// How far each member says that it is.
@@ -186,6 +189,8 @@ impl Crew {
             roster: None,
             home: None,
             doubt: None,
+            vouched: Instant::ZERO,
+            passed_on: Instant::ZERO,
             own: None,
             positions: BTreeMap::new(),
             is_incomplete: false,
@@ -229,7 +234,7 @@ impl Crew {
                     Some(event) => self.hear_peer(event).await,
                     None => return error!("the peer channel has ended"),
                 },
-                Some(news) = self.parts.store_news.recv() => self.hear_store(news),
+                Some(news) = self.parts.store_news.recv() => self.hear_store(news).await,
                 Some(command) = self.parts.commands.recv() => self.obey(command).await,
                 Ok(()) = self.parts.setups.changed() => self.configure().await,
                 Some(Ok(back)) = self.beside.join_next() => self.take_back(back).await,
@@ -264,6 +269,17 @@ impl Crew {
             self.carry_out(order).await;
         }
         self.hold();
+        if self.member.side().0 == Side::Serving && self.passed_on < self.vouched {
+            self.vouch().await;
+        }
+    }
+
+    /// Tells the control task until when nobody else was master.
+    async fn vouch(&mut self) {
+        let vouched = self.vouched;
+        self.passed_on = vouched;
+        self.tell(move |control, _| control.keeper.handle_vouched(vouched))
+            .await;
     }
 
     /// Holds the gates for longer, and shows how it stands.
@@ -349,6 +365,7 @@ impl Crew {
         // What it says first has to pass the gate.
         self.hold();
         self.set_radius(true).await;
+        self.vouch().await;
         self.tell(move |control, now| control.take_over(epoch, admits, now))
             .await;
         self.follower = None;
@@ -460,6 +477,7 @@ impl Crew {
         }
         let authority = standing.authority(now);
         if let Some(authority) = authority {
+            self.vouched = authority.vouched;
             self.member
                 .handle_epoch(authority.epoch, Some(&standing.me));
         }

@@ -17,7 +17,7 @@ use crate::run::keeper::StoreNews;
 use crate::run::situation::unix_millis;
 
 impl Crew {
-    pub(super) fn hear_store(&mut self, news: StoreNews) {
+    pub(super) async fn hear_store(&mut self, news: StoreNews) {
         let now = clock::now();
         match news {
             StoreNews::Claimed(epoch) => {
@@ -34,6 +34,7 @@ impl Crew {
                 }
                 self.store_away = Some(why);
             }
+            StoreNews::Unvouched => drop(self.parts.lease.renew().await),
         }
     }
 

@@ -34,14 +34,9 @@ pub(super) enum Read {
 }
 
 /// The octets of a record that is kept under `number`, and what that is: its date never changes again.
-/// `seconds` is now, since 1970.
-pub(super) fn keep(
-    record: &mut Record,
-    number: u64,
-    now: Instant,
-    seconds: u64,
-) -> Option<Vec<u8>> {
-    let date = record.date(now, seconds);
+/// Now is `now`, and `millis` since 1970.
+pub(super) fn keep(record: &mut Record, number: u64, now: Instant, millis: u64) -> Option<Vec<u8>> {
+    let date = record.date(now, millis);
     record.kept = Some(Kept { number, date });
     let account = Account {
         status: record.status.number(),

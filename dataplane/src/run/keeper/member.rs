@@ -38,6 +38,8 @@ pub(crate) enum StoreNews {
     Lost(Epoch),
     /// It is away.
     Away(Arc<str>),
+    /// It is late, and what waits for it leaves as soon as it is known that nobody else was master meanwhile.
+    Unvouched,
 }
 
 /// How far the store's clock is ahead of ours: ages of records are counted by it.
@@ -279,6 +281,11 @@ impl Keeper {
         } else if let Ok(key) = key.parse::<RecordKey>() {
             node.handle_forgotten(key);
         }
+    }
+
+    /// Nobody else was master at this time.
+    pub(crate) fn handle_vouched(&mut self, at: Instant) {
+        self.journal.handle_vouched(at);
     }
 
     /// The node becomes the active one in this mastership, and says again to accounting what is not with a

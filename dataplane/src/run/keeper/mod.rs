@@ -250,8 +250,7 @@ impl Keeper {
             return;
         }
         self.number = self.number.saturating_add(1);
-        let seconds = self.millis() / 1000;
-        if let Some(octets) = account::keep(record, self.number, now, seconds) {
+        if let Some(octets) = account::keep(record, self.number, now, self.millis()) {
             self.journal.put(account::key(self.number), &octets, true);
             self.kept.insert(self.number, octets.into());
         }
@@ -301,6 +300,9 @@ impl Keeper {
         }
         if self.journal.take_overrun() {
             node.handle_lost_store();
+        }
+        if self.journal.poll_question(now) {
+            self.tell(StoreNews::Unvouched);
         }
         if self.journal.handle_timeout(now) {
             warn!(

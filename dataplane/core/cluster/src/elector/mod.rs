@@ -147,8 +147,17 @@ impl Elector {
     /// What it may do in the cluster's name, and for how long (E1).
     pub fn authority(&self, now: Instant) -> Option<Authority> {
         let until = self.authority_until(now).filter(|until| now < *until)?;
-        let epoch = self.tenure.as_ref()?.epoch();
-        Some(Authority { epoch, until })
+        let tenure = self.tenure.as_ref()?;
+        let vouched = if self.open {
+            tenure.renewed()
+        } else {
+            tenure.vouched(self.me.node(), now)
+        };
+        Some(Authority {
+            epoch: tenure.epoch(),
+            until,
+            vouched,
+        })
     }
 
     /// The next step to be told.

@@ -47,8 +47,8 @@ impl Elector {
         ends.into_iter().flatten().min()
     }
 
-    /// The shell has seen that the record has changed, or may have: look now. What a watch says is not
-    /// used itself, for it may be old.
+    /// The shell has seen that the record has changed, or may have, or wants to know whether it still is as it was: look
+    /// now, or renew. What a watch says is not used itself, for it may be old.
     pub fn handle_hint(&mut self, now: Instant) {
         self.due = self.due.min(now);
     }

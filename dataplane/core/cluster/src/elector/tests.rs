@@ -107,6 +107,7 @@ fn a_candidate_waits_d_after_the_last_change_and_takes_a_higher_epoch() {
     let authority = Authority {
         epoch: epoch(8),
         until: at(12_000),
+        vouched: at(8000),
     };
     assert_eq!(bed.elector.authority(at(8000)), Some(authority));
     assert_eq!(bed.elector.authority(at(12_000)), None);
@@ -175,7 +176,7 @@ fn authority_is_counted_from_the_send_however_late_the_answer_is() {
     let answer = bed.served(&request);
     bed.elector.handle_answer(request.id, answer, at(9500));
     let authority = bed.elector.authority(at(9500)).unwrap();
-    assert_eq!(authority.until, at(11_000));
+    assert_eq!((authority.until, authority.vouched), (at(11_000), at(7000)));
 }
 
 #[test]
@@ -267,7 +268,8 @@ fn a_promise_carries_a_master_and_is_counted_from_the_question() {
     };
     bed.elector.handle_promise(&promise, at(9900));
     let until = at(8000) + Profile::DEFAULT.reliance();
-    assert_eq!(bed.elector.authority(at(12_000)).unwrap().until, until);
+    let authority = bed.elector.authority(at(12_000)).unwrap();
+    assert_eq!((authority.until, authority.vouched), (until, at(8000)));
     assert_eq!(bed.elector.authority(until), None);
     assert_eq!(bed.elector.poll_ask(at(12_000)).unwrap().0, name("b"));
     assert_eq!(bed.elector.state(), State::Extending);

@@ -11,6 +11,10 @@
 //! nevertheless: the journal is *degraded* then, and says so. When the store is back it gets all that was
 //! kept, under marks of its own, and the journal is whole again when it has it.
 //!
+//! Of a node that others may replace, what is not stored leaves only when it is known that nobody had replaced
+//! it when that was said ([`Journal::handle_vouched`]): one that is cut off from store, Lease and members
+//! tells no LAC and no RADIUS server what the next master will never know of.
+//!
 //! Nothing here speaks with a store: rounds are given out ([`Journal::poll_round`]), and what became of
 //! them is brought back.
 
@@ -133,6 +137,10 @@ pub struct Journal<K> {
     is_overrun: bool,
     /// What is not settled, and since when: the last ticket of each moment.
     unsettled: VecDeque<(Ticket, Instant)>,
+    /// When nobody else was master for certain, of one who may be replaced.
+    vouched: Option<Instant>,
+    /// What it was when a newer one was asked for.
+    asked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -161,6 +169,8 @@ impl<K: Ord + Clone> Journal<K> {
             standing: Standing::Whole,
             is_overrun: false,
             unsettled: VecDeque::new(),
+            vouched: None,
+            asked: None,
         }
     }
 
@@ -233,7 +243,7 @@ impl<K: Ord + Clone> Journal<K> {
         } else {
             self.keep(changes);
         }
-        if self.standing == Standing::Degraded && !self.is_up {
+        if self.standing == Standing::Degraded && !self.is_up && self.vouched.is_none() {
             // Nobody waits a second time for a store that is away.
             self.settled = self.last;
         } else {
@@ -418,7 +428,7 @@ impl<K: Ord + Clone> Journal<K> {
             self.queue(changes, true);
             changes = rest;
         }
-        if self.standing == Standing::Degraded {
+        if self.standing == Standing::Degraded && self.unsettled.is_empty() {
             // Whoever waited for any of this has left.
             self.settle(self.last);
         } else {
@@ -489,23 +499,66 @@ impl<K: Ord + Clone> Journal<K> {
         self.marks.keys()
     }
 
-    /// When to call [`Self::handle_timeout`].
+    /// When to call [`Self::handle_timeout`] and [`Self::poll_question`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.unsettled
-            .front()
-            .map(|(_, since)| *since + self.patience.output)
+        let (_, since) = self.unsettled.front()?;
+        let is_due = self.is_vouched(*since) || self.asked != self.vouched;
+        is_due.then(|| *since + self.patience())
     }
 
-    /// What has waited too long leaves, and all that waits if the store is known to be away. Whether the
-    /// journal is degraded by that.
+    /// What has waited too long leaves, and all that waits if the store is known to be away; as far as nobody else
+    /// was master. Whether the journal is degraded by that.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
-        let patience = self.patience.output;
-        let late = self.unsettled.iter();
-        let late = late.take_while(|(_, since)| *since + patience <= now);
-        let Some((through, _)) = late.last().copied() else {
+        let Some(through) = self.late(now) else {
             return false;
         };
-        self.settle(if self.is_up { through } else { self.last });
-        core::mem::replace(&mut self.standing, Standing::Degraded) == Standing::Whole
+        self.settle(through);
+        let is_first =
+            core::mem::replace(&mut self.standing, Standing::Degraded) == Standing::Whole;
+        // Nobody waits a second time for a store that is away.
+        if let Some(through) = self.late(now) {
+            self.settle(through);
+        }
+        is_first
+    }
+
+    /// How long what waits has to, where nobody else can be master.
+    fn patience(&self) -> Duration {
+        let is_away = self.standing == Standing::Degraded && !self.is_up;
+        if is_away {
+            Duration::ZERO
+        } else {
+            self.patience.output
+        }
+    }
+
+    fn late(&self, now: Instant) -> Option<Ticket> {
+        let patience = self.patience();
+        let late = self.unsettled.iter();
+        let late =
+            late.take_while(|(_, since)| *since + patience <= now && self.is_vouched(*since));
+        late.last().map(|(ticket, _)| *ticket)
+    }
+
+    // The mastership.
+
+    /// Nobody else was master at `at`. Before this is called the first time, nobody else can be.
+    pub fn handle_vouched(&mut self, at: Instant) {
+        self.vouched = self.vouched.max(Some(at));
+    }
+
+    /// Whether something has waited long enough and needs only that nobody else was master: to be found out at once,
+    /// and told by [`Self::handle_vouched`]. Once for each answer.
+    pub fn poll_question(&mut self, now: Instant) -> bool {
+        let patience = self.patience();
+        let waits = self
+            .unsettled
+            .front()
+            .is_some_and(|(_, since)| *since + patience <= now && !self.is_vouched(*since));
+        waits && core::mem::replace(&mut self.asked, self.vouched) != self.vouched
+    }
+
+    fn is_vouched(&self, since: Instant) -> bool {
+        self.vouched.is_none_or(|at| since <= at)
     }
 }

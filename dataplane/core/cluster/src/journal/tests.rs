@@ -43,6 +43,8 @@ enum Step {
     Away(u8),
     Back,
     Wait,
+    /// It is found out that nobody else is master.
+    Vouch,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -55,6 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u8..3).prop_map(Step::Away),
         1 => Just(Step::Back),
         1 => Just(Step::Wait),
+        1 => Just(Step::Vouch),
     ]
 }
 
@@ -63,31 +66,43 @@ fn epoch(number: u64) -> Epoch {
 }
 
 proptest! {
-    /// What is settled is stored, unless the journal says that it is degraded; and in the end the store has
-    /// what the node has.
+    /// What is settled is stored, unless the journal says that it is degraded and nobody else was master when it was
+    /// said; and in the end the store has what the node has.
     #[test]
-    fn what_is_settled_is_stored(steps in prop::collection::vec(step(), 0..120)) {
+    fn what_is_settled_is_stored(steps in prop::collection::vec(step(), 0..120), is_alone in any::<bool>()) {
         let mut journal: Journal<u8> = Journal::new(Patience::default());
         let mut store = Store::default();
         let mut node: BTreeMap<u8, Box<[u8]>> = BTreeMap::new();
         // What the node had when each ticket was given.
         let mut history: BTreeMap<Ticket, BTreeMap<u8, Box<[u8]>>> = BTreeMap::new();
         let mut now = Instant::from_millis(1);
+        let mut closed: BTreeMap<Ticket, Instant> = BTreeMap::new();
+        let mut vouched = Instant::ZERO;
+        let (mut is_changed, mut said) = (false, now);
+        if !is_alone {
+            journal.handle_vouched(vouched);
+        }
         journal.handle_claimed(epoch(1), 0, now);
         let mut up = true;
         for step in steps.into_iter().chain([Step::Close, Step::Back]).chain([Step::Take(9), Step::Answer(9)].repeat(40)) {
             match step {
                 Step::Put(key, value) => {
+                    is_changed = true;
                     node.insert(key, Box::new([value]));
                     journal.put(key, &[value], value % 2 == 0);
                 }
                 Step::Forget(key) => {
+                    is_changed = true;
                     node.remove(&key);
                     journal.forget(key);
                 }
                 Step::Close => {
                     let ticket = journal.close(now);
                     history.entry(ticket).or_insert_with(|| node.clone());
+                    if core::mem::take(&mut is_changed) {
+                        said = now;
+                    }
+                    closed.entry(ticket).or_insert(said);
                 }
                 Step::Take(count) => {
                     for _ in 0..count {
@@ -119,10 +134,18 @@ proptest! {
                     now += Duration::from_millis(300);
                     journal.handle_timeout(now);
                 }
+                Step::Vouch => {
+                    vouched = now;
+                    if !is_alone {
+                        journal.handle_vouched(now);
+                        journal.handle_timeout(now);
+                    }
+                }
             }
-            if journal.standing() == Standing::Whole {
-                let settled = journal.settled();
-                if let Some((_, then)) = history.range(..=settled).next_back() {
+            let settled = journal.settled();
+            if let Some((ticket, then)) = history.range(..=settled).next_back() {
+                let is_unvouched = !is_alone && closed[ticket] > vouched;
+                if journal.standing() == Standing::Whole || is_unvouched {
                     for (key, octets) in then {
                         // It may be newer by now, and is there.
                         let newer = history.range(settled..).any(|(_, later)| later.get(key) != Some(octets))
@@ -195,6 +218,36 @@ fn what_waits_too_long_leaves_and_the_journal_says_so_until_all_is_stored() {
     assert_eq!(journal.unstored(), 1);
     let given = journal.poll_round().unwrap().ticket;
     journal.handle_stored(given);
+    assert_eq!(journal.standing(), Standing::Whole);
+}
+
+#[test]
+fn what_is_not_stored_leaves_only_when_nobody_else_was_master() {
+    let (mut journal, now) = claimed();
+    journal.handle_vouched(now);
+    journal.handle_away();
+    let said = now + Duration::from_millis(10);
+    journal.put(1, b"x", true);
+    let first = journal.close(said);
+    let due = journal.poll_timeout().unwrap();
+    assert!(!journal.handle_timeout(due) && !journal.is_settled(first));
+    assert!(journal.poll_question(due) && !journal.poll_question(due));
+    assert_eq!(journal.poll_timeout(), None, "it needs an answer");
+    // One that was on its way when it was said is none.
+    journal.handle_vouched(now + Duration::from_millis(9));
+    assert!(journal.poll_question(due) && !journal.handle_timeout(due));
+    journal.handle_vouched(said);
+    assert!(journal.handle_timeout(due) && journal.is_settled(first));
+
+    // The next one waits for the answer alone, and the store that is back is waited for again.
+    journal.put(2, b"x", true);
+    let second = journal.close(due);
+    assert!(!journal.is_settled(second) && journal.poll_question(due));
+    journal.handle_claimed(epoch(3), 40, due);
+    assert!(!journal.is_settled(second));
+    let round = journal.poll_round().unwrap().clone();
+    journal.handle_stored(round.ticket);
+    assert!(journal.is_settled(second));
     assert_eq!(journal.standing(), Standing::Whole);
 }
 

@@ -38,6 +38,7 @@ fn authority(of: u64, until: u64) -> Option<Authority> {
     Some(Authority {
         epoch: epoch(of),
         until: at(until),
+        vouched: at(0),
     })
 }
 

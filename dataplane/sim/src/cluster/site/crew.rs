@@ -16,6 +16,7 @@ impl Process {
         }
         let authority = standing.authority(now);
         if let Some(authority) = authority {
+            self.vouched = authority.vouched;
             self.member
                 .handle_epoch(authority.epoch, Some(&standing.me));
         }
@@ -41,6 +42,9 @@ impl Process {
             self.carry_out_order(order, env);
         }
         self.hold(env);
+        if self.member.side().0 == Side::Serving {
+            self.keeper.handle_vouched(self.vouched);
+        }
         any
     }
 
@@ -125,6 +129,7 @@ impl Process {
         // What it says first has to pass the gate.
         self.hold(env);
         env.out.push(Effect::TakesOver(epoch, is_complete));
+        self.keeper.handle_vouched(self.vouched);
         let node = self.engine.as_mut().map(|it| &mut it.node);
         self.keeper.take_over(node, epoch, env.now);
         self.follower = None;

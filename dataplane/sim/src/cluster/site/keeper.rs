@@ -263,6 +263,15 @@ impl Keeper {
         is_due || is_overrun
     }
 
+    pub(super) fn handle_vouched(&mut self, at: Instant) {
+        self.journal.handle_vouched(at);
+    }
+
+    /// Whether it is to be found out that nobody else was master.
+    pub(super) fn poll_question(&mut self, now: Instant) -> bool {
+        self.journal.poll_question(now)
+    }
+
     pub(super) fn poll_round(&mut self) -> Option<Round<RecordKey>> {
         self.journal.poll_round().cloned()
     }

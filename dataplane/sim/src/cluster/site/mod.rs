@@ -147,6 +147,8 @@ pub(super) struct Process {
     is_incomplete: bool,
     /// Since when it keeps what the store did not have when it was read.
     doubt: Option<Instant>,
+    /// When nobody else was master.
+    vouched: Instant,
     is_away: bool,
     asking: Option<Instant>,
     is_reading_fence: bool,
@@ -185,6 +187,7 @@ impl Process {
             own: None,
             is_incomplete: false,
             doubt: None,
+            vouched: Instant::ZERO,
             is_away: false,
             asking: None,
             is_reading_fence: false,
@@ -290,6 +293,9 @@ impl Process {
             self.held = Gates::default();
         }
         for _ in 0..STILL {
+            if self.keeper.poll_question(now) {
+                self.driver.elector.handle_hint(now);
+            }
             let mut is_busy = self.driver.round(env);
             if is_busy {
                 self.hear_lease(now);
