@@ -34,6 +34,12 @@ pub const HALF_TURN: u16 = 0x7fff;
 /// over: some seconds' worth of calls. The next one has no record of them.
 pub const UNHEARD: u16 = 1024;
 
+/// So often a message must come, each time so much later than before, to be the next one though others are missing
+/// before it: by then its sender would have repeated them, too.
+pub const REPEATS: u8 = 4;
+/// See [`REPEATS`]: half of the shortest time that RFC 2661 (5.8) has between two.
+pub const REPEATED: Duration = Duration::from_millis(500);
+
 /// Messages of a tunnel's own that stand in its record: its record stays small though a LAC that takes
 /// nothing is refused call after call. Those beyond are refused by the LAC's own patience after a takeover.
 pub const KEPT_MESSAGES: usize = 64;

@@ -684,6 +684,36 @@ fn what_was_acknowledged_after_the_record_was_written_is_acknowledged_after_a_ta
     assert!(!restored.poll_transmit(now, &mut Vec::new()));
 }
 
+/// The node before had acknowledged two messages that no record has.
+#[test]
+fn a_lac_that_is_ahead_of_all_records_is_understood_after_a_takeover() {
+    let now = Instant::from_millis(1_000);
+    let mut rng = Rng::from_seed([0; 32]);
+    let mut pair = Pair::new(config("lac", None), config("lns", None), CLEAN, 1);
+    pair.dial();
+    pair.run(1);
+    let image = pair.lns.tunnel.as_mut().unwrap().image(now).unwrap();
+    let lns = Arc::new(config("lns", None));
+    let mut restored = Tunnel::restore(lns, LNS, image, [], now);
+    let mut hello = Vec::new();
+    Message::Hello.emit(&mut hello).unwrap();
+    let header = lns_wire::l2tp::ControlHeader {
+        tunnel: LNS,
+        session: SessionId::NONE,
+        ns: restored.channel().nr.plus(2),
+        nr: restored.channel().ns,
+    };
+    for seconds in [0, 1, 3, 7] {
+        let now = now + Duration::from_secs(seconds);
+        let nr = restored.channel().nr;
+        assert_eq!(nr.plus(2), header.ns, "not before {seconds} s");
+        restored
+            .handle_control(header, &hello, now, &mut rng)
+            .unwrap();
+    }
+    assert_eq!(restored.channel().nr, header.ns.plus(1));
+}
+
 #[test]
 fn a_message_that_is_in_nobodys_record_leaves_no_gap() {
     let lns = Arc::new(config("lns", None));

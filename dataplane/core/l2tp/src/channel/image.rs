@@ -83,7 +83,7 @@ impl Channel {
         of_calls: impl IntoIterator<Item = KeptMessage>,
     ) -> Self {
         let mut channel = Self::new(retransmit, receive_window);
-        channel.receiver.expected = Seq16(image.received);
+        channel.receiver.restore(Seq16(image.received));
         channel.sender.set_peer_window(image.peer_window);
         let first = image.acknowledged;
         let most = u64::try_from(limits::SEND_QUEUE).unwrap_or(u64::MAX);

@@ -156,6 +156,20 @@ impl Channel {
         self.receiver.classify(ns, octets)
     }
 
+    /// Whether no message has come in order since a takeover.
+    pub const fn is_unheard(&self) -> bool {
+        self.receiver.is_unheard()
+    }
+
+    /// A good message has this number: before [`Channel::classify`]. After a takeover one that is ahead of what is
+    /// expected may be the next one nevertheless, if the peer sends it again and again.
+    pub fn note_number(&mut self, ns: Seq16, now: Instant) {
+        let expected = self.receiver.expected;
+        if ns != expected && !ns.is_before(expected) {
+            self.receiver.note_ahead(ns, now);
+        }
+    }
+
     /// Whether `nr` can be acknowledged: all that matters of a ZLB.
     ///
     /// # Errors

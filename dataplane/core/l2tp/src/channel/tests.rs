@@ -228,6 +228,49 @@ fn after_a_takeover_an_nr_of_messages_that_no_record_has_is_believed_within_boun
 }
 
 #[test]
+fn after_a_takeover_a_message_that_comes_again_and_again_is_the_next_one() {
+    let image = ChannelImage {
+        acknowledged: 1,
+        queued: 1,
+        received: 7,
+        peer_window: 8,
+        messages: Vec::new(),
+    };
+    let restored = || Channel::restore(RetransmitConfig::default(), 8, image.clone(), []);
+    let at = |ms: u64| START + core::time::Duration::from_millis(ms);
+    let classify = |end: &Channel, ns| end.classify(Seq16(ns), Seq16(1), 2);
+    // Inside the window it is kept, outside it is not, and is known again nevertheless.
+    for ns in [9, 300] {
+        let mut end = restored();
+        for again in [0, 1_000, 1_100, 3_000] {
+            end.note_number(Seq16(ns), at(again));
+            end.note_number(Seq16(ns + 1), at(again));
+            assert_ne!(classify(&end, ns), Ok(Arrival::Next), "{again}");
+            if ns == 9 {
+                end.keep(early(Seq16(ns)), Box::new([]));
+            }
+        }
+        end.note_number(Seq16(ns), at(7_000));
+        assert_eq!(classify(&end, ns), Ok(Arrival::Next));
+        end.receive();
+        assert_eq!((end.status().nr, end.status().kept), (Seq16(ns + 1), 0));
+        assert!(!end.is_unheard());
+    }
+    // One that comes in order ends it, and so do more than the node before can have acknowledged.
+    let far = 7 + limits::UNHEARD + 1;
+    for (ns, in_order) in [(9, true), (far, false)] {
+        let mut end = restored();
+        if in_order {
+            end.receive();
+        }
+        for again in 0..9 {
+            end.note_number(Seq16(ns), at(again * 1_000));
+        }
+        assert_ne!(classify(&end, ns), Ok(Arrival::Next));
+    }
+}
+
+#[test]
 fn early_messages_are_kept_inside_the_window_and_dropped_outside() {
     for expected in [0, 32_764, 65_532] {
         let mut end = channel(4).starting_at(Seq16(0), Seq16(expected));

@@ -44,6 +44,7 @@ impl Tunnel {
             self.channel.acknowledge(header.nr, now);
             Arrival::Next
         } else {
+            self.note_number(header, body, now)?;
             let arrival = self.channel.classify(header.ns, header.nr, body.len())?;
             self.check_address(header, body, arrival)?;
             self.take(arrival, header, body, now, rng)?;
@@ -52,6 +53,22 @@ impl Tunnel {
         self.note_activity(now);
         self.settle();
         Ok(arrival)
+    }
+
+    /// After a takeover it matters how often what comes is ahead of what is expected.
+    fn note_number(
+        &mut self,
+        header: ControlHeader,
+        body: &[u8],
+        now: Instant,
+    ) -> Result<(), Error> {
+        let is_up = self.state == TunnelState::Established && header.tunnel == self.local;
+        if is_up && self.channel.is_unheard() {
+            self.channel.check_acknowledgement(header.nr)?;
+            self.open(body)?;
+            self.channel.note_number(header.ns, now);
+        }
+        Ok(())
     }
 
     /// Two messages name no tunnel: an SCCRQ, which here can only be one that comes again, and the
