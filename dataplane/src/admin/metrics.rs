@@ -135,6 +135,16 @@ fn records(page: &mut Page, records: &keeper::Figures) {
         "Stored records of another version, which are kept for it",
         records.foreign,
     );
+    page.counter(
+        "records_unreadable",
+        "Stored records that were damaged, or did not fit, and were not applied",
+        records.unreadable,
+    );
+    page.counter(
+        "records_unreplicated",
+        "Times that replicas of the store did not have in time what they were waited for with",
+        records.unreplicated,
+    );
 }
 
 fn sessions(page: &mut Page, snapshot: &Snapshot) {

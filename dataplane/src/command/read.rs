@@ -130,6 +130,10 @@ fn records(records: &Value) -> String {
         0 => {}
         foreign => said.push(format!("{} of another version", thousands(foreign))),
     }
+    match count(records, &["unreadable"]) {
+        0 => {}
+        unreadable => said.push(format!("{} could not be read", thousands(unreadable))),
+    }
     said.join(", ")
 }
 
@@ -605,13 +609,16 @@ mod tests {
         let shown = |records| facts(&status_facts(&json!({ "records": records })));
         let well = json!({ "degraded": false, "failing": false, "unstored": 0, "foreign": 0 });
         assert!(!shown(well).contains("Records"));
-        let ill = json!({ "degraded": true, "failing": true, "unstored": 1_200, "foreign": 3 });
+        let ill = json!({ "degraded": true, "failing": true, "unstored": 1_200, "foreign": 3, "unreadable": 2 });
         let text = shown(ill);
         assert!(
             text.contains("NOT STORED: the disk fails, or the store is away, 1,200 changes"),
             "{text}"
         );
-        assert!(text.contains("3 of another version"), "{text}");
+        assert!(
+            text.contains("3 of another version, 2 could not be read"),
+            "{text}"
+        );
     }
 
     #[test]

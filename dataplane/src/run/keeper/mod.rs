@@ -91,6 +91,10 @@ pub(crate) struct Figures {
     pub(crate) waiting: usize,
     /// Records that another version has written, and that are kept for it.
     pub(crate) foreign: u64,
+    /// Records that were damaged, or did not fit, and were not applied, since the start.
+    pub(crate) unreadable: u64,
+    /// Times that replicas of the store were waited for and did not have it in time, since the start.
+    pub(crate) unreplicated: u64,
 }
 
 impl Keeper {
@@ -390,6 +394,8 @@ impl Keeper {
             unstored: self.journal.unstored(),
             waiting: self.waiting.len(),
             foreign: self.foreign,
+            unreadable: self.unreadable,
+            unreplicated: self.unreplicated,
         }
     }
 }
