@@ -313,9 +313,10 @@ impl Crowd<'_> {
         self.comes_back(dead, outcome)
     }
 
-    /// Everybody is asked whether he is there, and answers.
+    /// Everybody is asked whether he is there, and answers: after a takeover up to twice as late as else, for not all
+    /// are asked at once then.
     fn are_asked(&self, before: &[u32], outcome: &mut Outcome) -> Result<()> {
-        rest(ECHO + 15);
+        rest(2 * ECHO + 15);
         let now = self.echoes();
         let asked = now
             .iter()
