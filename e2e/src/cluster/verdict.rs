@@ -222,9 +222,7 @@ impl Session {
                 self.repeated += 1;
                 return Ok(());
             }
-            Some(first) if is_end => {
-                bail!("it came again as {record:?} behind {first:?}")
-            }
+            Some(first) if is_end => bail!("it came again as {record:?} behind {first:?}"),
             Some(_) | None => {}
         }
         let before = self.last.as_ref().map_or(Octets::default(), |it| it.octets);

@@ -41,6 +41,13 @@ fn record(number: u64, seq: u64) -> Told {
     }
 }
 
+/// Everything was read, changes up to this one.
+fn loaded(seq: u64) -> Told {
+    Told::Loaded {
+        position: mark(seq),
+    }
+}
+
 fn kept(keeper: &Keeper) -> Vec<u64> {
     keeper.kept.keys().copied().collect()
 }
@@ -49,9 +56,6 @@ fn kept(keeper: &Keeper) -> Vec<u64> {
 fn what_the_store_has_no_more_is_kept_until_the_master_says_that_nothing_is_missing() {
     let (mut keeper, mut node) = keeper();
     let mut follow = |keeper: &mut Keeper, told: Vec<Told>| keeper.follow(&mut node, told, NOW);
-    let loaded = |seq| Told::Loaded {
-        position: mark(seq),
-    };
     follow(
         &mut keeper,
         vec![Told::Loading, record(1, 1), record(2, 2), loaded(2)],
@@ -82,9 +86,6 @@ fn what_the_store_has_no_more_is_kept_until_the_master_says_that_nothing_is_miss
 fn a_store_that_was_put_back_takes_nothing_from_a_member() {
     let (mut keeper, mut node) = keeper();
     let mut follow = |keeper: &mut Keeper, told: Vec<Told>| keeper.follow(&mut node, told, NOW);
-    let loaded = |seq| Told::Loaded {
-        position: mark(seq),
-    };
     follow(&mut keeper, vec![Told::Loading, record(1, 1), loaded(1)]);
     follow(&mut keeper, vec![record(1, 7)]);
     // Its replica had an older one of the same.
@@ -123,9 +124,6 @@ fn what_a_store_has_lost_is_written_again_in_parts_and_tunnels_first() {
 #[test]
 fn who_takes_over_stores_first_what_it_knows_and_the_store_does_not() {
     let (mut keeper, mut node) = keeper();
-    let loaded = |seq| Told::Loaded {
-        position: mark(seq),
-    };
     let records = |numbers: [u64; 3]| numbers.map(|it| record(it, it)).to_vec();
     keeper.follow(&mut node, vec![Told::Loading], NOW);
     keeper.follow(&mut node, records([1, 2, 3]), NOW);
