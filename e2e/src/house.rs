@@ -95,6 +95,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-tables",
             "lns-l2sess",
             "lns-cluster",
+            "lns-radius",
             "lns-node",
             "lns-fuzz",
         ],

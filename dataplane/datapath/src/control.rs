@@ -240,11 +240,11 @@ impl Control {
             .count()
     }
 
-    /// Puts the next Ns of a session into a data message with the S bit and without L
+    /// Leaves `skips` numbers out, and puts the next Ns of a session into a data message with the S bit and without L
     /// (RFC 2661, 3.1, 5.4), so that what the control sends is numbered together with what the workers
     /// send. Returns whether it did: not if the session is gone or not numbered, or this is no such
     /// message.
-    pub fn stamp_sequence(&self, slot: SlotIndex, datagram: &mut [u8]) -> bool {
+    pub fn stamp_sequence(&self, slot: SlotIndex, skips: u16, datagram: &mut [u8]) -> bool {
         const CONTROL_OR_LENGTH: u8 = 0xc0;
         const SEQUENCE: u8 = 0x08;
         let Ok(Some(found)) = self.tables.slot(slot) else {
@@ -256,7 +256,7 @@ impl Control {
         if !found.view.sequencing || header[0] & (CONTROL_OR_LENGTH | SEQUENCE) != SEQUENCE {
             return false;
         }
-        [header[6], header[7]] = found.slot.next_sequence().to_be_bytes();
+        [header[6], header[7]] = found.slot.sequence_after(skips).to_be_bytes();
         true
     }
 

@@ -5,8 +5,9 @@
 //!
 //! | way | what | kind |
 //! |---|---|---|
-//! | out | sent by a socket with the mark of control; from nasAddress; L2TP with T = 1 | control |
-//! | | sent by a socket with the mark of data | data |
+//! | out | L2TP with T = 1 | control |
+//! | | anything else that a socket with the mark of data has sent | data |
+//! | | sent by a socket with the mark of control; from nasAddress | control |
 //! | | ICMP echo reply of the service address | probe |
 //! | | anything else from the service address | control |
 //! | | IPv6 neighbour advertisement of an address of the cluster | control |
@@ -56,6 +57,7 @@ const CONTROL: &str = "control";
 const DATA: &str = "data";
 const MEMBER: &str = "member";
 const PROBE: &str = "probe";
+const FORWARDED: &str = "forwarded";
 
 /// The tables of a plan.
 pub(crate) fn tables(plan: &Plan) -> Vec<Table> {
@@ -164,9 +166,10 @@ fn inet(plan: &Plan) -> Table {
         sets: [service(plan), nas(plan)].concat(),
         chains: vec![
             control(),
-            decision(DATA, if_held(Kind::Data, &accept())),
+            data(),
             member(),
             decision(PROBE, probe),
+            chain(FORWARDED, None, forwarded()),
             chain("from_service", None, from_service()),
             chain("to_service", None, to_service()),
             chain("input", Some(hook(1)), inet_input()),
@@ -198,6 +201,7 @@ fn netdev(plan: &Plan) -> Table {
     about_arp.extend(arp_about(SENDER));
     let rules = vec![
         about_arp,
+        marked(Mark::Data, FORWARDED),
         marked(Mark::Control, CONTROL),
         from(Seen::Frame(ETHERTYPE_IPV4), "nas4", CONTROL),
         from(Seen::Frame(ETHERTYPE_IPV6), "nas6", CONTROL),
@@ -212,7 +216,9 @@ fn netdev(plan: &Plan) -> Table {
         sets: [service(plan), nas(plan), vec![own(plan)]].concat(),
         chains: vec![
             control(),
+            data(),
             member(),
+            chain(FORWARDED, None, forwarded()),
             chain("from_service", None, from_service),
             chain("egress", Some(egress), rules),
         ],
@@ -230,6 +236,11 @@ const fn hook(number: u32) -> Hook {
 fn control() -> Chain {
     let accept = Step::Verdict(Verdict::Accept);
     decision(CONTROL, if_held(Kind::Control, &accept))
+}
+
+fn data() -> Chain {
+    let accept = Step::Verdict(Verdict::Accept);
+    decision(DATA, if_held(Kind::Data, &accept))
 }
 
 fn member() -> Chain {
@@ -258,10 +269,14 @@ fn if_held(kind: Kind, then: &Step) -> Vec<Vec<Step>> {
     rules.into()
 }
 
+/// What a socket for data has sent: many packets, so it is asked for nothing more than it must.
+fn forwarded() -> Vec<Vec<Step>> {
+    vec![l2tp_control(), vec![goto(DATA)]]
+}
+
 fn from_service() -> Vec<Vec<Step>> {
     vec![
         l2tp_control(),
-        marked(Mark::Data, DATA),
         icmp(ICMP, 0, PROBE),
         icmp(ICMPV6, 129, PROBE),
         vec![goto(CONTROL)],
@@ -303,6 +318,7 @@ fn inet_forward(plan: &Plan) -> Vec<Vec<Step>> {
 
 fn inet_output() -> Vec<Vec<Step>> {
     vec![
+        marked(Mark::Data, FORWARDED),
         marked(Mark::Control, CONTROL),
         from(Seen::Packet(IPV4), "nas4", CONTROL),
         from(Seen::Packet(IPV6), "nas6", CONTROL),
@@ -310,7 +326,6 @@ fn inet_output() -> Vec<Vec<Step>> {
         neighbour(136, "nas6"),
         from(Seen::Packet(IPV4), "service4", "from_service"),
         from(Seen::Packet(IPV6), "service6", "from_service"),
-        marked(Mark::Data, DATA),
     ]
 }
 

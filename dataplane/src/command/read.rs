@@ -134,6 +134,10 @@ fn records(records: &Value) -> String {
         0 => {}
         unreadable => said.push(format!("{} could not be read", thousands(unreadable))),
     }
+    match count(records, &["unreplicated"]) {
+        0 => {}
+        late => said.push(format!("replicas were late {} times", thousands(late))),
+    }
     said.join(", ")
 }
 
@@ -609,14 +613,14 @@ mod tests {
         let shown = |records| facts(&status_facts(&json!({ "records": records })));
         let well = json!({ "degraded": false, "failing": false, "unstored": 0, "foreign": 0 });
         assert!(!shown(well).contains("Records"));
-        let ill = json!({ "degraded": true, "failing": true, "unstored": 1_200, "foreign": 3, "unreadable": 2 });
+        let ill = json!({ "degraded": true, "failing": true, "unstored": 1_200, "foreign": 3, "unreadable": 2, "unreplicated": 4 });
         let text = shown(ill);
         assert!(
             text.contains("NOT STORED: the disk fails, or the store is away, 1,200 changes"),
             "{text}"
         );
         assert!(
-            text.contains("3 of another version, 2 could not be read"),
+            text.contains("3 of another version, 2 could not be read, replicas were late 4 times"),
             "{text}"
         );
     }

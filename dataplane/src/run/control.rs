@@ -14,7 +14,7 @@ use lns_cluster::journal::Ticket;
 use lns_datapath::{Datagram, Home, Punt, clock};
 use lns_l2sess::policy::Policies;
 use lns_node::radius::{Order, Reach};
-use lns_node::{Event, Node, Role, Transmit};
+use lns_node::{Event, Node, Role, Sequence, Transmit};
 use lns_tables::path::{Counters, PathReport, PathUpdate, SlotIndex};
 use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
@@ -410,8 +410,8 @@ impl Control {
 /// Sends one datagram of the node's. What the kernel does not take is counted there and repeated by the
 /// protocol.
 fn send(path: &mut lns_datapath::Control, transmit: Transmit, octets: &mut [u8]) {
-    if let Some(slot) = transmit.sequence {
-        path.stamp_sequence(slot, octets);
+    if let Some(Sequence { slot, skips }) = transmit.sequence {
+        path.stamp_sequence(slot, skips, octets);
     }
     path.send(&[Datagram {
         local: transmit.local,

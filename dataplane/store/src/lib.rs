@@ -73,5 +73,5 @@ pub use error::{Beat, Error, Fenced, Reason, Refusal, UnsafeSetting};
 pub use record::{Entry, Event, Key, MAX_PATH, NameError, Record, Space};
 pub use remote::{
     ACL, Claim, Claimed, Digest, Fence, Followed, LinkId, Load, Origin, Redis, Server, State, Tail,
-    Version, Written,
+    Version, Writing, Written,
 };

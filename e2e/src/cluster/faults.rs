@@ -108,12 +108,23 @@ fn zombie(scene: &mut Scene<'_>) -> Result<Expected> {
     )
 }
 
+/// Some are hung up just when the master reaches nobody any more. What it would tell of them its follower does not
+/// know: each has one Stop, by the follower, to whom LACs say it again.
 fn cut_master(scene: &mut Scene<'_>, way: Way) -> Result<Expected> {
-    silenced(
+    let leavers = scene.leavers()?;
+    let told = silenced(
         scene,
-        |scene, master| scene.bed.network.cut(Link::Management(master), way),
+        |scene, master| {
+            scene.bed.network.cut(Link::Management(master), way)?;
+            leavers.hang_up_all()
+        },
         |scene, master| scene.bed.network.mend(Link::Management(master)),
-    )
+    )?;
+    leavers.close()?;
+    Ok(Expected {
+        may_repeat: false,
+        ..told
+    })
 }
 
 /// A fault by which the first master loses its authority while it lives, and its end later: another one

@@ -32,6 +32,8 @@ const STREAMED: usize = 3;
 const HOSTS: usize = 2 * NUMBERED;
 /// Sessions that dial in when all is over.
 const NEWCOMERS: usize = 20;
+/// Sessions that end while something happens.
+const LEAVERS: usize = 40;
 
 /// What a story is told with.
 #[derive(Debug)]
@@ -289,6 +291,26 @@ impl Scene<'_> {
             .with_context(|| format!("the newcomers `{name}`"))?;
         lac.close()?;
         Ok(())
+    }
+
+    /// Some who are up, with a Start each, and are going to leave: their tunnels spread over the nodes.
+    pub(crate) fn leavers(&mut self) -> Result<Lac> {
+        let before = self.told(|_| true)?.starts;
+        let options = Options {
+            from_port: 0,
+            sessions: LEAVERS,
+            tun: None,
+            ..self.options(0, "leaver{}@isp")
+        };
+        let lac = Lac::up(self.lac_space(0), options).context("who is going to leave")?;
+        let told = self.told(|told| told.starts >= before + LEAVERS)?;
+        ensure!(
+            told.starts >= before + LEAVERS,
+            "FreeRADIUS lacks Starts: {told:?}"
+        );
+        // So that all of it is stored.
+        rest(1);
+        Ok(lac)
     }
 
     /// What FreeRADIUS was told of sessions, once that is `enough`, or when patience is over.

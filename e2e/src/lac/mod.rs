@@ -181,6 +181,12 @@ impl Lac {
         self.shared.report(self.tunnels)
     }
 
+    /// Ends all sessions as their subscribers would; the tunnels stay.
+    pub(crate) fn hang_up_all(&self) -> Result<()> {
+        let mut all = 0..self.shared().sessions().len();
+        all.try_for_each(|index| self.order(Order::HangUp(index)))
+    }
+
     /// Ends all sessions and tunnels with goodbyes.
     pub(crate) fn close(mut self) -> Result<Report> {
         // It may have ended by itself, when the LNS ended all tunnels.

@@ -48,4 +48,4 @@ pub use node::Node;
 pub use record::{Beginning, NotAKey, RecordChange, RecordKey, Role, StoreTime, Unreadable};
 pub use reports::{Caught, Passed, Reports, SessionReport};
 pub use stats::Stats;
-pub use transmit::Transmit;
+pub use transmit::{Sequence, Transmit};

@@ -277,6 +277,9 @@ impl Node {
     /// The next datagram to send: `out` holds it afterwards. PPP frames come first, so that a
     /// subscriber hears of its end before its LAC does.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        if self.frames.is_empty() {
+            self.renumber(now);
+        }
         if let Some(transmit) = self.frames.pop(out) {
             return Some(transmit);
         }

@@ -18,7 +18,7 @@ use crate::node::Node;
 use crate::observe::is_echo_reply;
 use crate::record::Role;
 use crate::session::{Held, Session};
-use crate::transmit::Transmit;
+use crate::transmit::{Sequence, Transmit};
 
 /// Why a PPP frame is dropped whose call is not connected.
 const BEFORE_ICCN: &str = "ppp_before_iccn";
@@ -440,6 +440,17 @@ impl Node {
     }
 
     pub(crate) fn send_frames(&mut self, slot: SlotIndex, out: &mut Output, now: Instant) {
+        self.send_numbered(slot, 0, out, now);
+    }
+
+    /// Sends frames; where they are numbered, `skips` numbers are left out before each.
+    pub(crate) fn send_numbered(
+        &mut self,
+        slot: SlotIndex,
+        skips: u16,
+        out: &mut Output,
+        now: Instant,
+    ) {
         let Some(session) = self.sessions.get(slot) else {
             return out.frames.clear();
         };
@@ -451,7 +462,7 @@ impl Node {
         let transmit = Transmit {
             local: link.local,
             remote: link.remote,
-            sequence: session.sequencing.then_some(slot),
+            sequence: session.sequencing.then_some(Sequence { slot, skips }),
             waits,
             as_data: false,
         };

@@ -18,15 +18,23 @@ pub struct Transmit {
     pub local: SocketAddr,
     /// The LAC's end of the tunnel.
     pub remote: SocketAddr,
-    /// A data message of a session with sequencing: the worker's Ns of this slot goes into it before
-    /// it leaves (RFC 2661, 5.4).
-    pub sequence: Option<SlotIndex>,
+    /// A data message of a session with sequencing: the worker's Ns goes into it before it leaves.
+    pub sequence: Option<Sequence>,
     /// It tells of what must not be forgotten: it leaves when all records that were given out before it
     /// are stored, and not before. Order among those that wait is kept.
     pub waits: bool,
     /// It is no control but answers an LCP echo, which any node does wherever it forwards: it leaves as
     /// data does.
     pub as_data: bool,
+}
+
+/// How a data message is numbered (RFC 2661, 5.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Sequence {
+    /// By the worker's Ns of this slot.
+    pub slot: SlotIndex,
+    /// So many numbers are left out before it.
+    pub skips: u16,
 }
 
 /// The queue of PPP frames.
@@ -47,6 +55,10 @@ impl FrameQueue {
         fill(&mut octets);
         self.waiting.push_back((transmit, octets));
         true
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Forgets all that waits.

@@ -201,6 +201,19 @@ impl Session {
         }
     }
 
+    /// Says something that the peer throws away (RFC 1661, 5.9), if LCP is open: who counts what comes has one message
+    /// more.
+    pub fn discard(&mut self, now: Instant, out: &mut Output) {
+        if !self.lcp.is_opened() {
+            return;
+        }
+        let (id, magic) = (self.next_id(), self.lcp.options.magic.to_be_bytes());
+        let mut link = Link::over(&self.lcp, now, &mut out.frames);
+        link.send(Protocol::LCP, Code::DISCARD_REQUEST, id, |out| {
+            out.extend_from_slice(&magic);
+        });
+    }
+
     /// Does what is due. Call it when [`Session::poll_timeout`] has come; earlier does nothing.
     pub fn handle_timeout(&mut self, now: Instant, rng: &mut Rng, out: &mut Output) {
         if self.phase == Phase::Dead {

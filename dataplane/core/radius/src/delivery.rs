@@ -282,7 +282,9 @@ impl Delivery {
     /// When to ask [`poll_send`](Self::poll_send) again; `None`: after the next record or outcome.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let rested = self.resting.first().map(|(until, _)| *until);
-        let paused = self.paused.filter(|_| !self.ready.is_empty());
+        // Where as many are under way as may be, the end of a pause changes nothing.
+        let may_send = !self.ready.is_empty() && self.sent < self.window;
+        let paused = self.paused.filter(|_| may_send);
         rested.into_iter().chain(paused).min()
     }
 

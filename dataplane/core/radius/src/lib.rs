@@ -5,6 +5,7 @@
 //! sockets it should open or close, what it should send on them, and what became of each request.
 #![forbid(unsafe_code)]
 
+pub mod account;
 mod check;
 mod client;
 pub mod config;

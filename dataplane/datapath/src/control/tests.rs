@@ -274,11 +274,13 @@ fn control_frames_are_numbered_together_with_data() {
         0
     );
     let mut message = [0x08, 2, 0, 3, 0, 9, 0xee, 0xee, 0, 0, 0xff, 0x03];
-    assert!(control.stamp_sequence(SlotIndex(1), &mut message));
+    assert!(control.stamp_sequence(SlotIndex(1), 0, &mut message));
     assert_eq!(message, [0x08, 2, 0, 3, 0, 9, 0, 1, 0, 0, 0xff, 0x03]);
+    assert!(control.stamp_sequence(SlotIndex(1), 0x1fff, &mut message));
+    assert_eq!(message[6..8], [0x20, 1]);
     assert_eq!(
         tables.session_slot(SlotIndex(1)).unwrap().next_sequence(),
-        2
+        0x2002
     );
 }
 
@@ -288,11 +290,11 @@ fn what_has_no_number_is_not_stamped() {
     set(&mut control, 1, path(1, None));
     for first in [0x00, 0x48, 0x88, 0xc8] {
         let mut message = [first, 2, 0, 3, 0, 9, 0xee, 0xee, 0, 0];
-        assert!(!control.stamp_sequence(SlotIndex(1), &mut message));
+        assert!(!control.stamp_sequence(SlotIndex(1), 0, &mut message));
         assert_eq!(message[6..8], [0xee, 0xee]);
     }
-    assert!(!control.stamp_sequence(SlotIndex(1), &mut [0x08, 2, 0, 3, 0, 9, 0, 0, 0]));
-    assert!(!control.stamp_sequence(SlotIndex(2), &mut [0x08, 2, 0, 3, 0, 9, 0, 0, 0, 0]));
+    assert!(!control.stamp_sequence(SlotIndex(1), 0, &mut [0x08, 2, 0, 3, 0, 9, 0, 0, 0]));
+    assert!(!control.stamp_sequence(SlotIndex(2), 0, &mut [0x08, 2, 0, 3, 0, 9, 0, 0, 0, 0]));
     set(
         &mut control,
         1,
@@ -301,7 +303,7 @@ fn what_has_no_number_is_not_stamped() {
             ..path(1, None)
         },
     );
-    assert!(!control.stamp_sequence(SlotIndex(1), &mut [0x08, 2, 0, 3, 0, 9, 0, 0, 0, 0]));
+    assert!(!control.stamp_sequence(SlotIndex(1), 0, &mut [0x08, 2, 0, 3, 0, 9, 0, 0, 0, 0]));
 }
 
 #[test]

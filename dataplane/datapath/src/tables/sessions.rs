@@ -144,8 +144,15 @@ impl SessionSlot {
 
     /// The number for the next data message to the LAC.
     pub(crate) fn next_sequence(&self) -> u16 {
-        let next = self.next_sent.fetch_add(1, Ordering::Relaxed);
-        let [_, _, high, low] = next.to_be_bytes();
+        self.sequence_after(0)
+    }
+
+    /// The same, where so many numbers before it are left out.
+    pub(crate) fn sequence_after(&self, skips: u16) -> u16 {
+        let skips = u32::from(skips);
+        let taken = skips.saturating_add(1);
+        let next = self.next_sent.fetch_add(taken, Ordering::Relaxed);
+        let [_, _, high, low] = next.wrapping_add(skips).to_be_bytes();
         u16::from_be_bytes([high, low])
     }
 

@@ -4,11 +4,12 @@ use core::cmp::Ordering;
 use core::net::SocketAddr;
 use std::collections::BinaryHeap;
 
-use lns_cluster::{Answer, Operation, RequestId};
+use lns_cluster::{Answer, Epoch, Operation, RequestId};
 use lns_tables::time::Instant;
 
 use super::api::Gist;
 use super::peers::Message;
+use super::site::{Answered, Asked};
 use super::store::{Op, Reply};
 
 /// Which process: a site, and how many there were before on it.
@@ -43,6 +44,9 @@ pub(super) enum Item {
     /// Two members have found each other, or lost.
     Met(Process, Process),
     Parted(Process, usize),
+    /// Something reaches the RADIUS servers, from a mastership of a process, and their answer that.
+    ToRadius(Process, Epoch, Asked),
+    FromRadius(Process, Answered),
     /// A router asks all members whether they are there.
     Probe,
     /// A datagram of a LAC's reaches the router.
@@ -73,6 +77,7 @@ pub(super) enum Over {
     StoreSlow,
     PeerCut(usize, usize),
     RouterCut(usize),
+    RadiusAway,
     Dial(usize, usize),
 }
 

@@ -74,6 +74,12 @@ impl<F: FnMut(&Plan) -> Option<Invariant>> Search<F> {
         self.attempt(|plan| plan.store.lag = 1);
         self.attempt(|plan| plan.store.stream = 5_000);
         self.attempt(|plan| plan.store.waits = false);
+        self.attempt(|plan| plan.radius = None);
+        self.attempt(|plan| {
+            if let Some(radius) = &mut plan.radius {
+                radius.ways = calm(radius.ways);
+            }
+        });
         self.attempt(|plan| plan.sprays = false);
         self.attempt(|plan| plan.sites.fill(0));
         while self.attempt(|plan| plan.sites.truncate(plan.sites.len().saturating_sub(1))) {}

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use lns_cluster::journal::{Change, Mark, Ticket, Write};
 use lns_cluster::{Epoch, Identity, Roster};
-use lns_node::RecordKey;
 use lns_tables::time::Instant;
+
+use super::key::Key;
 
 /// What a record says.
 pub(super) type Blob = Arc<[u8]>;
@@ -23,8 +24,8 @@ pub(super) struct Fence {
 /// An entry of the stream.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
-    Put(RecordKey, Blob),
-    Forget(RecordKey),
+    Put(Key, Blob),
+    Forget(Key),
     Claim(Identity),
 }
 
@@ -41,7 +42,7 @@ pub(super) enum Op {
         lasting: bool,
         epoch: Epoch,
         holder: Identity,
-        writes: Arc<[Write<RecordKey>]>,
+        writes: Arc<[Write<Key>]>,
     },
     Beat {
         epoch: Epoch,
@@ -83,12 +84,12 @@ pub(super) enum Reply {
     Beaten,
     /// For the writer.
     Refused(Refusal),
-    Digest(Asker, Vec<(RecordKey, Mark)>),
+    Digest(Asker, Vec<(Key, Mark)>),
     Fence(Option<Fence>),
     Position(Mark),
     LoadPosition(Mark),
-    Tunnels(Mark, Vec<(RecordKey, Mark, Blob)>),
-    Sessions(Mark, Vec<(RecordKey, Mark, Blob)>),
+    Tunnels(Mark, Vec<(Key, Mark, Blob)>),
+    Sessions(Mark, Vec<(Key, Mark, Blob)>),
 }
 
 /// Why something was not done.
@@ -105,7 +106,7 @@ pub(super) enum Refusal {
 #[derive(Clone, Debug, Default)]
 struct Data {
     fence: Option<Fence>,
-    records: BTreeMap<RecordKey, (Mark, Blob)>,
+    records: BTreeMap<Key, (Mark, Blob)>,
     stream: VecDeque<(Mark, Entry)>,
     last: Mark,
     has_trimmed: bool,
@@ -186,7 +187,7 @@ impl Store {
         &mut self,
         epoch: Epoch,
         holder: &Identity,
-        write: &Write<RecordKey>,
+        write: &Write<Key>,
         replicated: Instant,
     ) -> Result<(), Refusal> {
         self.fenced(epoch, holder)?;
@@ -238,15 +239,15 @@ impl Store {
     }
 
     /// All records of one kind.
-    pub(super) fn records(&self, tunnels: bool) -> Vec<(RecordKey, Mark, Blob)> {
+    pub(super) fn records(&self, tunnels: bool) -> Vec<(Key, Mark, Blob)> {
         let records = self.data.records.iter();
-        let records = records.filter(|(key, _)| matches!(key, RecordKey::Tunnel(_)) == tunnels);
+        let records = records.filter(|(key, _)| key.is_tunnel() == tunnels);
         records
             .map(|(key, (mark, blob))| (*key, *mark, Arc::clone(blob)))
             .collect()
     }
 
-    pub(super) fn digest(&self) -> Vec<(RecordKey, Mark)> {
+    pub(super) fn digest(&self) -> Vec<(Key, Mark)> {
         let records = self.data.records.iter();
         records.map(|(key, (mark, _))| (*key, *mark)).collect()
     }

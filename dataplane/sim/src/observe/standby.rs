@@ -54,7 +54,7 @@ pub(crate) fn compare(
     Ok(())
 }
 
-fn sessions(node: &Node, now: Instant) -> Vec<view::Session> {
+pub(crate) fn sessions(node: &Node, now: Instant) -> Vec<view::Session> {
     let filter = view::SessionFilter::default();
     node.sessions(&filter, None, u32::MAX, now).sessions
 }

@@ -556,8 +556,8 @@ impl<W: Watch> World<W> {
     }
 
     fn send(&mut self, transmit: lns_node::Transmit, octets: &mut [u8]) {
-        if let Some(slot) = transmit.sequence {
-            self.workers.number(slot, octets);
+        if let Some(sequence) = transmit.sequence {
+            self.workers.number(sequence, octets);
         }
         self.watch.sends(transmit.remote, octets, self.now);
         if let Some(lac) = self.by_address.get(&transmit.remote) {

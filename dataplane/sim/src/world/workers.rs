@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lns_l2sess::policy::Policies;
+use lns_node::Sequence;
 use lns_tables::index::PageIndex;
 use lns_tables::path::{Counters, PathReport, PathUpdate, SessionPath, SlotIndex, TunnelPath};
 use lns_tables::time::Instant;
@@ -119,11 +120,12 @@ impl Workers {
     }
 
     /// Puts the next number of a session into a data message (RFC 2661, 5.4).
-    pub(crate) fn number(&mut self, slot: SlotIndex, octets: &mut [u8]) {
+    pub(crate) fn number(&mut self, sequence: Sequence, octets: &mut [u8]) {
+        let Sequence { slot, skips } = sequence;
         let slot = self.slots.get_mut(place(slot)).and_then(Option::as_mut);
         // A session's last frames go out after its slot was cleared.
         let ns = slot.map_or(0, |slot| {
-            let ns = slot.ns;
+            let ns = slot.ns.wrapping_add(skips);
             slot.ns = ns.wrapping_add(1);
             ns
         });
@@ -141,25 +143,20 @@ impl Workers {
             }
             PathUpdate::ClearTunnel { tunnel } => drop(self.tunnels.remove(&tunnel)),
             PathUpdate::SetSession { slot, path } => self.set(slot, path),
-            PathUpdate::ClearSession { slot, .. } => {
-                let known = self.slots.get_mut(place(slot)).and_then(Option::take);
-                self.sessions -= usize::from(known.is_some());
+            PathUpdate::ClearSession {
+                slot,
+                tunnel,
+                session,
+            } => {
+                let known = self.slots.get_mut(place(slot)).and_then(Option::take)?;
+                self.sessions -= 1;
+                return Some(known.report(slot, tunnel, session));
             }
             PathUpdate::ReportSession {
                 slot,
                 tunnel,
                 session,
-            } => {
-                let known = self.slot(slot)?;
-                return Some(PathReport::Session {
-                    slot,
-                    tunnel,
-                    session,
-                    last_received: known.last_received,
-                    last_forwarded: known.last_forwarded,
-                    counters: known.counters,
-                });
-            }
+            } => return Some(self.slot(slot)?.report(slot, tunnel, session)),
             PathUpdate::ReportTunnel { tunnel } => {
                 return Some(PathReport::Tunnel {
                     tunnel,
@@ -192,6 +189,17 @@ impl Workers {
 }
 
 impl Slot {
+    const fn report(&self, slot: SlotIndex, tunnel: TunnelId, session: SessionId) -> PathReport {
+        PathReport::Session {
+            slot,
+            tunnel,
+            session,
+            last_received: self.last_received,
+            last_forwarded: self.last_forwarded,
+            counters: self.counters,
+        }
+    }
+
     /// Passes an IPv4 packet on if its source is the session's address.
     fn forward(&mut self, packet: &[u8], now: Instant) {
         let source = packet

@@ -15,6 +15,7 @@ use lns_cluster::journal::{
     Change, Changed, Confirmations, Journal, Mark, Patience, Recent, Round, Write,
 };
 use lns_node::{Beginning, Node, RecordKey, Role, StoreTime, Unreadable};
+use lns_radius::account::{self, Read};
 use lns_store::follower::Told;
 use lns_store::writer::{Mastership, Writer};
 use lns_tables::time::Instant;
@@ -22,7 +23,6 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
-use super::account::{self, Read};
 use super::storage::Storage;
 use super::{AGAIN, BEHIND, Keeper, Output};
 

@@ -5,7 +5,6 @@
 //! [`account`] has what is kept of accounting, [`storage`] the two places, [`member`] what only a member of a
 //! cluster does.
 
-mod account;
 mod member;
 mod storage;
 
@@ -17,6 +16,7 @@ use std::sync::Arc;
 use lns_cluster::Epoch;
 use lns_cluster::journal::{Journal, Patience, Standing, Ticket};
 use lns_node::{Beginning, Node, RecordChange, RecordKey, Role, StoreTime, Transmit, Unreadable};
+use lns_radius::account;
 use lns_radius::record::{Record, Status};
 use lns_tables::time::Instant;
 use lns_vault::{Entry, OpenError, Vault, last_mark};

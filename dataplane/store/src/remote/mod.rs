@@ -159,32 +159,32 @@ impl Redis {
 
     /// Makes changes, in their order, and behind those of every earlier call.
     pub async fn write(&self, holder: &Identity, writes: &[Write<Key>]) -> Written {
-        self.write_over(None, holder, writes).await
+        self.give(None, holder, writes).await.written().await
     }
 
     /// As [`write`](Self::write), but over this connection only. Nothing is sent if it is gone: what the next one
     /// leads to must be claimed first (rule S4).
+    ///
+    /// What became of it can be asked later: more can be given meanwhile, and goes out behind it.
     pub async fn write_on(
         &self,
         link: LinkId,
         holder: &Identity,
         writes: &[Write<Key>],
-    ) -> Written {
-        self.write_over(Some(link), holder, writes).await
+    ) -> Writing {
+        self.give(Some(link), holder, writes).await
     }
 
-    async fn write_over(
+    async fn give(
         &self,
-        link: Option<LinkId>,
+        only: Option<LinkId>,
         holder: &Identity,
         writes: &[Write<Key>],
-    ) -> Written {
+    ) -> Writing {
         let commands = writes
             .iter()
             .map(|write| functions::write(&self.dialer.config, holder, write));
-        let Answers { link, values } = self.ask(link, commands.collect()).await;
-        let results = values.into_iter().map(|value| value.map(drop)).collect();
-        Written { link, results }
+        Writing(self.order(only, commands.collect()).await)
     }
 
     /// How many replicas have everything that was answered on this connection before: `replicas` of them, or
@@ -316,21 +316,54 @@ impl Redis {
     }
 
     async fn ask(&self, only: Option<LinkId>, questions: VecDeque<Cmd>) -> Answers {
+        self.order(only, questions).await.answers().await
+    }
+
+    /// Has them asked, behind all that was ordered before.
+    async fn order(&self, only: Option<LinkId>, questions: VecDeque<Cmd>) -> Asking {
         let count = questions.len();
-        let none = |error: Error| Answers {
-            link: None,
-            values: vec![Err(error); count],
-        };
         let (reply, answers) = oneshot::channel();
         let job = Job {
             only,
             questions,
             reply,
         };
-        if self.orders.send(Order::Ask(job)).await.is_err() {
-            return none(closed());
+        // If nobody takes it, nobody answers.
+        let _closed = self.orders.send(Order::Ask(job)).await;
+        Asking { answers, count }
+    }
+}
+
+/// Questions that were ordered.
+#[derive(Debug)]
+struct Asking {
+    answers: oneshot::Receiver<Answers>,
+    count: usize,
+}
+
+impl Asking {
+    async fn answers(&mut self) -> Answers {
+        let none = |error: Error| Answers {
+            link: None,
+            values: vec![Err(error); self.count],
+        };
+        match (&mut self.answers).await {
+            Ok(answers) => answers,
+            Err(_) => none(Error::Unknown),
         }
-        answers.await.unwrap_or_else(|_| none(Error::Unknown))
+    }
+}
+
+/// Changes that are being made. What of them was not sent when this is dropped, is not.
+#[derive(Debug)]
+pub struct Writing(Asking);
+
+impl Writing {
+    /// What became of them. To be asked once; it may be given up in between.
+    pub async fn written(&mut self) -> Written {
+        let Answers { link, values } = self.0.answers().await;
+        let results = values.into_iter().map(|value| value.map(drop)).collect();
+        Written { link, results }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::convert::Infallible;
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use lns_cluster::Epoch;
 use lns_cluster::journal::{Mark, Round, Ticket, Write};
@@ -14,10 +15,14 @@ use tracing::{error, info, warn};
 use super::{Mastership, News, Order, Settings};
 use crate::error::{Beat, Error, Fenced, Reason, Refusal};
 use crate::record::Key;
-use crate::remote::{Backoff, Claim, LinkId, Origin, Redis, State, ended};
+use crate::remote::{Backoff, Claim, LinkId, Origin, Redis, State, Writing, Written, ended};
 
 /// Signs of life that must be missing before the master of another object counts as gone.
 const SILENT_BEATS: u32 = 3;
+
+/// Rounds that are given to the server and not answered, at most: the next ones are on their way while it is busy
+/// with one. As many as a journal has under way.
+const UNDER_WAY: usize = 8;
 
 /// Why a mastership does not stand.
 enum Halt {
@@ -180,8 +185,7 @@ impl<T: Fn(u64, News)> Task<T> {
             Err(halt) => return halt,
         };
         self.told = None;
-        let mut waits = JoinSet::new();
-        match self.work(mastership, link, &mut waits).await {
+        match self.work(mastership, link).await {
             Ok(never) => match never {},
             Err(halt) => halt,
         }
@@ -329,12 +333,9 @@ impl<T: Fn(u64, News)> Task<T> {
     }
 
     /// Writes what comes, until something ends it.
-    async fn work(
-        &mut self,
-        mastership: &Mastership,
-        link: LinkId,
-        waits: &mut JoinSet<(Ticket, Result<u32, Error>)>,
-    ) -> Result<Infallible, Halt> {
+    async fn work(&mut self, mastership: &Mastership, link: LinkId) -> Result<Infallible, Halt> {
+        let mut waits = JoinSet::new();
+        let mut given: VecDeque<Given> = VecDeque::new();
         let mut beat = interval(self.settings.beat.max(Duration::from_millis(1)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         beat.reset();
@@ -347,6 +348,13 @@ impl<T: Fn(u64, News)> Task<T> {
                     let (ticket, waited) = waited.map_err(|_| Halt::Away(Error::Unknown))?;
                     self.waited(mastership, ticket, waited)?;
                 }
+                Some(written) = first_written(&mut given) => {
+                    let Some(Given { ticket, lasting, .. }) = given.pop_front() else {
+                        continue;
+                    };
+                    self.written(mastership, written)?;
+                    self.wait(mastership, link, (ticket, lasting), &mut waits);
+                }
                 _ = beat.tick() => {
                     let beaten = self.redis.beat(mastership.epoch, &mastership.holder).await;
                     match beaten {
@@ -355,50 +363,65 @@ impl<T: Fn(u64, News)> Task<T> {
                         Err(error) => return Err(self.judge(mastership, error)),
                     }
                 }
-                order = self.orders.recv() => match order {
+                order = self.orders.recv(), if given.len() < UNDER_WAY => match order {
                     None => return Err(Halt::Over),
                     // It was given before this claim was heard of.
                     Some(Order::Round(claims, _)) if claims != self.claims => {}
-                    Some(Order::Round(_, round)) => self.write(mastership, link, round, waits).await?,
+                    Some(Order::Round(_, round)) => {
+                        given.push_back(self.give(mastership, link, round).await);
+                    }
                     Some(order) => return Err(self.obey(order)),
                 },
             }
         }
     }
 
-    async fn write(
-        &mut self,
-        mastership: &Mastership,
-        link: LinkId,
-        round: Round<String>,
-        waits: &mut JoinSet<(Ticket, Result<u32, Error>)>,
-    ) -> Result<(), Halt> {
+    /// Gives a round to the server, behind those before.
+    async fn give(&mut self, mastership: &Mastership, link: LinkId, round: Round<String>) -> Given {
         let (ticket, lasting) = (round.ticket, round.lasting);
         let writes: Vec<Write<Key>> = round.writes.into_iter().filter_map(named).collect();
         if let Some(last) = writes.last() {
             self.seq = self.seq.max(last.mark.seq);
         }
-        let written = self.redis.write_on(link, &mastership.holder, &writes).await;
+        let writing = self.redis.write_on(link, &mastership.holder, &writes).await;
+        Given {
+            ticket,
+            lasting,
+            writing,
+        }
+    }
+
+    /// The server has answered to a round.
+    fn written(&mut self, mastership: &Mastership, written: Written) -> Result<(), Halt> {
         let failed = written.results.into_iter().filter_map(Result::err);
         let halts = failed.map(|error| self.judge(mastership, error));
         if let Some(halt) = halts.reduce(graver) {
             return Err(halt);
         }
         self.backoff.reset();
-        if !lasting || self.settings.replicas == 0 {
-            self.news(News::Stored(ticket));
-            return Ok(());
-        }
+        Ok(())
+    }
+
+    /// Waits for replicas, if a round that is written is to be lasting.
+    fn wait(
+        &self,
+        mastership: &Mastership,
+        link: LinkId,
+        (ticket, lasting): (Ticket, bool),
+        waits: &mut JoinSet<(Ticket, Result<u32, Error>)>,
+    ) {
         let Settings {
             replicas, patience, ..
         } = self.settings;
+        if !lasting || replicas == 0 {
+            return self.news(News::Stored(ticket));
+        }
         let (redis, epoch) = (self.redis.clone(), mastership.epoch);
         let holder = mastership.holder.clone();
         waits.spawn(async move {
             let waited = redis.wait(link, epoch, &holder, replicas, patience).await;
             (ticket, waited)
         });
-        Ok(())
     }
 
     /// A round was waited for.
@@ -419,6 +442,18 @@ impl<T: Fn(u64, News)> Task<T> {
         self.news(News::Stored(ticket));
         Ok(())
     }
+}
+
+/// A round that the server has.
+struct Given {
+    ticket: Ticket,
+    lasting: bool,
+    writing: Writing,
+}
+
+/// What became of the oldest round, once the server has answered; `None`: there is none.
+async fn first_written(given: &mut VecDeque<Given>) -> Option<Written> {
+    Some(given.front_mut()?.writing.written().await)
 }
 
 /// The one of two that says more: that somebody else is master, or that the store has forgotten this one.

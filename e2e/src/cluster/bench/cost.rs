@@ -167,20 +167,21 @@ fn packets(outcome: &mut Outcome, bed: &Bed<'_>, master: Place, alone: &Alone<'_
     path::steer(bed.network, member)?;
     let (plain, lone) = (dial(bed.network, "plain")?, dial(alone.network, "plain")?);
     let home = dial(bed.network, "home")?;
-    let (here, there) = (bed.node(member)?, bed.node(master)?);
+    let nodes = [bed.node(member)?, bed.node(master)?, &alone.lnsd];
+    let [here, there, single_node] = at_rest(nodes)?;
     let mut costs: [Vec<f64>; 6] = Default::default();
     for round in 0..=ROUNDS {
-        let up = |network: &Network, nodes: &[&Lnsd<'_>], lac: &Lac| up(&network.core, nodes, lac);
+        let up = |network: &Network, node: &Resting<'_>, lac: &Lac| up(&network.core, node, lac);
         let ours = || -> Result<[f64; 2]> {
             Ok([
-                up(bed.network, &[here], &plain)?,
-                down(&bed.network.core, here, &plain)?,
+                up(bed.network, &here, &plain)?,
+                down(&bed.network.core, &here, &plain)?,
             ])
         };
         let theirs = || -> Result<[f64; 2]> {
             Ok([
-                up(alone.network, &[&alone.lnsd], &lone)?,
-                down(&alone.network.core, &alone.lnsd, &lone)?,
+                up(alone.network, &single_node, &lone)?,
+                down(&alone.network.core, &single_node, &lone)?,
             ])
         };
         let (cluster, single) = if round % 2 == 0 {
@@ -191,8 +192,8 @@ fn packets(outcome: &mut Outcome, bed: &Bed<'_>, master: Place, alone: &Alone<'_
             (ours()?, single)
         };
         let handed = [
-            up(bed.network, &[here], &home)?,
-            up(bed.network, &[there], &home)?,
+            up(bed.network, &here, &home)?,
+            up(bed.network, &there, &home)?,
         ];
         let all = [cluster, single, handed].concat();
         progress(&format!(
@@ -247,14 +248,33 @@ fn dial(network: &Network, name: &str) -> Result<Lac> {
     )
 }
 
-/// Nanoseconds of these nodes for each packet from subscribers that arrives in the core.
-fn up(core: &Namespace, nodes: &[&Lnsd<'_>], lac: &Lac) -> Result<f64> {
+/// A node, and which part of a processor it takes while sessions are up and nothing passes.
+struct Resting<'a> {
+    lnsd: &'a Lnsd<'a>,
+    share: f64,
+}
+
+/// Watches nodes while nothing passes.
+fn at_rest<'a, const N: usize>(nodes: [&'a Lnsd<'a>; N]) -> Result<[Resting<'a>; N]> {
+    rest(AFTER);
+    let (since, before) = (Instant::now(), nodes.map(Lnsd::cpu));
+    std::thread::sleep(IDLE);
+    let (after, took) = (nodes.map(Lnsd::cpu), since.elapsed().as_secs_f64());
+    let mut resting = nodes.map(|lnsd| Resting { lnsd, share: 0.0 });
+    for (it, (before, after)) in resting.iter_mut().zip(before.into_iter().zip(after)) {
+        it.share = after?.saturating_sub(before?).as_secs_f64() / took;
+    }
+    Ok(resting)
+}
+
+/// Nanoseconds of a node for each packet from subscribers that arrives in the core.
+fn up(core: &Namespace, node: &Resting<'_>, lac: &Lac) -> Result<f64> {
     let socket = core.enter(|| Sink::bind(blast::PORT))??;
     let sink = Sink::default();
     let runs = lac.upstream(CORE, SIZE)?;
     std::thread::scope(|scope| {
         let counter = scope.spawn(|| sink.count(&socket));
-        let cost = spend(nodes, &runs, || sink.packets());
+        let cost = spend(node, &runs, || sink.packets());
         sink.stop();
         counter
             .join()
@@ -264,15 +284,14 @@ fn up(core: &Namespace, nodes: &[&Lnsd<'_>], lac: &Lac) -> Result<f64> {
 }
 
 /// The same for packets to subscribers.
-fn down(core: &Namespace, node: &Lnsd<'_>, lac: &Lac) -> Result<f64> {
+fn down(core: &Namespace, node: &Resting<'_>, lac: &Lac) -> Result<f64> {
     let addresses: Vec<Ipv4Addr> = lac.addresses();
     let runs = core.enter(|| blast::downstream(&addresses, SIZE))??;
-    spend(&[node], &runs, || lac.shared().down.packets())
+    spend(node, &runs, || lac.shared().down.packets())
 }
 
-fn spend(nodes: &[&Lnsd<'_>], runs: &[blast::Run], count: impl Fn() -> u64) -> Result<f64> {
-    let cpu = || -> Result<Duration> { nodes.iter().map(|node| node.cpu()).sum() };
-    let (before, counted) = (cpu()?, count());
+fn spend(node: &Resting<'_>, runs: &[blast::Run], count: impl Fn() -> u64) -> Result<f64> {
+    let (since, before, counted) = (Instant::now(), node.lnsd.cpu()?, count());
     let sent = blast::send(runs, OFFERED, SECONDS, &AtomicBool::new(false))?;
     std::thread::sleep(Duration::from_millis(300));
     let arrived = count() - counted;
@@ -281,8 +300,9 @@ fn spend(nodes: &[&Lnsd<'_>], runs: &[blast::Run], count: impl Fn() -> u64) -> R
         "{arrived} of {} packets arrived: too few to say what one costs",
         sent.packets
     );
-    let used = cpu()?.saturating_sub(before).as_secs_f64();
-    Ok(used * 1e9 / arrived as f64)
+    let used = node.lnsd.cpu()?.saturating_sub(before).as_secs_f64();
+    let at_rest = node.share * since.elapsed().as_secs_f64();
+    Ok((used - at_rest) * 1e9 / arrived as f64)
 }
 
 /// What something costs in the cluster, of what it costs a node alone.

@@ -23,6 +23,7 @@ impl Node {
         }
         self.records.role = Role::Standby;
         self.admitting = true;
+        self.records.renumber.clear();
         self.index.keep_resting();
         self.end_tallies();
         self.keep_sessions(now);

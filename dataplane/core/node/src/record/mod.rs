@@ -180,6 +180,8 @@ pub(crate) struct Records {
     pub(crate) ppp: BTreeMap<SlotIndex, (Instant, lns_ppp::SessionImage)>,
     /// While everything is read anew: what has not been read yet.
     unread: Option<BTreeSet<RecordKey>>,
+    /// Sessions that were taken over, and whose LAC is to learn from where on data messages are numbered.
+    renumber: VecDeque<SlotIndex>,
 }
 
 /// What is over.
@@ -210,6 +212,7 @@ impl Records {
             said: BTreeMap::new(),
             ppp: BTreeMap::new(),
             unread: None,
+            renumber: VecDeque::new(),
         }
     }
 

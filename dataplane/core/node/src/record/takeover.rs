@@ -12,6 +12,11 @@ use super::{Beginning, RecordKey, Role};
 use crate::ends::TUNNEL_CLOSED;
 use crate::node::Node;
 
+/// Numbers of data messages, and how far apart those are that lead around: three of them may be lost in a row, and
+/// the next one is still less than half of all ahead.
+const NUMBERS: u32 = 1 << 16;
+const STEP: u32 = 1 << 13;
+
 impl Node {
     /// Becomes the active node, in this mastership: retransmissions and timers go on from the records. A
     /// start with no session of an earlier life is told to accounting.
@@ -101,6 +106,9 @@ impl Node {
                 let config = Arc::clone(&session.profile.ppp);
                 let ppp = lns_ppp::Session::restore(&config, image, now, &mut self.rng);
                 session.ppp = Some(Box::new(ppp));
+                if session.sequencing {
+                    self.records.renumber.push_back(slot);
+                }
                 self.rearm(slot);
             } else if session.call.state() == CallState::Established {
                 self.begin_ppp_anew(slot, now);
@@ -108,6 +116,26 @@ impl Node {
                 self.rearm(slot);
             }
         }
+    }
+
+    /// Has the LAC of a session that was taken over go on with the numbers that data messages have here (RFC 2661, 5.4).
+    /// Those of the node before are known to nobody, and a LAC takes for old what is up to half of all numbers behind
+    /// what it expects: so it is sent messages all the way around, with steps that it takes each for a loss. They say
+    /// nothing, and some of them may be lost.
+    pub(crate) fn renumber(&mut self, now: Instant) {
+        let Some(slot) = self.records.renumber.pop_front() else {
+            return;
+        };
+        let mut out = core::mem::take(&mut self.ppp_output);
+        for _ in 0..=NUMBERS / STEP {
+            let session = self.sessions.get_mut(slot).filter(|it| it.sequencing);
+            if let Some(ppp) = session.and_then(|session| session.ppp.as_mut()) {
+                ppp.discard(now, &mut out);
+            }
+            let skips = u16::try_from(STEP).unwrap_or(u16::MAX).saturating_sub(1);
+            self.send_numbered(slot, skips, &mut out, now);
+        }
+        self.ppp_output = out;
     }
 
     /// Nothing is known of what the subscriber's PPP has agreed on: it begins anew, and has its time.

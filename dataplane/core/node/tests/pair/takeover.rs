@@ -371,6 +371,48 @@ fn times_go_on_over_a_takeover() {
     assert!(matches!(time, Some(Ok(999..=1_001))), "{time:?}");
 }
 
+/// What a LAC that expects this number next expects once it has heard these (RFC 2661, 5.4).
+fn heard<'a>(expected: u16, numbers: impl Iterator<Item = &'a u16>) -> u16 {
+    numbers.fold(expected, |expected, number| {
+        let is_old = number.wrapping_sub(expected) > 0x7fff;
+        if is_old {
+            expected
+        } else {
+            number.wrapping_add(1)
+        }
+    })
+}
+
+#[test]
+fn a_lac_that_requires_numbers_takes_what_it_is_sent_after_a_takeover_whatever_it_expected() {
+    let mut world = with_sessions(accounted(), 3, 3);
+    world.caller(0, 2).sequencing = true;
+    world.run(seconds(5));
+    world.take_over();
+    let (mut next, mut numbers, mut octets) = (0_u16, Vec::new(), Vec::new());
+    while let Some(transmit) = world.node.poll_transmit(world.now, &mut octets) {
+        let Some(sequence) = transmit.sequence else {
+            continue;
+        };
+        assert_eq!(octets[octets.len() - 8], 11, "a Discard-Request");
+        // As workers number it.
+        numbers.push(next.wrapping_add(sequence.skips));
+        next = next.wrapping_add(sequence.skips).wrapping_add(1);
+    }
+    assert!(!numbers.is_empty());
+    for expected in 0..=u16::MAX {
+        // Two in a row are lost.
+        for lost in 0..numbers.len() {
+            let arrived = numbers[..lost].iter().chain(numbers.iter().skip(lost + 2));
+            let expected = heard(expected, arrived);
+            assert!(
+                next.wrapping_sub(expected) < 0x7fff,
+                "{expected} is expected"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_has_passed_before_a_takeover_is_no_idle_time_after_it() {
     let mut config = config();

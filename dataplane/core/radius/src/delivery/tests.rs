@@ -280,6 +280,18 @@ fn every_failure_but_one_is_tried_again() {
     }
 }
 
+#[test]
+fn the_end_of_a_pause_wakes_nobody_while_others_are_under_way() {
+    let mut delivery = with(2, &[("a", Start), ("b", Start), ("c", Start)]);
+    assert_eq!(sent(&mut delivery, NOW), [1, 2]);
+    assert!(!delivery.handle_end(Place(1), Ending::Again, NOW));
+    // The second one is not answered for longer than the pause.
+    assert_eq!(delivery.poll_send(after(1_000)), None);
+    assert_eq!(delivery.poll_timeout(), None);
+    assert!(delivery.handle_end(Place(2), Ending::Delivered, after(5_000)));
+    assert_eq!(delivery.poll_send(after(5_000)), Some(Place(1)));
+}
+
 proptest! {
     /// Whatever sessions, whatever servers do: each record is delivered once, those of a session in their
     /// order, one at a time, and On and Off between all before and all behind them.
@@ -322,6 +334,8 @@ proptest! {
                 }
                 under_way.push(place);
                 prop_assert!(under_way.len() <= window);
+            } else {
+                prop_assert!(delivery.poll_timeout().is_none_or(|at| at > now), "it is asked for ever");
             }
             if !under_way.is_empty() && choice % 3 != 0 {
                 let place = under_way.swap_remove(usize::from(choice) % under_way.len());

@@ -161,7 +161,7 @@ impl World {
                 return Some(format!("n{number} has not all that n{master} has"));
             }
         }
-        self.missing_line()
+        self.missing_line().or_else(|| self.missing_account(master))
     }
 
     fn missing_line(&self) -> Option<String> {

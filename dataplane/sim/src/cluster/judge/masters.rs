@@ -61,6 +61,10 @@ impl Masters {
         }
     }
 
+    pub(super) const fn highest(&self) -> Epoch {
+        self.highest
+    }
+
     pub(super) const fn failovers(&self) -> u64 {
         self.failovers
     }

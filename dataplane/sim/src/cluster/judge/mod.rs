@@ -7,8 +7,10 @@
 //! | [`wire`] | I10: what LACs are told, over any number of takeovers |
 //! | [`tables`] | I6 addresses, I7 ids, I9 members and master, I14 names of calls |
 //! | [`lines`] | I5: who is up stays up |
+//! | [`accounts`] | I14: what RADIUS servers are told |
 //! | [`look`] | when what is looked at, and what is missing once all was healed |
 
+mod accounts;
 mod lines;
 mod look;
 mod masters;
@@ -24,6 +26,7 @@ use lns_cluster::Epoch;
 use lns_tables::time::Instant;
 use lns_wire::l2tp::ControlHeader;
 
+use self::accounts::Accounts;
 use self::lines::Lines;
 use self::masters::Masters;
 use self::tables::Tables;
@@ -53,8 +56,8 @@ pub enum Invariant {
     Delivery,
     /// What waits for the store leaves when it is stored.
     Commit,
-    /// The name of a call is never another call's.
-    Names,
+    /// The name of a call is never another call's; one Start and one Stop, repeats are equal, no counter goes down.
+    Accounting,
     /// Nothing comes in a state that does not know it; nothing grows beyond its bound.
     Bounds,
     /// All is well once all was healed.
@@ -77,7 +80,7 @@ impl Invariant {
             Self::Standby => "I9",
             Self::Delivery => "I10",
             Self::Commit => "output commit",
-            Self::Names => "I14",
+            Self::Accounting => "I14",
             Self::Bounds => "I16",
             Self::Liveness => "liveness",
             Self::Panic => "panic",
@@ -118,6 +121,7 @@ pub(super) struct Judge {
     wire: Wire,
     tables: Tables,
     lines: Lines,
+    accounts: Accounts,
     /// Data of the store was lost that nobody has written again.
     is_lost: bool,
     /// Until then nobody knows which ids and addresses are held: somebody took over without knowing all.
@@ -142,6 +146,7 @@ impl Judge {
             wire: Wire::default(),
             tables: Tables::default(),
             lines: Lines::default(),
+            accounts: Accounts::default(),
             is_lost: false,
             uncertain: Instant::ZERO,
             lasts: plan.times().outlasts().mul_f64(1.02) + Duration::from_secs(10),
@@ -215,6 +220,7 @@ impl Judge {
             Act::Rewind => "rewinds",
             Act::StoreAway(_) | Act::StoreCut(..) | Act::StoreSlow(..) => "store outages",
             Act::FailOver(_) => "store failovers",
+            Act::RadiusAway(_) => "RADIUS outages",
             Act::Flush => "flushes",
             Act::PeerCut(..) | Act::Isolate(..) | Act::RouterCut(..) => "cuts",
             Act::Restart(_) => "LAC restarts",
@@ -244,6 +250,7 @@ impl Judge {
         self.uncertain = now + self.lasts;
         self.wire.taint();
         self.lines.forget();
+        self.accounts.excuse(self.masters.highest().number());
     }
 
     pub(super) fn is_certain(&self, now: Instant) -> bool {
@@ -265,6 +272,12 @@ impl Judge {
         let found = self.masters.speaks(site, now);
         self.note(found, now);
         let found = self.wire.sends(to, header, body, sent);
+        self.note(found, now);
+    }
+
+    /// Something leaves a site that only a master says.
+    pub(super) fn speaks(&mut self, site: usize, now: Instant) {
+        let found = self.masters.speaks(site, now);
         self.note(found, now);
     }
 

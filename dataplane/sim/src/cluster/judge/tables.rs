@@ -25,7 +25,7 @@ impl Tables {
     fn names(&mut self, name: String, key: (TunnelId, SessionId)) -> Finding {
         match self.names.insert(name, key) {
             Some(other) if other != key => Err((
-                Invariant::Names,
+                Invariant::Accounting,
                 format!("{key:?} has the name that {other:?} had"),
             )),
             Some(_) | None => Ok(()),

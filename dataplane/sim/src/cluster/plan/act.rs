@@ -59,6 +59,9 @@ pub enum Act {
     /// FLUSHALL.
     Flush,
 
+    /// The RADIUS servers are away.
+    RadiusAway(Duration),
+
     /// What one site says reaches another one no more.
     PeerCut(u8, u8, Duration),
     /// Nothing passes between one site and all others.

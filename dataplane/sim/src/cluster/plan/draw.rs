@@ -4,12 +4,15 @@ use core::time::Duration;
 
 use lns_cluster::{Profile, Timing};
 
-use super::{Act, Kind, Plan, StorePlan, Target, Ways};
+use super::{Act, Kind, Plan, RadiusPlan, StorePlan, Target, Ways};
 use crate::plan::Dice;
 use crate::world::Faults;
 
 /// The salt of plans.
 const SALT: u64 = u64::MAX - 7;
+
+/// The salt of what is drawn of RADIUS: apart, so that seeds of before mean what they meant.
+const RADIUS: u64 = u64::MAX - 9;
 
 /// Clocks are wrong by so much at most, in millionths: of two of them one is less than a hundredth faster.
 const DRIFT: u32 = 4_900;
@@ -49,6 +52,13 @@ impl Plan {
             }
         };
         let (lacs, pool) = lacs(kind, dice);
+        let radius = radius(kind, &mut Dice::new(seed, RADIUS));
+        let acts = with_outages(
+            acts,
+            radius.as_ref(),
+            span,
+            &mut Dice::new(seed, RADIUS - 1),
+        );
         Self {
             seed,
             kind,
@@ -59,6 +69,7 @@ impl Plan {
             api: api(kind, menu, dice),
             peers: peers(kind, dice),
             store: store(kind, menu, dice),
+            radius,
             faults: faults(kind, dice),
             sprays: dice.percent(30),
             lacs,
@@ -192,6 +203,44 @@ fn store(kind: Kind, menu: Menu, dice: &mut Dice) -> StorePlan {
         waits: dice.percent(60),
         stream: dice.pick(&[20, 200, 5_000]),
     }
+}
+
+fn radius(kind: Kind, dice: &mut Dice) -> Option<RadiusPlan> {
+    if kind == Kind::Election || dice.percent(40) {
+        return None;
+    }
+    let is_rough = kind == Kind::Sessions && dice.percent(50);
+    let thousandth = |most, dice: &mut Dice| if is_rough { thousandth(most, dice) } else { 0 };
+    Some(RadiusPlan {
+        judges: dice.percent(50),
+        interim: dice.pick(&[0, 10, 60]),
+        ways: Ways {
+            delay: dice.pick(&[1, 20, 300]),
+            slow: thousandth(100, dice),
+            longest: dice.pick(&[500, 5_000]),
+            lost: thousandth(200, dice),
+            unanswered: thousandth(200, dice),
+        },
+    })
+}
+
+/// The same, and now and then the RADIUS servers are away.
+fn with_outages(
+    mut acts: Vec<(Duration, Act)>,
+    radius: Option<&RadiusPlan>,
+    span: Duration,
+    dice: &mut Dice,
+) -> Vec<(Duration, Act)> {
+    if radius.is_none() || dice.percent(50) {
+        return acts;
+    }
+    let end = u32::try_from(span.as_millis()).unwrap_or(u32::MAX / 4);
+    for _ in 0..dice.between(1, 4) {
+        let at = millis(1, end, dice);
+        acts.push((at, Act::RadiusAway(millis(500, 40_000, dice))));
+    }
+    acts.sort_by_key(|(at, _)| *at);
+    acts
 }
 
 fn faults(kind: Kind, dice: &mut Dice) -> Faults {

@@ -36,6 +36,8 @@ pub struct Plan {
     pub peers: Ways,
     /// What the store is like.
     pub store: StorePlan,
+    /// What the RADIUS servers are like; `None`: there are none, and users are local.
+    pub radius: Option<RadiusPlan>,
     /// What the network between LACs and sites does.
     pub faults: Faults,
     /// Routers spread packets, and not flows.
@@ -96,6 +98,17 @@ pub struct StorePlan {
     pub waits: bool,
     /// The longest stream.
     pub stream: u16,
+}
+
+/// What RADIUS servers are like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct RadiusPlan {
+    /// They judge logins, and are not only told of sessions.
+    pub judges: bool,
+    /// From one record of a session to the next, seconds; zero: there are none in between.
+    pub interim: u16,
+    /// What becomes of questions and answers.
+    pub ways: Ways,
 }
 
 impl Plan {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use lns_node::RecordKey;
+use crate::cluster::key::Key;
 
 /// A change, and what it says.
 type Unstored = (u64, Box<[u8]>);
@@ -11,7 +11,7 @@ type Unstored = (u64, Box<[u8]>);
 #[derive(Debug, Default)]
 pub(in crate::cluster) struct Commit {
     version: u64,
-    unstored: BTreeMap<RecordKey, VecDeque<Unstored>>,
+    unstored: BTreeMap<Key, VecDeque<Unstored>>,
     missing: BTreeSet<u64>,
     /// All up to this one may be known to others, stored or not.
     left: u64,
@@ -23,7 +23,7 @@ impl Commit {
         self.version
     }
 
-    pub(super) fn changes(&mut self, key: RecordKey, octets: &[u8]) {
+    pub(super) fn changes(&mut self, key: Key, octets: &[u8]) {
         self.version += 1;
         self.missing.insert(self.version);
         let changes = self.unstored.entry(key).or_default();
@@ -32,7 +32,7 @@ impl Commit {
 
     /// The store says this of a key: so it has had all up to the change that said it. A record that is forgotten has
     /// told its last: nobody waits for it.
-    pub(in crate::cluster) fn is_stored(&mut self, key: RecordKey, octets: Option<&[u8]>) {
+    pub(in crate::cluster) fn is_stored(&mut self, key: Key, octets: Option<&[u8]>) {
         let Some(changes) = self.unstored.get_mut(&key) else {
             return;
         };

@@ -4,9 +4,11 @@ use core::net::SocketAddr;
 
 use lns_cluster::journal::Ticket;
 use lns_node::Role;
+use lns_node::radius::Order;
 use lns_tables::time::Instant;
 use lns_wire::l2tp::Packet;
 
+use super::keeper::Output;
 use super::{Body, Effect, Env, Process};
 use crate::world::SERVICE;
 
@@ -58,6 +60,7 @@ impl Process {
             engine.node.handle_timeout(now);
             any = true;
         }
+        any |= self.hear_servers(now);
         let node = self.engine.as_mut().map(|it| &mut it.node);
         any |= self.keeper.turn(node, now);
         self.give_out();
@@ -84,6 +87,7 @@ impl Process {
         let last = ticket.unwrap_or_else(|| self.keeper.last());
         any |= self.transmit(last, env);
         any |= self.release(env);
+        any |= self.ask_servers(env);
         while let Some(event) = self.engine.as_mut().and_then(|it| it.node.poll_event()) {
             env.out.push(Effect::Event(event));
             any = true;
@@ -101,6 +105,40 @@ impl Process {
             if let Some(report) = engine.workers.apply(&update) {
                 engine.node.handle_report(&report, now);
             }
+        }
+        while let Some(order) = engine.node.poll_order() {
+            any = true;
+            match order {
+                Order::Record(record) => self.keeper.take(*record),
+                order => self.office.order(order, now),
+            }
+        }
+        any
+    }
+
+    // RADIUS.
+
+    /// What servers have said.
+    fn hear_servers(&mut self, now: Instant) -> bool {
+        let mut any = false;
+        for outcome in self.office.take_outcomes() {
+            any = true;
+            if let Some(engine) = &mut self.engine {
+                engine.node.handle_outcome(&outcome, now);
+            }
+        }
+        for number in self.office.take_settled() {
+            any = true;
+            self.keeper.handle_settled(number);
+        }
+        any
+    }
+
+    fn ask_servers(&mut self, env: &mut Env<'_>) -> bool {
+        let mut any = false;
+        while let Some(asked) = self.office.poll(env.now) {
+            any = true;
+            env.out.push(Effect::Radius(asked));
         }
         any
     }
@@ -156,7 +194,7 @@ impl Process {
             }
             if transmit.waits {
                 let version = self.keeper.commit.version();
-                self.reveal(transmit.remote, version, env);
+                self.reveal(&transmit.remote, version, env);
             }
             self.send(transmit, &octets, env);
         }
@@ -172,25 +210,34 @@ impl Process {
         let mut any = false;
         while let Some(waited) = self.keeper.poll_output() {
             any = true;
-            if waited.transmit.waits {
-                self.reveal(waited.transmit.remote, waited.version, env);
+            match waited.output {
+                Output::Datagram(transmit, octets) => {
+                    if transmit.waits {
+                        self.reveal(&transmit.remote, waited.version, env);
+                    }
+                    self.send(transmit, &octets, env);
+                }
+                Output::Record(record) => {
+                    self.reveal(&record.session, waited.version, env);
+                    self.office.record(record);
+                }
             }
-            self.send(waited.transmit, &waited.octets, env);
         }
         any
     }
 
-    fn reveal(&mut self, to: SocketAddr, version: u64, env: &mut Env<'_>) {
+    /// Something leaves for a LAC, or of a session, and may tell of all changes up to `version`.
+    fn reveal(&mut self, of: &dyn ToString, version: u64, env: &mut Env<'_>) {
         let is_whole = self.keeper.is_whole();
         if !self.keeper.commit.reveal(version) && is_whole {
-            env.out.push(Effect::Leaks(to));
+            env.out.push(Effect::Leaks(of.to_string()));
         }
     }
 
     fn send(&mut self, transmit: lns_node::Transmit, octets: &[u8], env: &mut Env<'_>) {
         let mut octets = octets.to_vec();
-        if let (Some(slot), Some(engine)) = (transmit.sequence, &mut self.engine) {
-            engine.workers.number(slot, &mut octets);
+        if let (Some(sequence), Some(engine)) = (transmit.sequence, &mut self.engine) {
+            engine.workers.number(sequence, &mut octets);
         }
         env.out.push(Effect::Send {
             to: transmit.remote,

@@ -131,7 +131,7 @@ impl Process {
         env.out.push(Effect::TakesOver(epoch, is_complete));
         self.keeper.handle_vouched(self.vouched);
         let node = self.engine.as_mut().map(|it| &mut it.node);
-        self.keeper.take_over(node, epoch, env.now);
+        self.keeper.take_over(node, epoch, env.now, env.date);
         self.follower = None;
         self.is_incomplete = !is_complete;
         self.doubt = None;
@@ -143,6 +143,7 @@ impl Process {
         env.gate.control = None;
         let node = self.engine.as_mut().map(|it| &mut it.node);
         self.keeper.demote(node, env.now);
+        self.office.forget();
         self.resign();
         if let Some(engine) = &mut self.engine {
             while engine

@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 
 use lns_cluster::journal::Mark;
 use lns_cluster::{Epoch, Identity};
-use lns_node::RecordKey;
 
 use super::{Effect, Env};
+use crate::cluster::key::Key;
 use crate::cluster::store::{Blob, Entry, Op, Reply};
 
 /// What a follower tells.
 #[derive(Clone, Debug)]
 pub(super) enum Told {
     Loading,
-    Record(RecordKey, Mark, Blob),
-    Forgotten(RecordKey, Mark),
+    Record(Key, Mark, Blob),
+    Forgotten(Key, Mark),
     Claim(Epoch, Identity),
     Loaded(Mark),
     Position(Mark),
@@ -160,7 +160,7 @@ impl Follower {
         }
     }
 
-    fn tell_records(&mut self, records: Vec<(RecordKey, Mark, Blob)>) {
+    fn tell_records(&mut self, records: Vec<(Key, Mark, Blob)>) {
         let records = records.into_iter();
         self.told
             .extend(records.map(|(key, mark, blob)| Told::Record(key, mark, blob)));

@@ -1,35 +1,55 @@
-//! The journal, and what waits for it: as `dataplane/src/run/keeper` has it, without records of accounting.
+//! The journal, and what waits for it: as `dataplane/src/run/keeper` has it. What only the store knows when somebody takes
+//! over is forgotten here, and not ended.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lns_cluster::Epoch;
 use lns_cluster::journal::{Journal, Mark, Patience, Round, Standing, Ticket};
-use lns_node::{Beginning, Node, RecordChange, RecordKey, StoreTime, Transmit, Unreadable};
+use lns_node::{Beginning, Node, RecordChange, StoreTime, Transmit, Unreadable};
+use lns_radius::account::{self, Read};
+use lns_radius::record::{Record, Status};
 use lns_tables::time::Instant;
 
 use super::commit::Commit;
 use super::follower::Told;
+use crate::cluster::key::Key;
 
-/// A datagram that waits, and the last change that it may tell of.
+/// Records of accounting of a mastership, at most.
+const NUMBERS: u64 = 1 << 32;
+
+/// What waits, and the last change that it may tell of.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub(super) transmit: Transmit,
-    pub(super) octets: Vec<u8>,
+    pub(super) output: Output,
     pub(super) version: u64,
     ticket: Ticket,
 }
 
+/// What leaves.
+#[derive(Debug)]
+pub(super) enum Output {
+    Datagram(Transmit, Vec<u8>),
+    /// For the accounting servers.
+    Record(Box<Record>),
+}
+
 /// The keeper of a member.
 pub(super) struct Keeper {
-    journal: Journal<RecordKey>,
+    journal: Journal<Key>,
     pub(super) commit: Commit,
     waiting: VecDeque<Waiting>,
+    /// Records that were ordered in this round.
+    ordered: Vec<Record>,
+    /// The number of the last one that was kept.
+    number: u64,
+    /// Those that no server has.
+    kept: BTreeMap<u64, Box<[u8]>>,
     last: Ticket,
     /// The mastership that was claimed, and the place of its claim.
     claimed: Option<(Epoch, u64)>,
     /// While everything is read anew: what has not been read yet.
-    unread: Option<BTreeSet<RecordKey>>,
-    useless: BTreeSet<RecordKey>,
+    unread: Option<BTreeSet<Key>>,
+    useless: BTreeSet<Key>,
     /// The mastership that was taken over last.
     epoch: Epoch,
     /// What is known is of a mastership that is over, and is nobody's once the store is read again.
@@ -45,6 +65,9 @@ impl Default for Keeper {
             journal: Journal::new(Patience::default()),
             commit: Commit::default(),
             waiting: VecDeque::new(),
+            ordered: Vec::new(),
+            number: 0,
+            kept: BTreeMap::new(),
             last: Ticket::default(),
             claimed: None,
             unread: None,
@@ -77,13 +100,17 @@ impl Keeper {
                 self.is_doubtful = false;
                 if core::mem::take(&mut self.is_former) {
                     self.journal = Journal::new(Patience::default());
+                    self.kept.clear();
                 }
             }
             Told::Record(key, mark, blob) => self.take_record(node, *key, *mark, blob, now, date),
             Told::Forgotten(key, mark) => {
                 if self.journal.mark(key).is_none_or(|known| known <= *mark) {
                     self.journal.handle_gone(key);
-                    node.handle_forgotten(*key);
+                    match key {
+                        Key::Node(key) => node.handle_forgotten(*key),
+                        Key::Account(number) => drop(self.kept.remove(number)),
+                    }
                 }
             }
             Told::Loaded(_) => {
@@ -106,6 +133,9 @@ impl Keeper {
     fn end_reading(&mut self, node: &mut Node, now: Instant) {
         for key in self.unread.take().unwrap_or_default() {
             self.journal.handle_gone(&key);
+            if let Key::Account(number) = key {
+                self.kept.remove(&number);
+            }
         }
         node.handle_reloaded(now);
     }
@@ -113,7 +143,7 @@ impl Keeper {
     fn take_record(
         &mut self,
         node: &mut Node,
-        key: RecordKey,
+        key: Key,
         mark: Mark,
         blob: &[u8],
         now: Instant,
@@ -125,7 +155,14 @@ impl Keeper {
         if let Some(unread) = &mut self.unread {
             unread.remove(&key);
         }
-        match node.handle_record(key, blob, now, date) {
+        let taken = match key {
+            Key::Node(key) => node.handle_record(key, blob, now, date),
+            Key::Account(number) => {
+                self.kept.insert(number, blob.into());
+                Ok(())
+            }
+        };
+        match taken {
             Ok(()) => {}
             // Its tunnel comes, and then it comes again.
             Err(Unreadable::NoTunnel | Unreadable::Active) => return,
@@ -138,7 +175,13 @@ impl Keeper {
 
     // Masterships.
 
-    pub(super) fn take_over(&mut self, mut node: Option<&mut Node>, epoch: Epoch, now: Instant) {
+    pub(super) fn take_over(
+        &mut self,
+        mut node: Option<&mut Node>,
+        epoch: Epoch,
+        now: Instant,
+        date: StoreTime,
+    ) {
         let unread = self.unread.take();
         let doubtful = unread.filter(|_| core::mem::take(&mut self.is_doubtful));
         self.is_former = false;
@@ -159,11 +202,27 @@ impl Keeper {
         if let Some((epoch, seq)) = claimed {
             self.journal.handle_claimed(epoch, seq, now);
         }
+        self.number = self.number.max(epoch.number().saturating_mul(NUMBERS));
         for key in useless {
             self.journal.forget(key);
         }
         if let Some(node) = node {
             self.give_again(node, doubtful.unwrap_or_default());
+        }
+        self.order_kept(now, date);
+    }
+
+    /// What no server has is told again.
+    fn order_kept(&mut self, now: Instant, date: StoreTime) {
+        for (number, octets) in &self.kept {
+            self.number = self.number.max(*number);
+            if let Read::Record(record) = account::read(octets, *number, now, date.0 / 1_000) {
+                self.waiting.push_back(Waiting {
+                    output: Output::Record(record),
+                    version: 0,
+                    ticket: self.journal.settled(),
+                });
+            }
         }
     }
 
@@ -176,6 +235,7 @@ impl Keeper {
         drop(self.journal.handle_end(self.epoch));
         self.is_former = true;
         self.waiting.clear();
+        self.ordered.clear();
         self.last = Ticket::default();
     }
 
@@ -199,7 +259,7 @@ impl Keeper {
         self.journal.handle_stored(ticket);
     }
 
-    pub(super) fn handle_digest(&mut self, node: Option<&mut Node>, marks: Vec<(RecordKey, Mark)>) {
+    pub(super) fn handle_digest(&mut self, node: Option<&mut Node>, marks: Vec<(Key, Mark)>) {
         let Some(node) = node else {
             return;
         };
@@ -208,12 +268,25 @@ impl Keeper {
     }
 
     /// Stores again what the store has lost, and has it forget what is nobody's.
-    fn give_again(&mut self, node: &mut Node, lost: impl IntoIterator<Item = RecordKey>) {
+    fn give_again(&mut self, node: &mut Node, lost: impl IntoIterator<Item = Key>) {
         for key in lost {
-            if !node.handle_lost_record(key) {
+            let is_ours = match key {
+                Key::Node(key) => node.handle_lost_record(key),
+                Key::Account(number) => self.keep_again(number),
+            };
+            if !is_ours {
                 self.journal.forget(key);
             }
         }
+    }
+
+    fn keep_again(&mut self, number: u64) -> bool {
+        let octets = self.kept.get(&number);
+        if let Some(octets) = octets {
+            self.journal.put(Key::Account(number), octets, true);
+            self.commit.changes(Key::Account(number), octets);
+        }
+        octets.is_some()
     }
 
     /// The last change that has a place in the stream; `None`: the store is away.
@@ -233,6 +306,7 @@ impl Keeper {
         let mut any = false;
         while let Some((key, change)) = node.poll_record(now, date, &mut self.octets) {
             any = true;
+            let key = Key::Node(key);
             match change {
                 RecordChange::Put { lasting } => {
                     self.journal.put(key, &self.octets, lasting);
@@ -244,8 +318,47 @@ impl Keeper {
                 }
             }
         }
+        let mut ordered = core::mem::take(&mut self.ordered);
+        any |= !ordered.is_empty();
+        for record in &mut ordered {
+            self.keep(record, now, date);
+        }
         self.last = self.journal.close(now);
+        for record in ordered {
+            self.waiting.push_back(Waiting {
+                output: Output::Record(Box::new(record)),
+                version: self.commit.version(),
+                ticket: self.last,
+            });
+        }
         (self.last, any)
+    }
+
+    /// A record of accounting that the node has ordered in this round.
+    pub(super) fn take(&mut self, record: Record) {
+        self.ordered.push(record);
+    }
+
+    /// Keeps a record until a server has it. An interim says nothing that the next does not say.
+    fn keep(&mut self, record: &mut Record, now: Instant, date: StoreTime) {
+        if record.status == Status::Interim {
+            return;
+        }
+        self.number = self.number.saturating_add(1);
+        if let Some(octets) = account::keep(record, self.number, now, date.0) {
+            let key = Key::Account(self.number);
+            self.journal.put(key, &octets, true);
+            self.commit.changes(key, &octets);
+            self.kept.insert(self.number, octets.into());
+        }
+    }
+
+    /// A server has it.
+    pub(super) fn handle_settled(&mut self, number: u64) {
+        if self.kept.remove(&number).is_some() {
+            self.journal.forget(Key::Account(number));
+            self.commit.is_stored(Key::Account(number), None);
+        }
     }
 
     pub(super) const fn last(&self) -> Ticket {
@@ -272,7 +385,7 @@ impl Keeper {
         self.journal.poll_question(now)
     }
 
-    pub(super) fn poll_round(&mut self) -> Option<Round<RecordKey>> {
+    pub(super) fn poll_round(&mut self) -> Option<Round<Key>> {
         self.journal.poll_round().cloned()
     }
 
@@ -288,8 +401,7 @@ impl Keeper {
 
     pub(super) fn delay(&mut self, ticket: Ticket, transmit: Transmit, octets: &[u8]) {
         self.waiting.push_back(Waiting {
-            transmit,
-            octets: octets.to_vec(),
+            output: Output::Datagram(transmit, octets.to_vec()),
             version: self.commit.version(),
             ticket,
         });

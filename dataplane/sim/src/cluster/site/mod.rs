@@ -7,6 +7,7 @@
 //! | [`crew`], [`look`], [`hear`] | `dataplane/src/member/crew` |
 //! | [`keeper`] | `dataplane/src/run/keeper` |
 //! | [`control`] | `dataplane/src/run/control.rs` |
+//! | [`office`] | `dataplane/src/radius` |
 //! | [`writer`], [`follower`] | `dataplane/store/src/{writer,follower}` |
 //!
 //! Whoever changes one of those looks here, too. What is decided is decided in `lns_cluster` and `lns_node`.
@@ -19,6 +20,7 @@ mod follower;
 mod hear;
 mod keeper;
 mod look;
+mod office;
 mod writer;
 
 use core::net::SocketAddr;
@@ -39,6 +41,8 @@ pub(super) use self::commit::Commit;
 use self::driver::Driver;
 use self::follower::Follower;
 use self::keeper::Keeper;
+use self::office::Office;
+pub(super) use self::office::{Answered, Asked};
 use self::writer::Writer;
 use super::api::Gist;
 use super::peers::{Body, Message};
@@ -72,6 +76,8 @@ pub(super) enum Effect {
         octets: Vec<u8>,
         as_data: bool,
     },
+    /// Servers are asked, or told.
+    Radius(Asked),
     /// Something happened in the node.
     Event(Event),
     /// It becomes the active one; all that was stored was read.
@@ -80,8 +86,8 @@ pub(super) enum Effect {
     Follows,
     /// The Lease is released while the gate is open (E6).
     ReleasesEarly,
-    /// What waits for the store leaves before it is stored, and the journal calls itself whole.
-    Leaks(SocketAddr),
+    /// What waits for the store leaves before it is stored, and the journal calls itself whole. What that is.
+    Leaks(String),
     /// A step that somebody may want to read.
     Remark(String),
 }
@@ -140,6 +146,7 @@ pub(super) struct Process {
     /// The connection to the store: which, and to which data.
     link: Option<(u64, u64)>,
     keeper: Keeper,
+    office: Office,
     engine: Option<Box<Engine>>,
     connected: BTreeMap<usize, Identity>,
     roster: Option<Roster>,
@@ -181,6 +188,7 @@ impl Process {
             writer: Writer::new(make.replicas),
             link: None,
             keeper: Keeper::default(),
+            office: Office::default(),
             engine,
             connected: BTreeMap::new(),
             roster: None,
@@ -276,6 +284,7 @@ impl Process {
             self.member.poll_timeout(),
             self.writer.poll_timeout(),
             self.keeper.poll_timeout(),
+            self.office.poll_timeout(),
             self.engine.as_ref().and_then(|it| it.node.poll_timeout()),
         ];
         all.into_iter().flatten().min().unwrap_or(now)
@@ -321,6 +330,12 @@ impl Process {
 
     pub(super) fn hinted(&mut self, gist: Option<&Gist>, env: &mut Env<'_>) {
         self.driver.hinted(gist, env);
+        self.settle(env);
+    }
+
+    /// RADIUS servers say something.
+    pub(super) fn radius_answers(&mut self, answered: Answered, env: &mut Env<'_>) {
+        self.office.answered(answered, env.now);
         self.settle(env);
     }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use lns_cluster::journal::{Mark, Round, Ticket};
 use lns_cluster::{Epoch, Identity, Roster};
-use lns_node::RecordKey;
 use lns_tables::time::Instant;
 
 use super::{Effect, Env};
+use crate::cluster::key::Key;
 use crate::cluster::store::{Asker, Op, Refusal, Reply};
 
 /// From one sign of life to the next.
@@ -34,7 +34,7 @@ pub(super) enum News {
     Stored(Ticket),
     Away,
     Lost(Epoch),
-    Changed(Vec<(RecordKey, Mark)>),
+    Changed(Vec<(Key, Mark)>),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,7 +64,7 @@ pub(super) struct Writer {
     stage: Stage,
     /// To which data the connection leads that the claim went out on.
     leads_to: u64,
-    rounds: VecDeque<Round<RecordKey>>,
+    rounds: VecDeque<Round<Key>>,
     is_busy: bool,
     beat_at: Instant,
     seq: u64,
@@ -115,7 +115,7 @@ impl Writer {
     }
 
     /// Rounds that come while no claim stands are of before: the journal gives them again.
-    pub(super) fn write(&mut self, round: Round<RecordKey>) {
+    pub(super) fn write(&mut self, round: Round<Key>) {
         if self.stage == Stage::Held {
             self.rounds.push_back(round);
         }

@@ -79,6 +79,10 @@ impl World {
             | Act::StoreSlow(..)
             | Act::FailOver(_)
             | Act::Flush => self.act_on_store(act),
+            Act::RadiusAway(span) => {
+                self.radius_away += 1;
+                self.over(span, Over::RadiusAway);
+            }
             Act::PeerCut(..) | Act::Isolate(..) | Act::RouterCut(..) => self.act_on_ways(act),
             Act::Restart(_) | Act::Redial(..) | Act::Packets(_) => self.act_on_lacs(act),
         }
@@ -476,6 +480,7 @@ impl World {
                 self.ways.mend(from, to);
                 self.seek(from);
             }
+            Over::RadiusAway => self.radius_away -= 1,
             Over::RouterCut(site) => self.sites[site].router_cut -= 1,
             Over::Dial(lac, line) => {
                 self.lacs[lac].dial(line, self.now);
@@ -490,6 +495,7 @@ impl World {
         self.is_calm = true;
         self.remark(|| "all is well again".to_owned());
         (self.api_away, self.store_away, self.store_slow) = (0, 0, (0, 0));
+        self.radius_away = 0;
         self.ways.heal();
         self.faults = Faults::default();
         for site in 0..self.sites.len() {

@@ -36,12 +36,13 @@ impl World {
                 octets,
                 as_data,
             } => self.send(site, to, &octets, as_data),
+            Effect::Radius(asked) => self.ask_servers(site, asked),
             Effect::Event(event) => self.judge_event(site, &event),
             Effect::TakesOver(epoch, is_complete) => self.takes_over(site, epoch, is_complete),
             Effect::Follows => self.follows(site),
             Effect::Leaks(to) => {
                 let what =
-                    format!("n{site}: what is sent to {to} tells of a change that is not stored");
+                    format!("n{site}: what leaves for {to} tells of a change that is not stored");
                 self.judge.report(Invariant::Commit, what, self.now);
             }
             Effect::ReleasesEarly => {
@@ -53,7 +54,7 @@ impl World {
     }
 
     /// How long something takes that goes such a way.
-    fn takes(&mut self, way: Ways) -> Duration {
+    pub(super) fn takes(&mut self, way: Ways) -> Duration {
         if self.happens(way.slow) {
             self.millis(way.longest)
         } else {
@@ -241,7 +242,11 @@ impl World {
         }
     }
 
-    fn is_stored(&mut self, who: Which, write: &lns_cluster::journal::Write<lns_node::RecordKey>) {
+    fn is_stored(
+        &mut self,
+        who: Which,
+        write: &lns_cluster::journal::Write<crate::cluster::key::Key>,
+    ) {
         use lns_cluster::journal::Change;
         let site = &mut self.sites[who.site];
         if site.make.life != who.life {

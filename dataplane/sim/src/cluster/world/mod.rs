@@ -4,6 +4,7 @@
 mod befall;
 mod carry;
 mod outside;
+mod radius;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use lns_cluster::NodeName;
 use lns_cluster::member::Gates;
 use lns_node::StoreTime;
-use lns_node::config::Config;
+use lns_node::config::{AccountingConfig, Config, RadiusConfig};
 use lns_tables::time::Instant;
 
 use super::api::Api;
@@ -22,6 +23,7 @@ use super::judge::Judge;
 use super::peers::Ways;
 use super::plan::{Kind, Plan};
 use super::queue::{Item, Process as Which, Queue};
+use super::servers::Servers;
 use super::site::{Effect, Env, Make, Process};
 use super::store::Store;
 use crate::config;
@@ -86,6 +88,8 @@ pub(super) struct World {
     pub(super) store: Store,
     store_away: u32,
     store_slow: (u32, u16),
+    radius_away: u32,
+    servers: Servers,
     ways: Ways,
     /// When the last message from one to another arrives.
     said: Vec<Instant>,
@@ -133,6 +137,8 @@ impl World {
             store: Store::new(plan.store.stream.into()),
             store_away: 0,
             store_slow: (0, 0),
+            radius_away: 0,
+            servers: Servers::default(),
             ways: Ways::new(sites),
             said: vec![Instant::ZERO; sites * sites],
             lacs: Vec::new(),
@@ -203,6 +209,7 @@ impl World {
                 self.arrive_at_api(who, life, sent, id, &operation);
             }
             Item::ToStore(who, link, op) => self.arrive_at_store(who, link, op),
+            Item::ToRadius(who, epoch, asked) => self.arrive_at_servers(who, epoch, asked),
             Item::Met(one, other) => self.meet(one, other),
             Item::Probe => self.probe(),
             Item::ToCluster(from, octets) => self.arrive_at_cluster(from, octets),
@@ -221,6 +228,7 @@ impl World {
             | Item::Hint(who, _)
             | Item::FromStore(who, ..)
             | Item::Stream(who, _)
+            | Item::FromRadius(who, _)
             | Item::StoreLost(who)
             | Item::StoreBack(who)
             | Item::Peer(who, ..)
@@ -268,6 +276,7 @@ impl World {
                 });
             }
             Item::Stream(_, link) => self.stream(number, link),
+            Item::FromRadius(_, answered) => self.servers_answer(number, answered),
             Item::StoreLost(_) => self.with(number, Process::store_is_lost),
             Item::StoreBack(_) => self.store_back(number),
             Item::Peer(_, from, message) => {
@@ -400,6 +409,15 @@ fn config_of(plan: &Plan) -> Config {
     let pool = config::pool(&format!("100.64.0.0/{}", plan.pool));
     config.pools = vec![pool];
     config.id_rest = rest;
+    if let Some(radius) = plan.radius {
+        config.accounting = Some(AccountingConfig {
+            interim: Duration::from_secs(radius.interim.into()),
+        });
+        if radius.judges {
+            config.radius = Some(RadiusConfig::default());
+            config.subscribers.users.clear();
+        }
+    }
     for pool in &mut config.pools {
         let delay = &mut pool.addresses.reuse_delay;
         *delay = rest.max(*delay);

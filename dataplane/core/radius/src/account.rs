@@ -4,10 +4,11 @@
 
 use core::time::Duration;
 
-use lns_radius::record::{Kept, Record, Status};
 use lns_tables::time::Instant;
 use lns_wire::radius::AttributeList;
 use serde::{Deserialize, Serialize};
+
+use crate::record::{Kept, Record, Status};
 
 /// The form of what is kept.
 const FORM: u8 = 1;
@@ -24,7 +25,7 @@ struct Account {
 
 /// What octets are that were kept.
 #[derive(Debug)]
-pub(super) enum Read {
+pub enum Read {
     /// This.
     Record(Box<Record>),
     /// Another version's: they wait for it.
@@ -35,7 +36,7 @@ pub(super) enum Read {
 
 /// The octets of a record that is kept under `number`, and what that is: its date never changes again.
 /// Now is `now`, and `millis` since 1970.
-pub(super) fn keep(record: &mut Record, number: u64, now: Instant, millis: u64) -> Option<Vec<u8>> {
+pub fn keep(record: &mut Record, number: u64, now: Instant, millis: u64) -> Option<Vec<u8>> {
     let date = record.date(now, millis);
     record.kept = Some(Kept { number, date });
     let account = Account {
@@ -50,7 +51,7 @@ pub(super) fn keep(record: &mut Record, number: u64, now: Instant, millis: u64) 
 }
 
 /// Reads them. `seconds` is now, since 1970.
-pub(super) fn read(octets: &[u8], number: u64, now: Instant, seconds: u64) -> Read {
+pub fn read(octets: &[u8], number: u64, now: Instant, seconds: u64) -> Read {
     let Some((&FORM, rest)) = octets.split_first() else {
         return Read::Foreign;
     };
@@ -81,11 +82,11 @@ fn record(account: Account, number: u64, now: Instant, seconds: u64) -> Option<B
 }
 
 /// The key of a record that is kept.
-pub(super) fn key(number: u64) -> String {
+pub fn key(number: u64) -> String {
     format!("a/{number}")
 }
 
 /// Under which number a key's record is kept; `None`: it is no key of ours.
-pub(super) fn number(key: &str) -> Option<u64> {
+pub fn number(key: &str) -> Option<u64> {
     key.strip_prefix("a/")?.parse().ok()
 }
