@@ -36,6 +36,12 @@ mod run;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// Of sessions and their records there are very many, each in a few small pieces.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
     match cli::dispatch() {
         Ok(()) => ExitCode::SUCCESS,

@@ -134,6 +134,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("redb", &["lns-spool"]),
     ("fjall", &["lns-vault"]),
     ("libc", &["lns-datapath"]),
+    ("mimalloc", &["lnsd"]),
     ("tun", &["lns-e2e"]),
     ("tracing-subscriber", &["lnsd"]),
     ("anyhow", &["lns-e2e"]),

@@ -9,7 +9,7 @@
 -- fence was lost. Numbers are compared as numbers, which Lua knows exactly below 2^53, and handed on as
 -- the text they came as.
 
-local VERSION = 1
+local VERSION = 2
 
 -- The mark of a record as two texts; zeros where there is none.
 local function mark(record)
@@ -60,17 +60,32 @@ local function now()
   return time[1] .. '.' .. time[2]
 end
 
+-- One record, of who holds the fence. The refusal.
+local function store(record, stream, maxlen, epoch, seq, path, blob)
+  local e, s = mark(record)
+  if stale(epoch, seq, e, s) then return redis.error_reply('STALESEQ ' .. e .. '-' .. s) end
+  local refused = append(stream, maxlen, epoch, seq, 'k', path, 'v', blob)
+  if refused then return refused end
+  redis.call('SET', record, epoch .. '-' .. seq .. ' ' .. blob)
+end
+
 -- keys: fence, record, stream; args: epoch, seq, holder, path, maxlen, blob
 local function put(keys, args)
-  local epoch, seq = args[1], args[2]
-  local refused = fenced(keys[1], epoch, args[3])
-  if refused then return refused end
-  local e, s = mark(keys[2])
-  if stale(epoch, seq, e, s) then return redis.error_reply('STALESEQ ' .. e .. '-' .. s) end
-  refused = append(keys[3], args[5], epoch, seq, 'k', args[4], 'v', args[6])
-  if refused then return refused end
-  redis.call('SET', keys[2], epoch .. '-' .. seq .. ' ' .. args[6])
-  return redis.status_reply('OK')
+  local refused = fenced(keys[1], args[1], args[3])
+    or store(keys[2], keys[3], args[5], args[1], args[2], args[4], args[6])
+  return refused or redis.status_reply('OK')
+end
+
+-- Many at once: what comes before one that is refused is stored.
+-- keys: fence, stream, records...; args: epoch, holder, maxlen, then of each record: seq, path, blob
+local function put_all(keys, args)
+  local refused = fenced(keys[1], args[1], args[2])
+  for i = 3, #keys do
+    if refused then return refused end
+    local at = 3 * (i - 2) + 1
+    refused = store(keys[i], keys[2], args[3], args[1], args[at], args[at + 1], args[at + 2])
+  end
+  return refused or redis.status_reply('OK')
 end
 
 -- keys: fence, record, stream; args: epoch, seq, holder, path, maxlen
@@ -118,6 +133,7 @@ local function register(name, callback, ...)
 end
 
 register('lns_put', put)
+register('lns_put_all', put_all)
 register('lns_forget', forget, 'allow-oom')
 register('lns_claim', claim, 'allow-oom')
 register('lns_beat', beat, 'allow-oom')

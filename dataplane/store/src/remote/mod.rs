@@ -85,7 +85,7 @@ pub struct Written {
     /// The connection that the last of them went over, if one did; that replicas have them can be asked only
     /// of this one.
     pub link: Option<LinkId>,
-    /// Of each, in their order.
+    /// Of each, in their order. Of changes that went out together some may be made where an error is said of all.
     pub results: Vec<Result<(), Error>>,
 }
 
@@ -181,10 +181,10 @@ impl Redis {
         holder: &Identity,
         writes: &[Write<Key>],
     ) -> Writing {
-        let commands = writes
-            .iter()
-            .map(|write| functions::write(&self.dialer.config, holder, write));
-        Writing(self.order(only, commands.collect()).await)
+        let commands = functions::writes(&self.dialer.config, holder, writes);
+        let (commands, counts): (VecDeque<_>, Vec<_>) = commands.into_iter().unzip();
+        let asking = self.order(only, commands).await;
+        Writing { asking, counts }
     }
 
     /// How many replicas have everything that was answered on this connection before: `replicas` of them, or
@@ -356,14 +356,23 @@ impl Asking {
 
 /// Changes that are being made. What of them was not sent when this is dropped, is not.
 #[derive(Debug)]
-pub struct Writing(Asking);
+pub struct Writing {
+    asking: Asking,
+    /// How many changes each question makes.
+    counts: Vec<usize>,
+}
 
 impl Writing {
     /// What became of them. To be asked once; it may be given up in between.
     pub async fn written(&mut self) -> Written {
-        let Answers { link, values } = self.0.answers().await;
-        let results = values.into_iter().map(|value| value.map(drop)).collect();
-        Written { link, results }
+        let Answers { link, values } = self.asking.answers().await;
+        let results = values.into_iter().map(|value| value.map(drop));
+        let each = results.zip(&self.counts);
+        let results = each.flat_map(|(result, count)| core::iter::repeat_n(result, *count));
+        Written {
+            link,
+            results: results.collect(),
+        }
     }
 }
 

@@ -51,10 +51,8 @@ async fn what_a_stopped_server_was_asked_is_unknown_and_is_never_done_twice() {
         .into_iter()
         .map(crate::rig::refusal)
         .collect();
-    let stale = |seq| Refusal::StaleSeq {
-        stored: mark(7, seq),
-    };
-    assert_eq!(refused, [stale(2), stale(3)]);
+    let stale = Refusal::StaleSeq { stored: mark(7, 2) };
+    assert_eq!(refused, [stale.clone(), stale]);
     let marks = |seq| format!("7-{seq}");
     let stream: Vec<(String, Vec<String>)> = server
         .say(&["XRANGE", "{lns:isp/edge}:stream", "-", "+"])

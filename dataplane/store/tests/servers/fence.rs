@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lns_cluster::journal::{Change, Mark, Write};
-use lns_store::{Fenced, Refusal};
+use lns_store::{Fenced, Refusal, Written};
 
 use crate::rig::{
     Process, claim, config, content, down, epoch, forget, holder, key, mark, mastership, put,
@@ -200,7 +200,7 @@ async fn a_zombie_is_refused_even_with_the_fence_rewound_by_hand() {
 }
 
 #[tokio::test]
-async fn changes_of_one_call_stand_for_themselves_and_are_made_in_order() {
+async fn changes_are_made_in_their_order_and_an_error_is_said_of_all_that_went_together() {
     let server = Process::start().await;
     let store = store(&server).await;
     claim(&store, "a", mark(7, 1)).await;
@@ -212,9 +212,19 @@ async fn changes_of_one_call_stand_for_themselves_and_are_made_in_order() {
     ];
     let written = store.write(&holder("a"), &writes).await;
     assert_eq!(written.link, Some(up(&store).await.0));
-    let results: Vec<_> = written.results.iter().map(Result::is_ok).collect();
-    assert_eq!(results, [true, false, true, true]);
-    assert_eq!(content(&store).await, rows(&[("t/2", "7-3", "c")]));
+    let results = |written: &Written| -> Vec<_> {
+        let results = written.results.iter();
+        results.map(Result::is_ok).collect()
+    };
+    // The first is made, and nothing behind the second of those that go together.
+    assert_eq!(results(&written), [false, false, false, true]);
+    assert_eq!(content(&store).await, rows(&[]));
+    // Whoever gives them again has them made, under marks behind all that may be there.
+    let again = [put("t/1", mark(7, 5), "a"), put("t/2", mark(7, 6), "c")];
+    let written = store.write(&holder("a"), &again).await;
+    assert_eq!(results(&written), [true, true]);
+    let stored = rows(&[("t/1", "7-5", "a"), ("t/2", "7-6", "c")]);
+    assert_eq!(content(&store).await, stored);
     assert!(store.write(&holder("a"), &[]).await.results.is_empty());
 }
 

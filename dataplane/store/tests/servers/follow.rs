@@ -60,7 +60,9 @@ async fn the_stream_has_every_change_in_order() {
         put("t/1", mark(7, 4), "y"),
         forget("t/1", mark(7, 5)),
     ];
-    store.write(&holder("a"), &writes).await;
+    for write in writes {
+        store.write(&holder("a"), &[write]).await;
+    }
     claim(&store, "b", mark(9, 1)).await;
     let expected = [
         "7-1 a/pod/boot/1 claims with a b",
