@@ -40,6 +40,8 @@ pub(super) struct Masters {
     given_again: u64,
     /// The highest epoch in which anybody has taken over.
     served: Epoch,
+    /// The same, with the store.
+    known: Epoch,
     /// Until when each site's gate lets control through, and of which epoch.
     open: Vec<Option<(Instant, Epoch)>>,
 }
@@ -57,6 +59,7 @@ impl Masters {
             is_edited: false,
             given_again: 0,
             served: Epoch::NONE,
+            known: Epoch::NONE,
             open: vec![None; plan.sites.len()],
         }
     }
@@ -169,16 +172,25 @@ impl Masters {
 
     /// A site takes over.
     fn serves(&mut self, site: usize, epoch: Epoch, is_complete: bool) -> Finding {
-        // Without the store nobody can know better than the Lease.
-        if epoch <= self.served && (is_complete || !self.is_edited) {
+        // Without the store nobody can know better than a Lease that was edited; nor with it, of a mastership that never
+        // had the store.
+        let before = match (self.is_edited, is_complete) {
+            (false, _) => self.served,
+            (true, true) => self.known,
+            (true, false) => Epoch::NONE,
+        };
+        if epoch <= before {
             let what = format!(
                 "n{site} takes over in epoch {}, and somebody did in {}",
                 epoch.number(),
-                self.served.number()
+                before.number()
             );
             return Err((Invariant::Epochs, what));
         }
         self.served = self.served.max(epoch);
+        if is_complete {
+            self.known = self.known.max(epoch);
+        }
         Ok(())
     }
 

@@ -349,7 +349,8 @@ impl World {
         let site = &mut self.sites[number];
         site.link += 1;
         site.tail = None;
-        site.notices = at;
+        // It may be noticing another loss still.
+        site.notices = site.notices.max(at);
         self.queue.push(at, Item::StoreLost(who));
     }
 
