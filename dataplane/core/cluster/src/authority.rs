@@ -80,11 +80,12 @@ impl Tenure {
 
     /// The Lease was read, at this revision and with this roster. A write that was conditional on
     /// another one cannot land any more. A roster that somebody emptied makes nobody alone: members go
-    /// by the last one that they have seen, and so does a master.
+    /// by the last one that they have seen, and so does a master; whether a write had landed before, it does not say.
     pub(crate) fn read(&mut self, roster: &Roster, revision: Option<&Revision>) {
-        if !roster.is_empty() {
-            self.roster = roster.clone();
+        if roster.is_empty() {
+            return;
         }
+        self.roster = roster.clone();
         self.maybe = self
             .maybe
             .take()
@@ -133,5 +134,30 @@ impl Tenure {
             self.promises.oldest(&others)
         };
         promised.map_or(self.renewed, |sent| sent.max(self.renewed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(node: &str) -> NodeName {
+        NodeName::new(node).unwrap()
+    }
+
+    #[test]
+    fn who_may_have_put_others_on_the_roster_is_not_alone_because_somebody_emptied_it() {
+        let (me, other) = (name("a"), name("b"));
+        let alone = Roster::lone(me.clone());
+        let both = Roster::of([me.clone(), other.clone()]).unwrap();
+        let revision = |text: &str| Revision(text.into());
+        let mut tenure = Tenure::new(Epoch::NONE, Instant::ZERO, alone.clone());
+        // A write is out, and nobody knows what became of it; somebody empties what it may have written.
+        tenure.propose(&both, Some(revision("1")));
+        tenure.read(&Roster::default(), Some(&revision("3")));
+        assert!(tenure.others(&me).contains(&other), "it may have landed");
+        // What is read says whether it has, and that it cannot any more.
+        tenure.read(&alone, Some(&revision("4")));
+        assert!(tenure.others(&me).is_empty());
     }
 }

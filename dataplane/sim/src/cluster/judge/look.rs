@@ -158,7 +158,11 @@ impl World {
                 !process.is_loaded() || process.reached() != position || !process.has_link()
             };
             if process.is_some_and(is_behind) {
-                return Some(format!("n{number} has not all that n{master} has"));
+                let (here, link) =
+                    process.map_or((None, false), |it| (it.reached(), it.has_link()));
+                return Some(format!(
+                    "n{number} has not all that n{master} has: {here:?} of {position:?}, connected: {link}"
+                ));
             }
         }
         self.missing_line().or_else(|| self.missing_account(master))

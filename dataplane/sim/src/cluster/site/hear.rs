@@ -17,12 +17,14 @@ impl Process {
 
     /// There is a connection to the store, to this data.
     pub(in crate::cluster) fn store_is_back(&mut self, link: u64, origin: u64, env: &mut Env<'_>) {
+        env.remark(|| format!("has the store, connection {link} to data {origin}"));
         self.link = Some((link, origin));
         self.settle(env);
     }
 
     /// There is none any more.
     pub(in crate::cluster) fn store_is_lost(&mut self, env: &mut Env<'_>) {
+        env.remark(|| "has lost the store".to_owned());
         self.link = None;
         self.is_reading_fence = false;
         self.writer.lose_link(env.now);

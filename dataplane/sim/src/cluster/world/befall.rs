@@ -501,7 +501,11 @@ impl World {
         self.faults = Faults::default();
         for site in 0..self.sites.len() {
             let it = &mut self.sites[site];
-            (it.api_cut, it.store_cut, it.router_cut, it.leaves) = (0, 0, 0, None);
+            (it.api_cut, it.store_cut, it.router_cut) = (0, 0, 0);
+            if it.leaves.is_some() {
+                // Who was about to end in good order is not waited for.
+                self.end(site);
+            }
         }
         for site in 0..self.sites.len() {
             if self.sites[site].process.is_none() {

@@ -273,9 +273,11 @@ impl World {
 
     pub(super) fn stream(&mut self, number: usize, link: u64) {
         let site = &mut self.sites[number];
-        if site.tail == Some((link, true)) {
-            site.tail = Some((link, false));
+        if site.tail.is_none_or(|(current, _)| current != link) {
+            // Of a connection that is gone.
+            return;
         }
+        site.tail = Some((link, false));
         if !self.reaches_store(number) {
             return;
         }
