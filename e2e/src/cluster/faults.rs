@@ -111,7 +111,7 @@ fn zombie(scene: &mut Scene<'_>) -> Result<Expected> {
 /// Some are hung up just when the master reaches nobody any more. What it would tell of them its follower does not
 /// know: each has one Stop, by the follower, to whom LACs say it again.
 fn cut_master(scene: &mut Scene<'_>, way: Way) -> Result<Expected> {
-    let leavers = scene.leavers()?;
+    let (leavers, before) = scene.leavers()?;
     let told = silenced(
         scene,
         |scene, master| {
@@ -120,6 +120,8 @@ fn cut_master(scene: &mut Scene<'_>, way: Way) -> Result<Expected> {
         },
         |scene, master| scene.bed.network.mend(Link::Management(master)),
     )?;
+    // Their tunnels are there still: what ended them is what their LAC has said again.
+    scene.all_left(before)?;
     leavers.close()?;
     Ok(Expected {
         may_repeat: false,

@@ -293,9 +293,10 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// Some who are up, with a Start each, and are going to leave: their tunnels spread over the nodes.
-    pub(crate) fn leavers(&mut self) -> Result<Lac> {
-        let before = self.told(|_| true)?.starts;
+    /// Some who are up, with a Start each, and are going to leave: their tunnels spread over the nodes. And what was told
+    /// before.
+    pub(crate) fn leavers(&mut self) -> Result<(Lac, Told)> {
+        let before = self.told(|_| true)?;
         let options = Options {
             from_port: 0,
             sessions: LEAVERS,
@@ -303,14 +304,30 @@ impl Scene<'_> {
             ..self.options(0, "leaver{}@isp")
         };
         let lac = Lac::up(self.lac_space(0), options).context("who is going to leave")?;
-        let told = self.told(|told| told.starts >= before + LEAVERS)?;
+        let told = self.told(|told| told.starts >= before.starts + LEAVERS)?;
         ensure!(
-            told.starts >= before + LEAVERS,
+            told.starts >= before.starts + LEAVERS,
             "FreeRADIUS lacks Starts: {told:?}"
         );
         // So that all of it is stored.
         rest(1);
-        Ok(lac)
+        Ok((lac, before))
+    }
+
+    /// Fails unless as many Starts as Stops have come since then: whoever came has left; also by what the master says,
+    /// which it would not say against itself.
+    pub(crate) fn all_left(&mut self, before: Told) -> Result<()> {
+        let open = |told: Told| told.starts - told.stops;
+        let told = self.told(|told| open(told) == open(before))?;
+        ensure!(
+            open(told) == open(before),
+            "somebody who hung up is up still: {told:?}, before: {before:?}"
+        );
+        let (master, sessions) = (self.master()?, self.sessions);
+        let lnsd = self.bed.node(master)?;
+        lnsd.wait(PATIENCE, "who hung up is gone", |lnsd| {
+            Ok(lnsd.status("sessions")? == u64::try_from(sessions)?)
+        })
     }
 
     /// What FreeRADIUS was told of sessions, once that is `enough`, or when patience is over.
