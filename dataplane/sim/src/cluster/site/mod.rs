@@ -266,8 +266,10 @@ impl Process {
         }
     }
 
+    /// Whether it knows a roster by which it may acquire.
     pub(super) fn knows_a_roster(&self) -> bool {
-        !self.driver.elector.view().roster().is_empty()
+        let elector = &self.driver.elector;
+        elector.view().roster().contains(elector.me().node())
     }
 
     pub(super) fn has_link(&self) -> bool {

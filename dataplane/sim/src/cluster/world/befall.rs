@@ -283,6 +283,9 @@ impl World {
             }
             Act::Save => self.api.save(),
             Act::Restore => self.api.restore(),
+            // Whoever does that has seen to it that no master goes on out of its reach: it may have a roster without those
+            // whom the one that is put back has.
+            Act::Rewind if self.master().is_some_and(|it| self.sites[it].api_cut > 0) => return,
             Act::Rewind => {
                 // Nobody stops it, puts its store back and starts it again within a gap.
                 self.api.rewind();
