@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::objects::LEASE;
+use super::redis;
 use super::scene::{Expected, Scene, rest};
 use super::story::Story;
 
@@ -40,6 +41,11 @@ pub(super) const STORIES: &[Story] = &[
         name: "cluster-redis-flushed",
         says: "Redis stands still, is emptied, and then the master is killed: no session lost",
         tell: redis_flushed,
+    },
+    Story {
+        name: "cluster-redis-away",
+        says: "both Redis stand still, and the master is killed: it is followed without a store, no session lost",
+        tell: redis_away,
     },
 ];
 
@@ -124,6 +130,29 @@ fn redis_flushed(scene: &mut Scene<'_>) -> Result<Expected> {
     scene.kill_master()?;
     scene.newcomers("second")?;
     Ok(Expected::followed())
+}
+
+fn redis_away(scene: &mut Scene<'_>) -> Result<Expected> {
+    let all = |scene: &Scene<'_>, signal| {
+        let mut ports = redis::PORTS.into_iter();
+        ports.try_for_each(|port| scene.bed.store.signal(port, signal))
+    };
+    all(scene, Signal::SIGSTOP)?;
+    let followed = followed_without_store(scene);
+    all(scene, Signal::SIGCONT)?;
+    followed?;
+    scene.bed.store.wait_whole()?;
+    scene.newcomers("back")?;
+    Ok(Expected::followed())
+}
+
+fn followed_without_store(scene: &mut Scene<'_>) -> Result<()> {
+    rest(LATE.as_secs());
+    scene.newcomers("alone")?;
+    scene.kill_master()?;
+    // Longer than a LAC waits for an answer before it says something again.
+    rest(10);
+    scene.all_up()
 }
 
 fn lease_deleted(scene: &mut Scene<'_>) -> Result<Expected> {

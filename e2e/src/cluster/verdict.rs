@@ -175,6 +175,16 @@ impl Ledger {
         }
     }
 
+    /// Sessions with a Start and without a Stop, whoever's user is not one of those who go on: their users and ids.
+    pub(crate) fn open(&self, goes_on: impl Fn(&str) -> bool) -> Vec<String> {
+        let open = |(_, session): &(&String, &Session)| {
+            let [start, stop] = &session.ends;
+            start.is_some() && stop.is_none() && !goes_on(&session.user)
+        };
+        let name = |(id, session): (&String, &Session)| format!("{} ({id})", session.user);
+        self.sessions.iter().filter(open).map(name).collect()
+    }
+
     /// What a user's session was told to have moved last, and whether that was in a record in between.
     pub(crate) fn octets(&self, user: &str) -> Option<(Octets, bool)> {
         let mut all = self.sessions.values();
