@@ -54,6 +54,7 @@ pub use subscribers::{
 };
 
 use crate::format;
+use crate::status::LnsClusterStatus;
 
 /// What one L2TP network server is to do.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -67,7 +68,16 @@ use crate::format;
     namespaced,
     derive = "PartialEq",
     doc = "One L2TP network server: where LACs reach it, which LACs, how subscribers log in and which addresses they get.",
+    status = "LnsClusterStatus",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.active.node"),
+    printcolumn(name = "Epoch", type_ = "integer", json_path = ".status.active.epoch"),
+    printcolumn(name = "Members", type_ = "integer", json_path = ".status.members.ready"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.members.desired", priority = 1),
+    printcolumn(name = "Sessions", type_ = "integer", json_path = ".status.sessions", priority = 1),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version", priority = 1),
     validation = Rule::new("size(self.metadata.name) <= 45 && !self.metadata.name.contains('.')")
         .message("metadata.name has a dot or more than 45 characters; names of other objects are made of it")
 )]

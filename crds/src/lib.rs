@@ -31,14 +31,16 @@ pub mod manifest;
 pub mod policy;
 pub mod rules;
 pub mod schema;
+pub mod status;
 
 pub use cluster::{LnsCluster, LnsClusterSpec};
 pub use diff::{Change, diff};
 pub use manifest::{
-    Manifest, ManifestError, SharedSecret, StoreSecret, TlsSecret, User, is_for, parse_manifest,
-    parse_objects, read_manifest, read_sources, secrets_of,
+    Manifest, ManifestError, SharedSecret, StoreSecret, TlsSecret, User, clusters_of, digest,
+    is_for, own_policy, parse_manifest, parse_objects, read_manifest, read_sources, secrets_of,
 };
 pub use policy::{SessionPolicy, SessionPolicySpec};
 pub use schema::{Resource, crd, effect::Effect};
+pub use status::{LnsClusterStatus, SessionPolicyStatus};
 
 pub use ipnet::{IpNet, Ipv4Net};

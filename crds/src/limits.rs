@@ -156,3 +156,18 @@ pub const STALENESS_SECONDS: u32 = 86_400;
 
 /// Warnings of one sort; what is wrong with the first few is wrong with the rest.
 pub const WARNINGS: usize = 8;
+
+/// Conditions of an object: a few more than there are types.
+pub const CONDITIONS: u32 = 16;
+
+/// Characters of a version.
+pub const VERSION: u32 = 128;
+
+/// Characters of the name of a node, which is a DNS name.
+pub const NODE_NAME: u32 = 253;
+
+/// Characters of the uid of an object.
+pub const UID: u32 = 64;
+
+/// Characters of the name of an `LnsCluster`, as a rule of its definition has it.
+pub const CLUSTER_NAME: u32 = 45;

@@ -15,6 +15,7 @@ pub use rule::{Action, Family, OctetsMatch, PolicyRule, TcpFlag, TcpFlagsMatch};
 pub use values::{Hex, Malformed, Protocol, Span};
 
 use crate::format;
+use crate::status::SessionPolicyStatus;
 
 /// What one policy does, and for whom.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -27,26 +28,46 @@ use crate::format;
     category = "lns",
     namespaced,
     derive = "PartialEq",
+    status = "SessionPolicyStatus",
     doc = "A policy for subscribers' packets: which pass, which open a flow, which are dropped, and how fast.",
+    printcolumn(
+        name = "Accepted",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Accepted\")].status"
+    ),
+    printcolumn(
+        name = "Programmed",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Programmed\")].status"
+    ),
+    printcolumn(
+        name = "Clusters",
+        type_ = "string",
+        json_path = ".spec.clusterRefs[*].name"
+    ),
     printcolumn(
         name = "Input",
         type_ = "string",
-        json_path = ".spec.input.defaultAction"
+        json_path = ".spec.input.defaultAction",
+        priority = 1
     ),
     printcolumn(
         name = "Output",
         type_ = "string",
-        json_path = ".spec.output.defaultAction"
+        json_path = ".spec.output.defaultAction",
+        priority = 1
     ),
     printcolumn(
         name = "Up",
         type_ = "integer",
-        json_path = ".spec.rates.upBitsPerSecond"
+        json_path = ".spec.rates.upBitsPerSecond",
+        priority = 1
     ),
     printcolumn(
         name = "Down",
         type_ = "integer",
-        json_path = ".spec.rates.downBitsPerSecond"
+        json_path = ".spec.rates.downBitsPerSecond",
+        priority = 1
     ),
     printcolumn(
         name = "OnChange",

@@ -1,11 +1,12 @@
 //! The rules that neither a schema nor CEL can say: those over all pools together, which would cost
-//! the API server the square of their number, and those between objects ([`policies`]), and what a status
-//! check may say ([`radius`]). The operator
+//! the API server the square of their number, and those between objects ([`policies`]), what a status
+//! check may say ([`radius`]), and what only a cluster needs ([`members`]). The operator
 //! runs them as the reader of files does, and reports them in the condition `Stalled`.
 //!
 //! They work on the document with its defaults applied, so that they also find what is wrong beside
 //! values that are no addresses at all; those are skipped here, the schema has reported them.
 
+pub mod members;
 pub mod policies;
 pub mod radius;
 

@@ -23,7 +23,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{LnsCluster, SessionPolicy, rules};
+use crate::{LnsCluster, SessionPolicy, rules, status::UNSEEN};
 
 /// One thing wrong with a document, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +67,7 @@ impl Resource {
             let generated = serde_json::to_value(&schema.open_api_v3_schema).ok();
             let fit = generated.map(|mut value| {
                 fit(&mut value);
+                unseen(&mut value);
                 value
             });
             schema.open_api_v3_schema = fit.and_then(|value| serde_json::from_value(value).ok());
@@ -189,7 +190,14 @@ impl RootSchema {
             .versions
             .first()
             .and_then(|version| version.schema.as_ref());
-        let value = json!(schema.and_then(|schema| schema.open_api_v3_schema.as_ref()));
+        let mut value = json!(schema.and_then(|schema| schema.open_api_v3_schema.as_ref()));
+        // What Kubernetes is told is no part of a manifest.
+        if let Some(fields) = value
+            .pointer_mut("/properties")
+            .and_then(Value::as_object_mut)
+        {
+            fields.remove("status");
+        }
         Self {
             compiled: compile_schema(&value),
             value,
@@ -226,6 +234,16 @@ fn fit(schema: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(fit),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// An object that nobody has looked at says so, or programs that wait for it take it for done.
+fn unseen(schema: &mut Value) {
+    if let Some(Value::Object(status)) = schema.pointer_mut("/properties/status") {
+        status.insert(
+            "default".to_owned(),
+            json!({ "observedGeneration": UNSEEN }),
+        );
     }
 }
 

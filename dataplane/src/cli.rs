@@ -15,7 +15,7 @@ pub(crate) use self::flows::{
     FlowClass, FlowFilter, FlowsArguments, PoliciesArguments, Protocol, Remote,
 };
 use crate::failure::Failure;
-use crate::{command, run};
+use crate::{command, host, run};
 
 /// Version and the commit that it was built from.
 pub(crate) const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("LNSD_COMMIT"), ")");
@@ -179,6 +179,9 @@ pub(crate) struct RunArguments {
     pub(crate) admin: SocketAddr,
     #[command(flatten)]
     pub(crate) state: State,
+    /// Where the settings of the node's network are, for a container whose own are read-only
+    #[arg(long, value_name = "DIR", default_value = host::SYSCTLS)]
+    pub(crate) sysctls: PathBuf,
     /// How log lines look
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,

@@ -100,6 +100,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-fuzz",
         ],
     ),
+    (
+        "lns-operator",
+        &["lns-api", "lns-tables", "lns-cluster", "lns-lease"],
+    ),
     ("lns-e2e", &["lns-wire", "lns-crypto", "lns-api"]),
 ];
 
@@ -112,20 +116,36 @@ const RESERVED: &[(&str, &[&str])] = &[
             "lns-e2e",
             "lns-lease",
             "lns-objects",
+            "lns-operator",
             "lns-peers",
             "lns-store",
         ],
     ),
     // Nothing else speaks with the store: what is written there is fenced, and never elects anybody.
     ("redis", &["lns-store"]),
-    ("kube", &["lns-api", "lnsd", "lns-lease", "lns-objects"]),
+    (
+        "kube",
+        &[
+            "lns-api",
+            "lnsd",
+            "lns-lease",
+            "lns-objects",
+            "lns-operator",
+        ],
+    ),
     (
         "k8s-openapi",
-        &["lns-api", "lnsd", "lns-lease", "lns-objects"],
+        &[
+            "lns-api",
+            "lnsd",
+            "lns-lease",
+            "lns-objects",
+            "lns-operator",
+        ],
     ),
     ("ring", &["lns-peers"]),
     ("aide", &["lnsd"]),
-    ("axum", &["lnsd"]),
+    ("axum", &["lnsd", "lns-operator"]),
     ("rtnetlink", &["lnsd"]),
     ("netlink-packet-core", &["lns-gate"]),
     ("netlink-packet-route", &["lns-gate"]),
@@ -136,7 +156,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("libc", &["lns-datapath"]),
     ("mimalloc", &["lnsd"]),
     ("tun", &["lns-e2e"]),
-    ("tracing-subscriber", &["lnsd"]),
+    ("tracing-subscriber", &["lnsd", "lns-operator"]),
     ("anyhow", &["lns-e2e"]),
     ("stateright", &[]),
 ];

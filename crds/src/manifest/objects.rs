@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     Manifest, ManifestError, assemble,
@@ -50,6 +51,32 @@ pub fn secrets_of(cluster: &Value) -> BTreeSet<String> {
 /// Whether a `SessionPolicy` is for the cluster of this name.
 pub fn is_for(policy: &Value, cluster: &str) -> bool {
     clusters(policy).any(|name| name == cluster)
+}
+
+/// The clusters that a `SessionPolicy` is for.
+pub fn clusters_of(policy: &Value) -> impl Iterator<Item = &str> {
+    clusters(policy)
+}
+
+/// Which state of an `LnsCluster` and of the policies that are for it this is: a member says it of what it has in
+/// force, and whoever sees the same objects knows whether that is what they say now.
+pub fn digest(cluster: &Value, policies: &[Value]) -> String {
+    let text = |object: &Value, field: &str| {
+        let field = object.pointer(&format!("/metadata/{field}"));
+        field.map(ToString::to_string).unwrap_or_default()
+    };
+    let one = |object: &Value| ["name", "uid", "generation"].map(|field| text(object, field));
+    let mut all: Vec<_> = policies.iter().map(one).collect();
+    all.sort();
+    all.insert(0, one(cluster));
+    let digest = Sha256::digest(format!("{all:?}"));
+    let first = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
+    format!("{first:016x}")
+}
+
+/// A `SessionPolicy` without what the API server wrote into it.
+pub fn own_policy(object: &Value) -> Value {
+    own(Kind::SessionPolicy, object)
 }
 
 /// An object without what the API server wrote into it. It is of the kind that was asked for: entries of lists
@@ -128,6 +155,28 @@ mod tests {
         assert!(is_for(&policies[0], "edge"));
         assert!(!is_for(&policies[0], "rim"));
         assert!(!is_for(&json!({ "spec": { "clusterRefs": 3 } }), "edge"));
+    }
+
+    #[test]
+    fn a_digest_tells_states_apart_and_not_orders() {
+        let (cluster, policies, _) = objects();
+        let other = json!({ "metadata": { "name": "z", "uid": "1", "generation": 1 } });
+        let both = [policies[0].clone(), other.clone()];
+        let turned = [other.clone(), policies[0].clone()];
+        assert_eq!(digest(&cluster, &both), digest(&cluster, &turned));
+        assert_eq!(digest(&cluster, &both).len(), 16);
+        let mut newer = both.clone();
+        newer[1]["metadata"]["generation"] = json!(2);
+        let mut again = both.clone();
+        again[1]["metadata"]["uid"] = json!("2");
+        for changed in [&newer[..], &again, &both[..1]] {
+            assert_ne!(digest(&cluster, changed), digest(&cluster, &both));
+        }
+        // What Kubernetes writes of itself is no news.
+        let mut told = cluster.clone();
+        told["status"]["observedGeneration"] = json!(7);
+        told["metadata"]["resourceVersion"] = json!("8");
+        assert_eq!(digest(&told, &both), digest(&cluster, &both));
     }
 
     #[test]

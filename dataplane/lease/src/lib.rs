@@ -26,6 +26,7 @@ mod driver;
 mod hint;
 mod incarnation;
 mod limits;
+pub mod look;
 mod name;
 mod node;
 mod notes;

@@ -171,7 +171,7 @@ fn seconds(lasts: Duration) -> i32 {
     i32::try_from(up).unwrap_or(i32::MAX).max(1)
 }
 
-fn acquired(lease: &DynamicObject) -> Option<MicroTime> {
+pub(crate) fn acquired(lease: &DynamicObject) -> Option<MicroTime> {
     let text = lease.data.pointer("/spec/acquireTime")?;
     serde_json::from_value(text.clone()).ok()
 }

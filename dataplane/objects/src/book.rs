@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use lns_api::{ManifestError, is_for, parse_objects, secrets_of};
+use lns_api::{ManifestError, digest, is_for, parse_objects, secrets_of};
 use serde_json::Value;
 
 use crate::follow::{Said, Source};
@@ -215,6 +215,7 @@ impl Parts {
                 .flatten()
                 .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
                 .collect(),
+            digest: digest(&self.cluster, &self.policies),
             is_being_deleted: field("deletionTimestamp").is_some_and(Value::is_string),
             manifest: manifest.map_err(printed),
         }

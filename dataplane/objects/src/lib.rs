@@ -72,6 +72,8 @@ pub struct Seen {
     pub generation: i64,
     /// What is noted on it.
     pub annotations: BTreeMap<String, String>,
+    /// Which state of it and of the policies that are for it this is ([`lns_api::digest`]).
+    pub digest: String,
     /// Somebody has asked for its deletion, and something holds it back (a finalizer).
     pub is_being_deleted: bool,
     /// What the objects say together; or all that is wrong with them, in the words of a file's errors.

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use lns_api::cluster::{AnnounceMode, Durability, ElectionProfile, Redis, Sentinel};
+use lns_api::rules::members;
 use lns_api::schema::Violation;
 use lns_api::{Manifest, ManifestError, StoreSecret, TlsSecret};
 use lns_cluster::{NodeName, Profile};
@@ -40,6 +41,8 @@ pub(crate) struct ClusterSetup {
     pub(crate) profile: Profile,
     /// What is fenced.
     pub(crate) gate: GateSetup,
+    /// Which state of the objects this is of ([`lns_api::digest`]).
+    pub(crate) objects: String,
 }
 
 /// Where records are kept.
@@ -100,21 +103,10 @@ impl ClusterSetup {
         let spec = &manifest.cluster.spec;
         let mut wrong = Wrong::new(manifest);
         let redis = spec.store.as_ref().map(|store| &store.redis);
-        if redis.is_none() {
-            wrong.tell(
-                "spec.store",
-                "is required by a member of a cluster: give store.redis.url",
-            );
-        }
-        if spec.peers.is_none() {
-            wrong.tell(
-                "spec.peers",
-                "is required by a member of a cluster: name a Secret in peers.tlsSecretRef",
-            );
-        }
+        wrong.take(members::check(spec));
         let store = redis.and_then(|redis| StoreSetup::new(redis, manifest, &mut wrong));
         let peers = PeersSetup::new(manifest);
-        let gate = GateSetup::new(manifest, &mut wrong);
+        let gate = GateSetup::new(manifest);
         match (store, peers) {
             (Some(store), Some(peers)) if wrong.errors.is_empty() => Ok(Self {
                 store,
@@ -126,9 +118,16 @@ impl ClusterSetup {
                     ElectionProfile::Slow => Profile::SLOW,
                 },
                 gate,
+                objects: String::new(),
             }),
             _ => Err(wrong.errors),
         }
+    }
+
+    /// It is of this state of the objects.
+    pub(crate) fn of_objects(mut self, digest: &str) -> Self {
+        digest.clone_into(&mut self.objects);
+        self
     }
 
     /// What a running member does about `newer`, beside what needs a restart.
@@ -264,24 +263,21 @@ impl PeersSetup {
 }
 
 impl GateSetup {
-    fn new(manifest: &Manifest, wrong: &mut Wrong) -> Self {
+    fn new(manifest: &Manifest) -> Self {
         let spec = &manifest.cluster.spec;
-        let nas = nas(manifest, wrong);
         let access = spec.datapath.access_interface.clone();
         let announce = match spec.service.announce.mode {
             AnnounceMode::External => Announce::External,
-            AnnounceMode::L2 => {
-                l2(manifest, wrong);
-                Announce::L2 {
-                    interface: access.clone().unwrap_or_default(),
-                }
-            }
+            // The manifest's rules have seen that it is there.
+            AnnounceMode::L2 => Announce::L2 {
+                interface: access.clone().unwrap_or_default(),
+            },
         };
         let (namespace, name) = identity(manifest);
         Self {
             cluster: format!("{namespace}/{name}"),
             service: spec.service.addresses.iter().copied().collect(),
-            nas,
+            nas: spec.radius.as_ref().and_then(|radius| radius.nas_address),
             announce,
             ways: Ways {
                 core: spec.core.interface.clone(),
@@ -306,53 +302,6 @@ impl GateSetup {
         };
         plan.check()?;
         Ok(plan)
-    }
-}
-
-/// What all of RADIUS is sent from: of the cluster, and of no node.
-fn nas(manifest: &Manifest, wrong: &mut Wrong) -> Option<IpAddr> {
-    let spec = &manifest.cluster.spec;
-    let radius = spec.radius.as_ref()?;
-    let field = "spec.radius.nasAddress";
-    let Some(address) = radius.nas_address else {
-        wrong.tell(
-            field,
-            "is required by a member of a cluster: it moves with the master, and servers know the cluster by it",
-        );
-        return None;
-    };
-    if spec.service.addresses.contains(&address) {
-        wrong.tell(
-            field,
-            &format!("\"{address}\" is a service address, at which every member answers; only the master may at this one: take another address"),
-        );
-    }
-    Some(address)
-}
-
-/// ARP is spoken on one interface, and knows IPv4 only.
-fn l2(manifest: &Manifest, wrong: &mut Wrong) {
-    let spec = &manifest.cluster.spec;
-    if spec.datapath.access_interface.is_none() {
-        wrong.tell(
-            "spec.datapath.accessInterface",
-            "is required with service.announce.mode: L2; name the interface on which ARP is answered",
-        );
-    }
-    let arp_knows_none = |address: &IpAddr| {
-        format!(
-            "\"{address}\" is announced by nobody: ARP (service.announce.mode: L2) knows IPv4 only"
-        )
-    };
-    for (index, address) in spec.service.addresses.iter().enumerate() {
-        if address.is_ipv6() {
-            let field = format!("spec.service.addresses[{index}]");
-            wrong.tell(&field, &arp_knows_none(address));
-        }
-    }
-    let nas = spec.radius.as_ref().and_then(|radius| radius.nas_address);
-    if let Some(address) = nas.filter(IpAddr::is_ipv6) {
-        wrong.tell("spec.radius.nasAddress", &arp_knows_none(&address));
     }
 }
 
@@ -399,6 +348,17 @@ impl Wrong {
             document: format!("LnsCluster/{name}"),
             errors: Vec::new(),
         }
+    }
+
+    fn take(&mut self, violations: Vec<Violation>) {
+        let document = &self.document;
+        let told = violations
+            .into_iter()
+            .map(|violation| ManifestError::Document {
+                document: document.clone(),
+                violation,
+            });
+        self.errors.extend(told);
     }
 
     fn tell(&mut self, field: &str, message: &str) {

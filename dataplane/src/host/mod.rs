@@ -24,7 +24,7 @@ use self::link::Links;
 use self::sysctl::Sysctls;
 
 pub(crate) use self::isolation::TABLE;
-pub(crate) use self::sysctl::changed as changed_sysctls;
+pub(crate) use self::sysctl::{ROOT as SYSCTLS, changed as changed_sysctls};
 pub(crate) use self::ways::Ways;
 
 /// The subscribers' interface. One per network namespace, as is the process.
@@ -209,11 +209,11 @@ pub(crate) struct Host {
 
 impl Host {
     /// Finds the subscribers' interface, which the datapath has made. Former values of sysctls are
-    /// kept below `state`.
-    pub(crate) async fn open(state: &Path) -> Result<Self, HostError> {
+    /// kept below `state`; `root` is where those of the network are.
+    pub(crate) async fn open(state: &Path, root: &Path) -> Result<Self, HostError> {
         Ok(Self {
             links: Links::open(INTERFACE).await?,
-            sysctls: Sysctls::open(state)?,
+            sysctls: Sysctls::open(root, state)?,
             applied: None,
             reached: BTreeSet::new(),
         })

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::HostError;
 
-const ROOT: &str = "/proc/sys/net";
+/// Where the settings of the network are.
+pub(crate) const ROOT: &str = "/proc/sys/net";
 const FORMER_VALUES: &str = "sysctls.json";
 
 /// What the subscribers' interface needs; it is ours, so there is nothing to restore.
@@ -35,12 +36,8 @@ pub(super) struct Sysctls {
 }
 
 impl Sysctls {
-    /// Takes up what an earlier process left below `state`.
-    pub(super) fn open(state: &Path) -> Result<Self, HostError> {
-        Self::open_below(Path::new(ROOT), state)
-    }
-
-    fn open_below(root: &Path, state: &Path) -> Result<Self, HostError> {
+    /// Takes up what an earlier process left below `state`. Settings are below `root`.
+    pub(super) fn open(root: &Path, state: &Path) -> Result<Self, HostError> {
         let file = state.join(FORMER_VALUES);
         let former = match fs::read(&file) {
             // A file that was cut short tells nothing that could be restored.
@@ -129,7 +126,7 @@ impl Sysctls {
 /// Each setting that we change: its value, and the former one where that is put back at the end.
 /// Former values are below `state`.
 pub(crate) fn changed(state: &Path) -> Result<String, HostError> {
-    let sysctls = Sysctls::open(state)?;
+    let sysctls = Sysctls::open(Path::new(ROOT), state)?;
     let ours = SUBSCRIBER_INTERFACE
         .map(|(name, _)| (format!("ipv4/conf/{}/{name}", super::INTERFACE), None));
     let others = sysctls
@@ -174,12 +171,12 @@ mod tests {
     fn what_was_changed_is_restored_even_by_the_next_process() {
         let tree = tree("0\n");
         let state = tempfile::tempdir().unwrap();
-        let mut killed = Sysctls::open_below(tree.path(), state.path()).unwrap();
+        let mut killed = Sysctls::open(tree.path(), state.path()).unwrap();
         killed.set_core_interface("core0").unwrap();
         assert_eq!(forwarding(&tree), "1");
         drop(killed);
 
-        let mut next = Sysctls::open_below(tree.path(), state.path()).unwrap();
+        let mut next = Sysctls::open(tree.path(), state.path()).unwrap();
         next.set_core_interface("core0").unwrap();
         next.restore().unwrap();
         assert_eq!(forwarding(&tree), "0");
@@ -190,7 +187,7 @@ mod tests {
     fn what_was_right_already_is_left_alone() {
         let tree = tree("1\n");
         let state = tempfile::tempdir().unwrap();
-        let mut sysctls = Sysctls::open_below(tree.path(), state.path()).unwrap();
+        let mut sysctls = Sysctls::open(tree.path(), state.path()).unwrap();
         sysctls.set_core_interface("core0").unwrap();
         assert!(!state.path().join(FORMER_VALUES).exists());
         sysctls.restore().unwrap();
@@ -201,7 +198,7 @@ mod tests {
     fn an_interface_that_is_gone_needs_no_restoring() {
         let tree = tree("0");
         let state = tempfile::tempdir().unwrap();
-        let mut sysctls = Sysctls::open_below(tree.path(), state.path()).unwrap();
+        let mut sysctls = Sysctls::open(tree.path(), state.path()).unwrap();
         sysctls.set_core_interface("core0").unwrap();
         fs::remove_dir_all(tree.path().join("ipv4/conf/core0")).unwrap();
         sysctls.restore().unwrap();

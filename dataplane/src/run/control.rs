@@ -350,7 +350,7 @@ impl Control {
         if !self.may_speak(now) {
             return;
         }
-        while let Some(output) = self.keeper.poll_output() {
+        while let Some(output) = self.keeper.poll_output(now) {
             match output {
                 Output::Datagram(transmit, mut octets) => {
                     send(&mut self.path, transmit, &mut octets);

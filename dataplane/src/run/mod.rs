@@ -228,7 +228,8 @@ impl Process {
         let (asker, inputs) = control::inputs(punts);
         let desk = start_desk(&asker, &setup).await?;
         let sysctls = member.as_ref().map(|joining| joining.sysctls.as_slice());
-        let host = prepare(state, &setup, sysctls.unwrap_or_default()).await?;
+        let places = (state.as_path(), arguments.sysctls.as_path());
+        let host = prepare(places, &setup, sysctls.unwrap_or_default()).await?;
         announce(&manifest, &setup, arguments);
         let (role, roles) = mpsc::channel(ROLES);
         let joined = member.map(|joining| joining.begin(asker.clone(), punt, role));
@@ -571,12 +572,12 @@ fn start_datapath(
 
 /// Makes the machine look as planned, or as before.
 async fn prepare(
-    state: &Path,
+    (state, root): (&Path, &Path),
     setup: &Setup,
     sysctls: &[(String, &'static str)],
 ) -> Result<Host, Failure> {
     let failed = |error: HostError| Failure::Failed(error.to_string());
-    let mut host = Host::open(state).await.map_err(failed)?;
+    let mut host = Host::open(state, root).await.map_err(failed)?;
     let required = host.require(sysctls.iter());
     let applied = match required {
         Ok(()) => host.apply(setup.host.clone()).await,

@@ -260,6 +260,7 @@ impl Reloader {
     }
 
     fn unchanged(&self, change: Change) {
+        self.source.unchanged();
         let put_right = self.situation.unchanged();
         match change {
             _ if put_right => {

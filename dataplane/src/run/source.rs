@@ -54,6 +54,8 @@ pub(super) struct Followed {
     trouble: watch::Receiver<Option<Arc<str>>>,
     /// What is in force, for the parts of the member.
     in_force: watch::Sender<ClusterSetup>,
+    /// Which state of the objects was read last.
+    digest: String,
 }
 
 /// The first manifest of a member, and which object it is of.
@@ -78,6 +80,7 @@ pub(super) async fn first(objects: &Objects, title: &str) -> First {
             Sight::There(seen) => match able(&seen.manifest) {
                 Ok((manifest, setup)) => {
                     let uid = seen.uid.clone();
+                    let setup = setup.of_objects(&seen.digest);
                     return First {
                         manifest,
                         setup,
@@ -136,6 +139,7 @@ impl Source {
             node,
             sights: objects.sights(),
             trouble: objects.trouble(),
+            digest: first.setup.objects.clone(),
             in_force,
         };
         (Self::Objects(Box::new(followed), objects), setups)
@@ -195,6 +199,13 @@ impl Source {
         followed.member(manifest).map(Some)
     }
 
+    /// What was read last says what is in force already.
+    pub(super) fn unchanged(&self) {
+        if let Self::Objects(followed, _) = self {
+            followed.unchanged();
+        }
+    }
+
     /// A manifest is in force.
     pub(super) fn taken_over(&self, membership: Option<Membership>) {
         if let (Self::Objects(followed, _), Some(new)) = (self, membership) {
@@ -231,10 +242,22 @@ impl Followed {
                 self.title
             )]),
             Sight::There(seen) => match &seen.manifest {
-                Ok(manifest) => Read::Valid(Box::new(manifest.clone())),
+                Ok(manifest) => {
+                    self.digest.clone_from(&seen.digest);
+                    Read::Valid(Box::new(manifest.clone()))
+                }
                 Err(problems) => Read::Wrong(problems.clone()),
             },
         }
+    }
+
+    /// What was read last says what is in force already.
+    fn unchanged(&self) {
+        self.in_force.send_if_modified(|setup| {
+            let differs = setup.objects != self.digest;
+            setup.objects.clone_from(&self.digest);
+            differs
+        });
     }
 
     fn taken_over(&self, new: Membership) {
@@ -262,7 +285,7 @@ impl Followed {
         needs_restart.extend(of_old.iter().filter(|it| it.1).map(|it| it.0));
         drop(in_force);
         Ok(Membership {
-            setup,
+            setup: setup.of_objects(&self.digest),
             needs_restart,
         })
     }
@@ -299,6 +322,7 @@ mod tests {
             uid: uid.to_owned(),
             generation: 1,
             annotations: BTreeMap::new(),
+            digest: "d1".to_owned(),
             is_being_deleted: false,
             manifest,
         }))
@@ -321,6 +345,7 @@ mod tests {
             sights,
             trouble,
             in_force,
+            digest: String::new(),
         };
         (followed, see, setups)
     }

@@ -211,7 +211,8 @@ impl Scene<'_> {
         ensure!(
             told.starts - told.stops == sessions && told.starts >= before.starts + NEWCOMERS,
             "not every session has a Start and a Stop: {told:?}, of which {sessions} go on; before: {before:?}; without a Stop: {:?}",
-            self.ledger.open(|user| user.starts_with("home") || user.starts_with("plain"))
+            self.ledger
+                .open(|user| user.starts_with("home") || user.starts_with("plain"))
         );
         ensure!(
             expected.may_repeat || told.repeated == before.repeated,

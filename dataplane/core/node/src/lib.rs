@@ -45,7 +45,9 @@ pub mod view;
 pub use event::{Event, SessionEnd, Stage};
 pub use forward::Forward;
 pub use node::Node;
-pub use record::{Beginning, NotAKey, RecordChange, RecordKey, Role, StoreTime, Unreadable};
+pub use record::{
+    Beginning, FORM as RECORD_FORM, NotAKey, RecordChange, RecordKey, Role, StoreTime, Unreadable,
+};
 pub use reports::{Caught, Passed, Reports, SessionReport};
 pub use stats::Stats;
 pub use transmit::{Sequence, Transmit};

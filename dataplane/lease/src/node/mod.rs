@@ -7,3 +7,4 @@ mod state;
 pub use announce::{Announcing, NodeConfig, announce};
 pub use directory::{Directory, Entry, Nodes, directory};
 pub use state::NodeState;
+pub(crate) use state::parse;

@@ -14,6 +14,7 @@ use super::{Back, Crew, text};
 impl Crew {
     pub(super) async fn look(&mut self) {
         self.list_peers();
+        self.hear_tidings().await;
         self.say_how_it_stands();
         let (side, _) = self.member.side();
         match side {
@@ -82,11 +83,21 @@ impl Crew {
         let is_ready = self.member.is_loaded() && self.member.fresh().is_some();
         let applied = self.reached();
         let peer = self.parts.peer;
+        let notes = match self.notes() {
+            Ok(notes) => Some(notes),
+            Err(problem) => {
+                debug!("what the node says of itself is not all told: {problem}");
+                None
+            }
+        };
         self.parts.announcing.state.send_if_modified(|state| {
             let before = state.clone();
             state.ready = is_ready;
             state.loaded = self.member.is_loaded().then_some(applied);
             state.peer = Some(peer);
+            if let Some(notes) = notes {
+                state.notes = notes;
+            }
             *state != before
         });
         // What is in doubt may be gone at the master, which must not take it for known.

@@ -10,6 +10,7 @@ mod others;
 mod peers;
 mod show;
 mod store;
+mod tidings;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -34,6 +35,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{error, info, warn};
 
 use self::others::{Inquiry, Said, Stored};
+use self::tidings::Tidings;
 use super::AskedByMember;
 use super::fence::Fence;
 use super::stamp::Stamp;
@@ -173,6 +175,8 @@ pub(super) struct Crew {
     /// Since when it does not answer routers any more, for it leaves.
     withdrawn: Option<Instant>,
     switchovers: u64,
+    /// What the control task has said of itself last.
+    tidings: Tidings,
 }
 
 impl Crew {
@@ -202,6 +206,7 @@ impl Crew {
             leaving: None,
             withdrawn: None,
             switchovers: 0,
+            tidings: Tidings::default(),
             parts,
         }
     }

@@ -71,6 +71,8 @@ pub(crate) struct Keeper {
     unreadable: u64,
     /// Rounds that fewer replicas have than are configured.
     unreplicated: u64,
+    /// Interims that were not told.
+    unsaid: u64,
     failing: bool,
     /// Why the store is away.
     away: Option<Arc<str>>,
@@ -95,6 +97,14 @@ pub(crate) struct Figures {
     pub(crate) unreadable: u64,
     /// Times that replicas of the store were waited for and did not have it in time, since the start.
     pub(crate) unreplicated: u64,
+    /// Interims of a master without a store that were not told, since the start: the next ones say all that they would
+    /// have, and a master that follows could say less.
+    pub(crate) unsaid: u64,
+}
+
+/// Whether this is said again, and more of it.
+fn is_interim(output: &Output) -> bool {
+    matches!(output, Output::Record(record) if record.status == Status::Interim)
 }
 
 impl Keeper {
@@ -164,6 +174,7 @@ impl Keeper {
             foreign: 0,
             unreadable: 0,
             unreplicated: 0,
+            unsaid: 0,
             failing: false,
             away: None,
         }
@@ -288,12 +299,17 @@ impl Keeper {
     }
 
     /// The next of what waited and may leave.
-    pub(super) fn poll_output(&mut self) -> Option<Output> {
-        let journal = &self.journal;
-        let (_, output) = self
-            .waiting
-            .pop_front_if(|(ticket, _)| journal.is_settled(*ticket))?;
-        Some(output)
+    pub(super) fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        loop {
+            let journal = &self.journal;
+            let (ticket, output) = self
+                .waiting
+                .pop_front_if(|(ticket, _)| journal.is_settled(*ticket))?;
+            if !is_interim(&output) || journal.may_say_more(ticket, now) {
+                return Some(output);
+            }
+            self.unsaid = self.unsaid.saturating_add(1);
+        }
     }
 
     /// Takes what the storage has done, and lets go what has waited too long.
@@ -396,6 +412,7 @@ impl Keeper {
             foreign: self.foreign,
             unreadable: self.unreadable,
             unreplicated: self.unreplicated,
+            unsaid: self.unsaid,
         }
     }
 }

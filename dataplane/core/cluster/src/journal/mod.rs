@@ -43,6 +43,10 @@ const UNDER_WAY: usize = 8;
 /// not hold up the others for long.
 pub const ROUND: usize = 512;
 
+/// How long a master without a store is silent about what it can say later: servers that hear nothing of a session for
+/// several intervals take it for gone, and ten minutes is a common interval.
+const SILENCE: Duration = Duration::from_mins(5);
+
 /// What waits for a round, and what it waits for.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Ticket(u64);
@@ -133,6 +137,8 @@ pub struct Journal<K> {
     kept: BTreeMap<K, Option<Box<[u8]>>>,
     is_up: bool,
     standing: Standing,
+    /// Since when it is degraded.
+    degraded: Option<Instant>,
     /// More than may be kept was changed while the store was away.
     is_overrun: bool,
     /// What is not settled, and since when: the last ticket of each moment.
@@ -167,6 +173,7 @@ impl<K: Ord + Clone> Journal<K> {
             kept: BTreeMap::new(),
             is_up: false,
             standing: Standing::Whole,
+            degraded: None,
             is_overrun: false,
             unsettled: VecDeque::new(),
             vouched: None,
@@ -439,6 +446,7 @@ impl<K: Ord + Clone> Journal<K> {
     fn recover(&mut self) {
         if self.stored >= self.settled {
             self.standing = Standing::Whole;
+            self.degraded = None;
         }
     }
 
@@ -453,6 +461,14 @@ impl<K: Ord + Clone> Journal<K> {
     /// Whether what waits for this ticket may leave.
     pub fn is_settled(&self, ticket: Ticket) -> bool {
         ticket <= self.settled
+    }
+
+    /// Whether something that is said again and again, and more of it each time, may be said now that its ticket is
+    /// settled. What is not stored the next master would not know of, and would say less; to say nothing costs
+    /// nothing, for a while.
+    pub fn may_say_more(&self, ticket: Ticket, now: Instant) -> bool {
+        let is_long = |since: Instant| now.since(since) >= SILENCE;
+        ticket <= self.stored || self.vouched.is_none() || self.degraded.is_some_and(is_long)
     }
 
     /// The last ticket that is settled.
@@ -515,6 +531,7 @@ impl<K: Ord + Clone> Journal<K> {
         self.settle(through);
         let is_first =
             core::mem::replace(&mut self.standing, Standing::Degraded) == Standing::Whole;
+        self.degraded.get_or_insert(now);
         // Nobody waits a second time for a store that is away.
         if let Some(through) = self.late(now) {
             self.settle(through);

@@ -452,3 +452,49 @@ fn at_its_end_a_mastership_gives_out_what_the_store_may_not_have() {
     let [only] = journal.handle_end(next).try_into().unwrap();
     assert_eq!((only.key, only.mark), (4, Mark::new(next, 1).unwrap()));
 }
+
+#[test]
+fn what_is_said_again_and_again_is_said_when_it_is_stored_or_after_a_long_silence() {
+    let at = |seconds: u64| Instant::from_millis(seconds.saturating_mul(1_000));
+    let mut journal: Journal<u8> = Journal::new(Patience::default());
+    journal.handle_claimed(epoch(1), 0, at(1));
+    journal.handle_vouched(at(1_000));
+    journal.put(1, b"a", false);
+    let stored = journal.close(at(2));
+    let given = journal.poll_round().unwrap().ticket;
+    journal.handle_stored(given);
+    assert!(journal.may_say_more(stored, at(2)));
+
+    // The store is away: all may leave, and what can be said later waits for it.
+    journal.handle_away();
+    journal.put(1, b"b", false);
+    let unstored = journal.close(at(3));
+    assert!(journal.handle_timeout(at(4)));
+    assert!(journal.is_settled(unstored));
+    assert!(journal.may_say_more(stored, at(4)));
+    assert!(!journal.may_say_more(unstored, at(303)));
+    assert!(journal.may_say_more(unstored, at(304)));
+
+    // It is back, and has it.
+    journal.handle_claimed(epoch(1), 1, at(305));
+    while let Some(ticket) = journal.poll_round().map(|round| round.ticket) {
+        journal.handle_stored(ticket);
+    }
+    assert_eq!(journal.standing(), Standing::Whole);
+    journal.handle_away();
+    journal.put(1, b"c", false);
+    let again = journal.close(at(400));
+    journal.handle_timeout(at(401));
+    assert!(
+        !journal.may_say_more(again, at(401)),
+        "the time begins anew"
+    );
+}
+
+#[test]
+fn a_node_that_nobody_can_replace_says_all() {
+    let mut journal: Journal<u8> = Journal::new(Patience::default());
+    journal.put(1, b"a", false);
+    let ticket = journal.close(Instant::from_millis(1));
+    assert!(journal.may_say_more(ticket, Instant::from_millis(2)));
+}

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoreTime, Unreadable};
 
-/// The number of the form.
-const VERSION: u8 = 1;
+/// The number of the form in which records are written.
+pub const VERSION: u8 = 1;
 
 /// How long ago, or how long still, in milliseconds from the date of the record.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

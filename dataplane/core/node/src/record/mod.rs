@@ -39,6 +39,7 @@ use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 use serde::{Deserialize, Serialize};
 
+pub use self::form::VERSION as FORM;
 use crate::node::Node;
 use crate::session::Held;
 

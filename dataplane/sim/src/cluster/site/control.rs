@@ -208,7 +208,7 @@ impl Process {
             return false;
         }
         let mut any = false;
-        while let Some(waited) = self.keeper.poll_output() {
+        while let Some(waited) = self.keeper.poll_output(env.now) {
             any = true;
             match waited.output {
                 Output::Datagram(transmit, octets) => {

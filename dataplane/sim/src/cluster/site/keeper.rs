@@ -407,10 +407,17 @@ impl Keeper {
         });
     }
 
-    pub(super) fn poll_output(&mut self) -> Option<Waiting> {
-        let journal = &self.journal;
-        self.waiting
-            .pop_front_if(|it| journal.is_settled(it.ticket))
+    pub(super) fn poll_output(&mut self, now: Instant) -> Option<Waiting> {
+        loop {
+            let journal = &self.journal;
+            let waiting = self
+                .waiting
+                .pop_front_if(|it| journal.is_settled(it.ticket))?;
+            let is_interim = matches!(&waiting.output, Output::Record(record) if record.status == Status::Interim);
+            if !is_interim || journal.may_say_more(waiting.ticket, now) {
+                return Some(waiting);
+            }
+        }
     }
 
     pub(super) fn is_whole(&self) -> bool {

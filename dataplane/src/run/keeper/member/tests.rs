@@ -1,9 +1,13 @@
 //! What a member's keeper keeps while a store is read again, and in which order it writes again what a store has
 //! lost.
 
+use core::time::Duration;
+
 use bytes::Bytes;
+use lns_radius::record::{Record, Status};
 use lns_store::Key;
 use lns_tables::time::Instant;
+use lns_wire::radius::AttributeList;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
@@ -113,7 +117,7 @@ fn what_a_store_has_lost_is_written_again_in_parts_and_tunnels_first() {
         None,
         "something is missing in the stream"
     );
-    assert_eq!(keeper.patience(NOW), Some(core::time::Duration::ZERO));
+    assert_eq!(keeper.patience(NOW), Some(Duration::ZERO));
     keeper.store(&mut node, NOW);
     assert_eq!(keeper.lost.len(), 1_501 - AGAIN);
     keeper.store(&mut node, NOW);
@@ -142,4 +146,33 @@ fn who_takes_over_stores_first_what_it_knows_and_the_store_does_not() {
     let round = keeper.journal.poll_round().unwrap();
     let written: Vec<_> = round.writes.iter().map(|it| it.key.clone()).collect();
     assert!(newest_first.iter().all(|key| written.contains(key)));
+}
+
+#[test]
+fn without_a_store_interims_are_not_told_and_starts_are() {
+    let (mut keeper, mut node) = keeper();
+    keeper.take_over(&mut node, epoch(7), NOW);
+    keeper.handle_vouched(NOW);
+    for status in [Status::Interim, Status::Start] {
+        keeper.take(Record {
+            status,
+            session: "1-1".into(),
+            at: NOW,
+            attributes: AttributeList::new(),
+            realm: None,
+            kept: None,
+        });
+    }
+    // Something of the session has changed, too.
+    keeper.journal.put("s/1/1".to_owned(), b"?", true);
+    keeper.store(&mut node, NOW);
+    let late = NOW + Duration::from_secs(1);
+    keeper.handle_vouched(late);
+    keeper.turn(&mut node, late);
+    let told: Vec<_> = core::iter::from_fn(|| keeper.poll_output(late)).collect();
+    assert!(
+        matches!(&told[..], [Output::Record(record)] if record.status == Status::Start),
+        "{told:?}"
+    );
+    assert_eq!(keeper.figures().unsaid, 1);
 }
