@@ -158,6 +158,10 @@ impl Dispatch {
     fn handle(&mut self, change: Change, context: &Context) {
         match change {
             Change::Cluster(name) => {
+                if context.world.cluster(&name).is_none() {
+                    context.doubt(&name);
+                    context.metrics.forget(&name);
+                }
                 // Who has which nodes may be another one's now.
                 self.all(context);
                 self.policies_for(&name);

@@ -142,7 +142,15 @@ impl<'a> Bed<'a> {
         for place in Place::ALL {
             self.wait_ready(place)?;
         }
-        self.router.wait_for(PATIENCE, &Place::ALL)
+        let master = self.router.wait_for(PATIENCE, &Place::ALL)?;
+        // A master that dies before its store has everything is another fault, by which something may be lost.
+        self.node(master)?
+            .wait(PATIENCE, "records are stored", |lnsd| {
+                let answer = lnsd.json(&["status"])?;
+                let degraded = answer.pointer("/records/degraded");
+                Ok(degraded.context("a status without records")? == false)
+            })?;
+        Ok(master)
     }
 
     /// A node that was started.

@@ -149,6 +149,8 @@ fn redis_away(scene: &mut Scene<'_>) -> Result<Expected> {
 fn followed_without_store(scene: &mut Scene<'_>) -> Result<()> {
     rest(LATE.as_secs());
     scene.newcomers("alone")?;
+    // What the master tells without a store, only it knows: their Stops have left when it dies.
+    rest(LATE.as_secs());
     scene.kill_master()?;
     // Longer than a LAC waits for an answer before it says something again.
     rest(10);

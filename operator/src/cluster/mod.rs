@@ -80,6 +80,7 @@ impl Context {
         if object.metadata.deletion_timestamp.is_some() {
             // Its objects go with it.
             self.doubt(&name);
+            self.metrics.forget(&name);
             return Ok(Action::await_change());
         }
         let named = self.dereference(object).await?;
@@ -106,6 +107,7 @@ impl Context {
             found.stalled.get_or_insert(trouble);
         }
         let status = self.tell(object, &found).await?;
+        self.metrics.tell(&name, &status);
         if let Some(error) = refused {
             return Err(error);
         }
@@ -307,7 +309,7 @@ impl Context {
 }
 
 /// What a thread that has panicked left behind is as good as any: it is a cache.
-fn lock<T>(cache: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(cache: &Mutex<T>) -> MutexGuard<'_, T> {
     cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

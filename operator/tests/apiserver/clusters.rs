@@ -215,6 +215,7 @@ pub(crate) async fn one_object_that_cannot_be_read_does_not_stop_the_others(worl
     odd["spec"]["peers"] = json!(null);
     odd["spec"]["radius"] = json!(null);
     odd["spec"]["nodeSelector"] = json!({ "nobody": "has" });
+    odd["spec"]["subscribers"]["defaultPolicyRefs"] = json!([]);
     world.apply_one(&odd).await.unwrap();
     world.apply(&world.example("edge")).await;
     world
@@ -237,16 +238,17 @@ pub(crate) async fn one_object_that_cannot_be_read_does_not_stop_the_others(worl
 pub(crate) async fn what_the_api_server_does_not_take_is_stalled_in_its_words(world: &World) {
     world.node("a").await;
     world.apply(&world.example("edge")).await;
-    let operator = world.operator("\"\u{20}lns\"");
+    // A label of the pods that is none.
+    let operator = world.operator("registry.example/lns:1\npodLabels: { site: \"not a label!\" }");
     let refused = |it: &Value| says(it, "Stalled", "True", "Refused");
     let object = world
-        .until("LnsCluster", "edge", "no such image can be", refused)
+        .until("LnsCluster", "edge", "no such label can be", refused)
         .await;
     let message = condition(&object, "Stalled")["message"]
         .as_str()
         .unwrap()
         .to_owned();
-    assert!(message.contains("image"), "{message}");
+    assert!(message.contains("not a label!"), "{message}");
     operator.end();
 }
 
