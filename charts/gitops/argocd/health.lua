@@ -1,7 +1,7 @@
 -- What Argo CD shows for an LnsCluster or a SessionPolicy. Argo CD runs it with the object in `obj`.
 --
+--   not seen yet, Reconciling, being deleted    Progressing  the operator is at work
 --   Stalled                                     Degraded     somebody has to change something
---   not seen yet, Reconciling, or deleted       Progressing  the operator is at work
 --   Paused                                      Suspended    somebody has said that it should not be
 --   Ready                                       Healthy
 --   anything else                               Progressing  it becomes Ready by itself, or Stalled
@@ -31,8 +31,11 @@ if obj.metadata.deletionTimestamp ~= nil then
   end
   return { status = "Progressing", message = "It is being deleted" }
 end
--- What is said of an older generation says nothing of this one.
+-- What is said of an older generation says nothing of this one; but while it is paused, nobody looks at this one.
 if status.observedGeneration ~= obj.metadata.generation then
+  if is("Paused") then
+    return health("Suspended", "Paused", "The operator leaves it as it is")
+  end
   return { status = "Progressing", message = "The operator has not seen this generation yet" }
 end
 if is("Stalled") then
