@@ -152,12 +152,13 @@ checksum() { # HELM-ARGUMENT...
 }
 
 package_is_clean() {
-    local files
+    local files file
     helm package charts/lns --destination "$work" >/dev/null && helm package charts/lns-crds --destination "$work" >/dev/null || return 1
     files=$(tar -tzf "$work"/lns-0*.tgz | sort)
     grep -E '/(ci|snapshots)/|test|runbooks' <<<"$files"
     for file in alerts.yaml dashboards/cluster.json values.schema.json templates/deployment.yaml; do
         grep -qx "lns/$file" <<<"$files" || echo "$file is not in it"
     done
-    tar -tzf "$work"/lns-crds-*.tgz | grep -qx 'lns-crds/files/lnsclusters.kubelns.io.yaml' || echo "lns-crds has no definitions"
+    files=$(tar -tzf "$work"/lns-crds-*.tgz)
+    grep -qx 'lns-crds/files/lnsclusters.kubelns.io.yaml' <<<"$files" || echo "lns-crds has no definitions"
 }
