@@ -14,8 +14,8 @@ server_checks() {
     hold "what NOTES says works: commands, and a store that an LnsCluster takes" notes_are_true
     hold "two releases are in two namespaces, and not in one" one_release_is_one_namespace
     hold "the operator can give members their rights, and no others" rights_suffice
-    hold "whoever may view or edit a namespace may do so with an LnsCluster" people_have_rights
-    hold "an uninstall leaves nothing in the namespace but the volume" release_is_uninstalled
+    hold "what is added to the roles view and edit is what they need" people_have_rights
+    hold "an uninstall leaves nothing of the release" release_is_uninstalled
 }
 
 start_server() {
