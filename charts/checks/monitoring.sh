@@ -57,7 +57,8 @@ dashboards_fit() {
     jq --raw-output .uid charts/lns/dashboards/*.json | sort | uniq --repeated
 }
 
-# In the sources names stand without prefix, and those of counters and histograms without what the encoder adds.
+# In the sources names stand without prefix, and those of counters and histograms without what the encoder adds;
+# where it adds the unit, without that too.
 metrics_exist() { # FOLDER PREFIX [OTHER-PREFIX]
     local metric name
     {
@@ -67,6 +68,6 @@ metrics_exist() { # FOLDER PREFIX [OTHER-PREFIX]
         [[ -z ${3:-} || $metric != "$3"* ]] || continue
         name=${metric#"$2"}
         name=$(sed -E 's/_(total|bucket|count|sum)$//' <<<"$name")
-        grep --recursive --quiet --include='*.rs' -E "\"($2|operator_)?$name\"" "$1" || echo "$metric"
+        find "$1" -path '*/metrics*' -name '*.rs' -exec cat {} + | grep -E "\"($2)?($name|${name%_seconds})\"" >/dev/null || echo "$metric"
     done
 }
