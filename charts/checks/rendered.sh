@@ -10,6 +10,11 @@ rendered_checks() {
     hold "pods have what the restricted profile asks for, and more" pods_are_confined
     hold "the operator's pods are two, apart, probed, and budgeted" operator_is_kept_up
     hold "a changed dataplane file, and nothing else, changes its checksum" checksum_follows_the_file
+    if [[ -f operator/src/settings.rs ]]; then
+        hold "the dataplane file has the fields that the operator reads, and no others" file_is_understood
+    else
+        echo "note  operator/ is not here: nobody looks at the fields of the dataplane file"
+    fi
     hold "a package has what a release needs, and no tests" package_is_clean
 }
 
@@ -145,6 +150,12 @@ checksum_follows_the_file() {
     same=$(checksum --set operator.replicas=5)
     [[ ${#before} == 64 && $before != "$after" ]] || echo "it is $before, and with another file $after"
     [[ $before == "$same" ]] || echo "it is another without a change of the file"
+}
+
+file_is_understood() {
+    diff <(objects default | jq --raw-output '.[] | select(.kind == "ConfigMap") | .data["dataplane.yaml"]' | sed -nE 's/^([A-Za-z]+):.*/\1/p' | sort) \
+        <(sed -n '/^pub(crate) struct Settings {/,/^}/p' operator/src/settings.rs |
+            sed -nE 's/^    pub\(crate\) ([a-z_]+):.*/\1/p' | sed -E 's/_([a-z])/\U\1/g' | sort)
 }
 
 checksum() { # HELM-ARGUMENT...
