@@ -4,7 +4,7 @@ values_checks() {
     hold "every value has a comment" values_have_comments
     hold "every value changes what is rendered" values_do_something
     hold "wrong and contradictory values are refused, with what is wrong" wrong_values_are_refused
-    hold "with a digest the image is always that one" digest_wins
+    hold "with a digest the image is always that one; without a tag it is that of the version" digest_wins
 }
 
 values_have_comments() {
@@ -55,8 +55,10 @@ digest_wins() {
     is_image ghcr.io/kubelns/lns:1.2.3 --set image.tag=1.2.3
     is_image "ghcr.io/kubelns/lns@$digest" --set image.digest=$digest
     is_image "ghcr.io/kubelns/lns:1.2.3@$digest" --set image.digest=$digest,image.tag=1.2.3
-    [[ $(yq --raw-output .appVersion charts/lns/Chart.yaml) == $(sed -nE 's/^version = "(.*)"/\1/p' Cargo.toml) ]] ||
-        echo "appVersion is not the version of Cargo.toml"
+    local wanted
+    wanted=$(sed -nE 's/^version = "(.*)"/\1/p' Cargo.toml)
+    yq --raw-output --arg wanted "$wanted" 'select(.version != $wanted or .appVersion != $wanted) | "\(.name) is not of version \($wanted)"' \
+        charts/*/Chart.yaml
 }
 
 # The image of the operator and of the members.

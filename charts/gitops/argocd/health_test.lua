@@ -1,4 +1,4 @@
--- lua charts/gitops/argocd/health_test.lua: health.lua, run as Argo CD runs it. Argo CD has Lua 5.1.
+-- lua5.1 charts/gitops/argocd/health_test.lua: health.lua, run as Argo CD runs it. Argo CD has Lua 5.1.
 
 local folder = arg[0]:match("^(.*)/[^/]*$") or "."
 local chunk = assert(loadfile(folder .. "/health.lua"))
