@@ -32,7 +32,7 @@ redis_is_safe() {
         [[ $told == "$1"* ]] || echo "redis-cli ${*:2}: $told, not $1"
     }
     local lns=(--no-auth-warning --user lns --pass 0123456789abcdef)
-    says PONG ping
+    says PONG -e ping
     says NOPERM get '{lns:x'
     says NOPERM info
     says NOPERM "${lns[@]}" set other 1

@@ -36,7 +36,9 @@ definitions_stay() {
     quiet helm install lns-crds charts/lns-crds --namespace lns
     quiet kubectl wait --for=condition=Established --timeout=30s crd/lnsclusters.kubelns.io crd/sessionpolicies.kubelns.io
     quiet helm uninstall lns-crds --namespace lns
-    quiet kubectl get crd lnsclusters.kubelns.io sessionpolicies.kubelns.io
+    # One that is on its way out is there still for a moment.
+    kubectl get crd lnsclusters.kubelns.io sessionpolicies.kubelns.io --output json |
+        jq --raw-output '.items[] | select(.metadata.deletionTimestamp) | "\(.metadata.name) is deleted"'
     quiet helm install lns-crds charts/lns-crds --namespace lns
     quiet helm upgrade lns-crds charts/lns-crds --namespace lns --set keep=false
     quiet helm uninstall lns-crds --namespace lns
@@ -147,7 +149,7 @@ rights_suffice() {
 }
 
 people_have_rights() {
-    local role verb
+    local role
     for role in view edit; do
         quiet kubectl --namespace lns create rolebinding "$role" --clusterrole="$role" --user="$role"
     done
