@@ -23,6 +23,9 @@ use crate::settings::{Security, Settings};
 /// Where members answer probes and Prometheus, on their node and nowhere else.
 const ADMIN: (&str, i32) = ("127.0.0.1", 9171);
 
+/// Where the image has the program: it has no shell that would look for it.
+const PROGRAM: &str = "/usr/local/bin/lnsd";
+
 /// The folder of the admin socket, which goes with the pod.
 const STATE: &str = "/run/lnsd";
 
@@ -121,7 +124,7 @@ fn container(plan: &Plan, settings: &Settings) -> Container {
         name: LNSD.to_owned(),
         image: Some(settings.image.clone()),
         image_pull_policy: settings.image_pull_policy.map(|it| it.word().to_owned()),
-        command: Some(vec![LNSD.to_owned()]),
+        command: Some(vec![PROGRAM.to_owned()]),
         args: Some(arguments),
         env: Some(vec![
             of_pod("NODE_NAME", "spec.nodeName"),
