@@ -1,7 +1,7 @@
 //! The operator with a real API server: no kubelets, so pods are made and become ready by the hand of the test, which
 //! plays `DaemonSet` controller, kubelets and members.
 //!
-//! `e2e/test cluster` builds the API server, starts it with the definitions of `crds/`, and names its folder in
+//! `e2e/test kubernetes` builds the API server, starts it with the definitions of `crds/`, and names its folder in
 //! `LNS_APISERVER`. Without that variable there is nothing to test with, and every test is told to be left out.
 #![allow(
     clippy::arithmetic_side_effects,
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
         }
     };
     if server.is_none() {
-        println!("LNS_APISERVER names no API server; \"e2e/test cluster\" brings one");
+        println!("LNS_APISERVER names no API server; \"e2e/test kubernetes\" brings one");
     }
     let tests = tests![
         clusters::an_object_that_nobody_has_looked_at_says_so,
