@@ -56,10 +56,8 @@ pub(crate) async fn when_the_task_of_a_master_is_killed_another_takes_over_after
         };
         let standing = seats[at].handle.standing().borrow().clone();
         let epoch = standing.authority.unwrap().epoch;
+        // Not the next one always: who has won, and hears of it late, waits, and takes another.
         assert!(last < Some(epoch));
-        if let Some(last) = last {
-            assert_eq!(Some(epoch), lns_cluster::Epoch::next(last));
-        }
         last = Some(epoch);
         seats[at].task.abort();
         let node = format!("{}{round}", standing.me.node());
