@@ -42,14 +42,14 @@ pub(super) const STORIES: &[Story] = &[
         says: "Redis stands still, is emptied, and then the master is killed: no session lost",
         tell: redis_flushed,
     },
+];
+
+pub(super) const LONG: &[Story] = &[
     Story {
         name: "cluster-redis-away",
         says: "both Redis stand still, and the master is killed: it is followed without a store, no session lost",
         tell: redis_away,
     },
-];
-
-pub(super) const LONG: &[Story] = &[
     Story {
         name: "cluster-api-away-long",
         says: "the API server stands still for 100 s: the master goes on, new sessions come up",
