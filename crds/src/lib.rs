@@ -36,8 +36,8 @@ pub mod status;
 pub use cluster::{LnsCluster, LnsClusterSpec};
 pub use diff::{Change, diff};
 pub use manifest::{
-    Manifest, ManifestError, SharedSecret, StoreSecret, TlsSecret, User, clusters_of, digest,
-    is_for, own_policy, parse_manifest, parse_objects, read_manifest, read_sources, secrets_of,
+    Manifest, ManifestError, SharedSecret, StoreSecret, TlsSecret, User, digest, is_for,
+    own_policy, parse_manifest, parse_objects, read_manifest, read_sources, secrets_of,
 };
 pub use policy::{SessionPolicy, SessionPolicySpec};
 pub use schema::{Resource, crd, effect::Effect};

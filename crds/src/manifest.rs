@@ -21,7 +21,7 @@ use lns_crypto::Secret;
 use serde_json::Value;
 
 pub use self::error::ManifestError;
-pub use self::objects::{clusters_of, digest, is_for, own_policy, parse_objects, secrets_of};
+pub use self::objects::{digest, is_for, own_policy, parse_objects, secrets_of};
 pub use self::secret::{SharedSecret, StoreSecret, TlsSecret};
 pub use self::users::User;
 pub use self::yaml::Fault;

@@ -9,8 +9,9 @@
 //! What changes all the time (counters, positions of a stream) is in metrics and not here.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::limits;
 
@@ -25,12 +26,9 @@ pub struct LnsClusterStatus {
     #[serde(default = "unseen")]
     pub observed_generation: i64,
 
-    /// Whether it is Ready, and why not: see the list of types and reasons in the documentation of kubelns.
+    /// Whether it is Ready, and why not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = limits::CONDITIONS),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
-    )]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 
     /// The master. Absent: there is none that is known.
@@ -103,10 +101,7 @@ pub struct SessionPolicyStatus {
 
     /// Over all clusters that it is for: whether it is Accepted, Programmed and Ready, and why not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = limits::CONDITIONS),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
-    )]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
 
     /// The same for each cluster that it is for.
@@ -128,11 +123,17 @@ pub struct PolicyInCluster {
 
     /// Whether the policy is Accepted there, and Programmed on its nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = limits::CONDITIONS),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
-    )]
+    #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
+}
+
+/// One condition of each type.
+fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = generator.subschema_for::<Vec<Condition>>();
+    schema.insert("maxItems".to_owned(), json!(limits::CONDITIONS));
+    schema.insert("x-kubernetes-list-type".to_owned(), json!("map"));
+    schema.insert("x-kubernetes-list-map-keys".to_owned(), json!(["type"]));
+    schema
 }
 
 fn unseen() -> i64 {
@@ -165,6 +166,4 @@ pub mod condition {
 pub mod annotation {
     /// `"true"`: the operator changes nothing of this cluster. What runs goes on.
     pub const PAUSED: &str = "kubelns.io/paused";
-    /// A JSON list of nodes, or `["*"]`: their pods stay, and serve nobody.
-    pub const FENCED: &str = "kubelns.io/fenced";
 }

@@ -112,7 +112,9 @@ fn merged(changes: Changes) -> BoxStream<'static, Result<Change, watcher::Error>
             let value = serde_json::to_value(&it).unwrap_or(Value::Null);
             Some(Change::Policy {
                 name: it.name_any(),
-                clusters: lns_api::clusters_of(&value).map(str::to_owned).collect(),
+                clusters: lns_api::rules::policies::clusters(&value)
+                    .map(str::to_owned)
+                    .collect(),
             })
         }),
         each(changes.pods, move |it| {

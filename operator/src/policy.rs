@@ -61,7 +61,7 @@ pub(crate) async fn reconcile(
     }
     let value = serde_json::to_value(&*object).map_err(Error::Unwritable)?;
     let wrong = wrong(&value);
-    let clusters: Vec<InCluster> = lns_api::clusters_of(&value)
+    let clusters: Vec<InCluster> = lns_api::rules::policies::clusters(&value)
         .map(|name| InCluster {
             state: context.policy_in(name),
             name: name.to_owned(),

@@ -34,8 +34,6 @@ reasons! {
     SYNCED = "Synced";
     /// The store is away, or has not all records.
     STORE_LATE = "StoreLate";
-    /// Nodes are fenced by the annotation.
-    FENCED = "Fenced";
     /// All members serve, and the store has all records.
     WHOLE = "Whole";
     /// An annotation says so.

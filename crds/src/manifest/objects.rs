@@ -53,11 +53,6 @@ pub fn is_for(policy: &Value, cluster: &str) -> bool {
     clusters(policy).any(|name| name == cluster)
 }
 
-/// The clusters that a `SessionPolicy` is for.
-pub fn clusters_of(policy: &Value) -> impl Iterator<Item = &str> {
-    clusters(policy)
-}
-
 /// Which state of an `LnsCluster` and of the policies that are for it this is: a member says it of what it has in
 /// force, and whoever sees the same objects knows whether that is what they say now.
 pub fn digest(cluster: &Value, policies: &[Value]) -> String {

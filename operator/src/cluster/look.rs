@@ -8,7 +8,6 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod as PodObject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
-use lns_api::status::annotation;
 use lns_cluster::NodeName;
 use lns_lease::{ClusterName, LeaseName, NodeState, look};
 use serde_json::Value;
@@ -42,7 +41,6 @@ impl Context {
         valid: Option<&Valid>,
     ) -> Found {
         let name = object.name_any();
-        let fenced = fenced(object);
         let mut found = Found {
             generation: object.metadata.generation.unwrap_or_default(),
             ..Found::default()
@@ -71,11 +69,6 @@ impl Context {
             }
             found.nodes.push(seen);
         }
-        found.fenced = wanted
-            .iter()
-            .filter(|node| fenced.contains("*") || fenced.contains(*node))
-            .cloned()
-            .collect();
         found.master = self.master(&cluster);
         found.store = found
             .master
@@ -233,13 +226,6 @@ impl Context {
             .map(place)
             .collect()
     }
-}
-
-/// The nodes of the annotation; what is no list of names names none.
-pub(crate) fn fenced(object: &DynamicObject) -> BTreeSet<String> {
-    let text = object.annotations().get(annotation::FENCED);
-    text.and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default()
 }
 
 /// Whether a node says that it has these objects in force.

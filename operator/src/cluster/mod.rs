@@ -248,7 +248,7 @@ impl Context {
             .get("status")
             .and_then(|status| serde_json::from_value(status.clone()).ok());
         let status = status::status(found, before.as_ref(), &Time(Timestamp::now()));
-        if !status::differs(before.as_ref(), &status) {
+        if before.as_ref() == Some(&status) {
             return Ok(status);
         }
         let kind = world::clusters();

@@ -29,8 +29,6 @@ pub(crate) struct Found {
     pub(crate) lagging: Vec<String>,
     /// What the master says of the store; none: nothing.
     pub(crate) store: Option<StoreSeen>,
-    /// Nodes that are fenced.
-    pub(crate) fenced: Vec<String>,
 }
 
 /// Why a cluster is stalled.
@@ -72,7 +70,7 @@ pub(crate) struct MasterSeen {
     pub(crate) version: Option<String>,
     /// The form of its records.
     pub(crate) record_format: Option<i32>,
-    /// Its sessions.
+    /// About how many sessions it has, as it says.
     pub(crate) sessions: Option<u64>,
 }
 
@@ -110,7 +108,7 @@ pub(crate) fn status(
             .master
             .as_ref()
             .and_then(|master| master.sessions)
-            .map(about),
+            .map(|sessions| i64::try_from(sessions).unwrap_or(i64::MAX)),
     }
 }
 
@@ -183,7 +181,7 @@ fn progress(found: &Found) -> Option<(&'static str, String)> {
     let coming = found
         .nodes
         .iter()
-        .find(|node| node.is_alive && !node.is_ready && !is_fenced(found, &node.name));
+        .find(|node| node.is_alive && !node.is_ready);
     if let Some(step) = found.rollout.as_ref().filter(|step| **step != Step::Done) {
         return Some((reason::ROLLING_OUT, said_of(step)));
     }
@@ -259,13 +257,6 @@ fn degraded(found: &Found) -> Said {
     if let Some(StoreSeen::Late(why)) = &found.store {
         return Said::yes(condition::DEGRADED, reason::STORE_LATE, why.clone());
     }
-    if !found.fenced.is_empty() {
-        let message = format!(
-            "fenced, and serving nobody until the annotation is lifted: {}",
-            found.fenced.join(", ")
-        );
-        return Said::yes(condition::DEGRADED, reason::FENCED, message);
-    }
     if !down.is_empty() {
         let message = format!("not serving: {}", down.join(", "));
         return Said::yes(condition::DEGRADED, reason::MEMBER_NOT_READY, message);
@@ -275,10 +266,6 @@ fn degraded(found: &Found) -> Said {
         reason::WHOLE,
         "all members serve and the store has all records",
     )
-}
-
-fn is_fenced(found: &Found, node: &str) -> bool {
-    found.fenced.iter().any(|it| it == node)
 }
 
 fn active(master: &MasterSeen) -> Active {
@@ -296,20 +283,6 @@ fn members(nodes: &[NodeSeen]) -> Members {
         desired: count(nodes.len()),
         ready: count(nodes.iter().filter(|node| node.is_ready).count()),
     }
-}
-
-/// Two digits of a number, rounded down: a status is not for what changes all the time.
-fn about(sessions: u64) -> i64 {
-    let mut unit = 1;
-    while sessions / unit >= 100 {
-        unit *= 10;
-    }
-    i64::try_from(sessions / unit * unit).unwrap_or(i64::MAX)
-}
-
-/// Whether the difference is worth a write.
-pub(crate) fn differs(one: Option<&LnsClusterStatus>, other: &LnsClusterStatus) -> bool {
-    one != Some(other)
 }
 
 /// The condition of this type.

@@ -137,6 +137,14 @@ pub(crate) async fn what_somebody_changes_by_hand_is_put_back(world: &World) {
     world
         .until("DaemonSet", "edge-lnsd", "it is made again", made)
         .await;
+    let roles = world.objects("Role");
+    roles
+        .delete("edge-lnsd", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    world
+        .until("Role", "edge-lnsd", "so are the rights", made)
+        .await;
 }
 
 pub(crate) async fn what_is_wrong_is_stalled_with_the_field_and_goes_on_when_it_is_put_right(
