@@ -43,6 +43,8 @@ pub(crate) struct ClusterSetup {
     pub(crate) gate: GateSetup,
     /// Which state of the objects this is of ([`lns_api::digest`]).
     pub(crate) objects: String,
+    /// This node is kept out of service ([`lns_api::fence`]).
+    pub(crate) is_fenced: bool,
 }
 
 /// Where records are kept.
@@ -119,6 +121,7 @@ impl ClusterSetup {
                 },
                 gate,
                 objects: String::new(),
+                is_fenced: false,
             }),
             _ => Err(wrong.errors),
         }
@@ -127,6 +130,12 @@ impl ClusterSetup {
     /// It is of this state of the objects.
     pub(crate) fn of_objects(mut self, digest: &str) -> Self {
         digest.clone_into(&mut self.objects);
+        self
+    }
+
+    /// This node is kept out of service, or not.
+    pub(crate) const fn of_node(mut self, is_fenced: bool) -> Self {
+        self.is_fenced = is_fenced;
         self
     }
 
