@@ -77,6 +77,7 @@ pub(super) enum Over {
     StoreSlow,
     PeerCut(usize, usize),
     RouterCut(usize),
+    Aside(usize),
     RadiusAway,
     Dial(usize, usize),
 }

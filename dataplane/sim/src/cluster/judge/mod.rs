@@ -207,6 +207,7 @@ impl Judge {
             Act::Reboot(..) => "reboots",
             Act::Pause(..) => "pauses",
             Act::StepDown(_) => "switchovers",
+            Act::Aside(..) => "sites that stand aside",
             Act::Leave(..) => "stops",
             Act::KillAll(_) => "kills of all",
             Act::ApiAway(_) | Act::ApiCut(..) => "API outages",

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use lns_cluster::member::Aside;
+
 /// Whom something befalls.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Target {
@@ -22,6 +24,8 @@ pub enum Act {
     Pause(Target, Duration),
     /// A planned switchover.
     StepDown(Target),
+    /// A site is asked to leave the service to the others, and after a while not any more.
+    Aside(Target, Aside, Duration),
     /// A process ends in good order (SIGTERM), and another one begins.
     Leave(Target, Duration),
     /// All processes end at once.

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use lns_cluster::{
-    Answer, Ask, Authority, Elector, Epoch, Identity, NodeName, Operation, Profile, RequestId,
-    Roster, State,
+    Answer, Ask, Authority, Candidacy, Elector, Epoch, Identity, NodeName, Operation, Profile,
+    RequestId, Roster, State,
 };
 use lns_tables::time::Instant;
 
@@ -53,6 +53,7 @@ pub(super) struct Driver {
     hint_at: Option<Instant>,
     wanted: Option<Roster>,
     heard: Epoch,
+    candidacy: Candidacy,
     leaving: Option<Leaving>,
     late: Duration,
     pub(super) standing: Standing,
@@ -72,6 +73,7 @@ impl Driver {
             hint_at: None,
             wanted: None,
             heard: Epoch::NONE,
+            candidacy: Candidacy::Full,
             leaving: None,
             late: Duration::ZERO,
             standing: Standing {
@@ -163,6 +165,7 @@ impl Driver {
         self.origin.2 += 1;
         self.elector = Elector::new(identity(&self.name, self.origin), self.profile);
         self.elector.handle_epoch(self.heard);
+        self.elector.handle_candidacy(self.candidacy);
         if let Some(roster) = &self.wanted {
             self.elector.handle_roster(roster.clone());
         }
@@ -227,6 +230,11 @@ impl Driver {
             self.leaving.get_or_insert(Leaving::StepDown);
             self.elector.handle_stop(now);
         }
+    }
+
+    pub(super) const fn stand(&mut self, candidacy: Candidacy) {
+        self.candidacy = candidacy;
+        self.elector.handle_candidacy(candidacy);
     }
 
     pub(super) fn stop(&mut self, now: Instant) {

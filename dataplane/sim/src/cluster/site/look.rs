@@ -12,6 +12,9 @@ impl Process {
         if self.asking.is_some_and(|sent| sent + ANSWER <= now) {
             self.asking = None;
         }
+        let (aside, others) = env.aside;
+        self.member.handle_aside(aside, others, now);
+        self.driver.stand(self.member.candidacy());
         if let Some(master) = self.master
             && self.doubt.is_none()
         {

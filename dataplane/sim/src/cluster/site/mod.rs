@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lns_cluster::journal::Mark;
-use lns_cluster::member::{Attendance, Gates, Member, Side, Times};
+use lns_cluster::member::{Aside, Attendance, Gates, Member, Side, Times};
 use lns_cluster::{
     Answer, Authority, Epoch, Identity, NodeName, Operation, Profile, RequestId, Roster,
 };
@@ -103,6 +103,8 @@ pub(super) struct Env<'a> {
     pub(super) dice: &'a mut Dice,
     /// Somebody reads remarks.
     pub(super) tells: bool,
+    /// Whether it is asked to leave the service to the others, and whether there are any.
+    pub(super) aside: (Aside, bool),
 }
 
 impl Env<'_> {

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use lns_cluster::member::Gates;
+use lns_cluster::member::{Aside, Gates};
 use lns_tables::time::Instant;
 
 use super::{Clock, World};
@@ -63,6 +63,11 @@ impl World {
             }
             Act::Pause(target, span) => self.pause(self.site_of(target), span),
             Act::StepDown(target) => self.with(self.site_of(target), Process::step_down),
+            Act::Aside(target, aside, span) => {
+                let site = self.site_of(target);
+                self.sites[site].aside = aside;
+                self.over(span, Over::Aside(site));
+            }
             Act::Leave(target, down) => self.leave(self.site_of(target), down),
             Act::ApiAway(_)
             | Act::ApiCut(..)
@@ -104,6 +109,7 @@ impl World {
             out: &mut effects,
             dice: &mut self.dice,
             tells: false,
+            aside: (Aside::No, false),
         };
         site.process = Some(Process::new(site.make.clone(), &mut env));
         self.judge.gate_is_closed(number);
@@ -485,6 +491,7 @@ impl World {
                 self.seek(from);
             }
             Over::RadiusAway => self.radius_away -= 1,
+            Over::Aside(site) => self.sites[site].aside = Aside::No,
             Over::RouterCut(site) => self.sites[site].router_cut -= 1,
             Over::Dial(lac, line) => {
                 self.lacs[lac].dial(line, self.now);
@@ -505,6 +512,7 @@ impl World {
         for site in 0..self.sites.len() {
             let it = &mut self.sites[site];
             (it.api_cut, it.store_cut, it.router_cut) = (0, 0, 0);
+            it.aside = Aside::No;
             if it.leaves.is_some() {
                 // Who was about to end in good order is not waited for.
                 self.end(site);

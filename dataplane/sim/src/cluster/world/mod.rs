@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lns_cluster::NodeName;
-use lns_cluster::member::Gates;
+use lns_cluster::member::{Aside, Gates};
 use lns_node::StoreTime;
 use lns_node::config::{AccountingConfig, Config, RadiusConfig};
 use lns_tables::time::Instant;
@@ -74,6 +74,8 @@ pub(super) struct Site {
     /// Probes that it has not answered in a row; routers go by it.
     missed: u8,
     leaves: Option<Duration>,
+    /// Whether it is asked to leave the service to the others.
+    aside: Aside,
 }
 
 /// Everything.
@@ -292,9 +294,20 @@ impl World {
         }
     }
 
+    /// Whether another site could follow this one.
+    fn has_others(&self, number: usize) -> bool {
+        let mut sites = self.sites.iter().enumerate();
+        sites.any(|(other, site)| {
+            other != number
+                && site.aside == Aside::No
+                && site.process.as_ref().is_some_and(Process::is_loaded)
+        })
+    }
+
     /// Has a process do something, carries out what it wants, and sees to it that it is woken.
     fn with(&mut self, number: usize, act: impl FnOnce(&mut Process, &mut Env<'_>)) {
         let mut effects = core::mem::take(&mut self.effects);
+        let aside = (self.sites[number].aside, self.has_others(number));
         let site = &mut self.sites[number];
         let now = site.clock.local(self.now);
         let date = StoreTime(STORE_EPOCH + self.now.as_millis());
@@ -310,6 +323,7 @@ impl World {
             out: &mut effects,
             dice: &mut self.dice,
             tells: self.log.is_some(),
+            aside,
         };
         act(process, &mut env);
         let at = process.poll_timeout(now);
@@ -390,6 +404,7 @@ impl Site {
             notices: Instant::ZERO,
             missed: 0,
             leaves: None,
+            aside: Aside::No,
         }
     }
 
