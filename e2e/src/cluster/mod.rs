@@ -18,27 +18,27 @@
 
 mod apart;
 mod apiserver;
-mod bed;
+pub(crate) mod bed;
 mod bench;
-mod capture;
+pub(crate) mod capture;
 mod demo;
 mod faults;
-mod flows;
+pub(crate) mod flows;
 mod ground;
 mod input;
 mod neighbours;
-mod network;
-mod objects;
+pub(crate) mod network;
+pub(crate) mod objects;
 mod octets;
 mod outages;
 mod proxy;
 mod random;
 mod redis;
 mod rights;
-mod router;
-mod scene;
+pub(crate) mod router;
+pub(crate) mod scene;
 mod story;
-mod verdict;
+pub(crate) mod verdict;
 mod wrap;
 
 use anyhow::{Result, bail};
