@@ -1,7 +1,8 @@
 //! Everything that the stories need, running: Kubernetes, what the LNS stands on, the operator, a cluster of three,
 //! the router.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -53,7 +54,7 @@ impl Bed {
     pub(crate) fn start(is_kept: bool) -> Result<Self> {
         let began = Instant::now();
         let (kind, archives) = std::thread::scope(|scope| {
-            let images = scope.spawn(|| text(&mut std::process::Command::new("e2e/images")));
+            let images = scope.spawn(images);
             let kind = Kind::up(is_kept);
             let images = images.join().map_err(|_| anyhow!("the images panicked"));
             (kind, images)
@@ -317,6 +318,35 @@ impl Ground for Bed {
             self.router.views().last()
         ))
     }
+}
+
+/// Makes all images, the product's of what was built together with this program; gives their archives.
+fn images() -> Result<String> {
+    let program = std::env::current_exe()?;
+    let target = program.parent().and_then(Path::parent);
+    let target = target.context("this program is in no target folder")?;
+    let mut all = text(
+        Command::new("e2e/images")
+            .arg("lns")
+            .env("CARGO_TARGET_DIR", target),
+    )?;
+    for name in ["redis", "freeradius"] {
+        let archive = format!("e2e/.cache/images/{name}.tar");
+        let made_of = ["e2e/images", "e2e/oci.sh", "e2e/differential/build"];
+        all += &if is_newer(&archive, &made_of) {
+            archive + "\n"
+        } else {
+            text(Command::new("e2e/images").arg(name))?
+        };
+    }
+    Ok(all)
+}
+
+/// Whether a file was made after all that it is made by.
+fn is_newer(file: &str, made_of: &[&str]) -> bool {
+    let made = |path: &str| std::fs::metadata(path).and_then(|it| it.modified());
+    let Ok(at) = made(file) else { return false };
+    made_of.iter().all(|path| made(path).is_ok_and(|it| it < at))
 }
 
 /// Removes what an earlier run left in a cluster that was kept.
