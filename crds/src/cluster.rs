@@ -120,6 +120,11 @@ pub struct LnsClusterSpec {
     #[schemars(extend("maxProperties" = crate::limits::NODE_LABELS), schema_with = "format::labels")]
     pub node_selector: BTreeMap<String, String>,
 
+    /// Whether a deletion waits while there are sessions. They go on meanwhile, and so does all
+    /// else. Says nothing where the LNS runs from a file. A change takes effect at once.
+    #[serde(default = "deletion_protection")]
+    pub deletion_protection: bool,
+
     /// Where and as whom LACs reach the LNS. When a change takes effect is said at each field.
     pub service: Service,
 
@@ -196,4 +201,8 @@ impl LnsClusterSpec {
             .as_deref()
             .unwrap_or(&self.ppp.authentication)
     }
+}
+
+const fn deletion_protection() -> bool {
+    true
 }

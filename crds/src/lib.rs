@@ -16,6 +16,7 @@
 )]
 pub mod cluster;
 pub mod diff;
+pub mod fence;
 mod format;
 pub mod limits;
 pub mod manifest;

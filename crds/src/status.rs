@@ -166,4 +166,6 @@ pub mod condition {
 pub mod annotation {
     /// `"true"`: the operator changes nothing of this cluster. What runs goes on.
     pub const PAUSED: &str = "kubelns.io/paused";
+    /// Nodes that are kept out of service, as a list in JSON: [`crate::fence`].
+    pub const FENCED: &str = "kubelns.io/fenced";
 }

@@ -29,7 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["lns-wire", "lns-crypto", "lns-tables", "lns-cluster"],
     ),
     ("lns-spool", &["lns-wire", "lns-tables", "lns-radius"]),
-    ("lns-store", &["lns-crypto", "lns-cluster"]),
+    ("lns-store", &["lns-api", "lns-crypto", "lns-cluster"]),
     ("lns-vault", &["lns-wire", "lns-tables", "lns-cluster"]),
     (
         "lns-node",
@@ -102,7 +102,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "lns-operator",
-        &["lns-api", "lns-tables", "lns-cluster", "lns-lease"],
+        &[
+            "lns-api",
+            "lns-tables",
+            "lns-cluster",
+            "lns-lease",
+            "lns-store",
+        ],
     ),
     ("lns-e2e", &["lns-wire", "lns-crypto", "lns-api"]),
 ];

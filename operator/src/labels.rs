@@ -25,6 +25,11 @@ pub(crate) const TEMPLATE: &str = "kubelns.io/template";
 /// Of a pod: `master` or `standby`.
 pub(crate) const ROLE: &str = "kubelns.io/role";
 
+/// Of a pod: nothing comes to its node any more, because that is cordoned.
+pub(crate) const DRAINED: &str = "kubelns.io/drained";
+/// What keeps an `LnsCluster` until its end was seen to.
+pub(crate) const FINALIZER: &str = "kubelns.io/cleanup";
+
 /// All labels of what is made for a cluster.
 pub(crate) fn labels(cluster: &str) -> BTreeMap<String, String> {
     let mut labels = selector(cluster);

@@ -36,6 +36,16 @@ reasons! {
     STORE_LATE = "StoreLate";
     /// All members serve, and the store has all records.
     WHOLE = "Whole";
+    /// A node is kept out of service by the annotation kubelns.io/fenced.
+    FENCED = "Fenced";
+    /// A node is cordoned, and its member leaves the service to the others.
+    DRAINING = "Draining";
+    /// A node is cordoned, and nothing comes there any more.
+    DRAINED = "Drained";
+    /// The object is deleted, and kept because it has sessions.
+    PROTECTED = "DeletionProtected";
+    /// Of an event: a cluster has ended, and records of it stay in the store.
+    STORE_LEFT = "StoreNotCleaned";
     /// An annotation says so.
     ANNOTATION = "Annotation";
     /// Changes are carried out.

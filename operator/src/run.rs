@@ -129,6 +129,7 @@ async fn serve(arguments: &RunArguments, settings: Settings) -> Result<(), Failu
         secrets: Mutex::default(),
         applied: Mutex::default(),
         tries: Mutex::default(),
+        ending: Mutex::default(),
     });
     info!(namespace = arguments.namespace, %replica, image = context.settings.image, "the operator runs");
     // Whoever is not elected has nothing to do but to be ready; answering probes is part of that.

@@ -285,6 +285,8 @@ fn of_lease(lease: &DynamicObject, hasher: &mut DefaultHasher) {
 fn of_node(node: &Node, hasher: &mut DefaultHasher) {
     node.metadata.uid.hash(hasher);
     node.metadata.labels.hash(hasher);
+    let spec = node.spec.as_ref();
+    spec.and_then(|spec| spec.unschedulable).hash(hasher);
     is_alive(node).hash(hasher);
 }
 

@@ -69,6 +69,10 @@ fn a_value_is_a_row_with_its_path_both_values_and_the_effect() {
         "spec.core.interface | eth2 | - | at once\n"
     );
     assert_eq!(
+        rows("deletionProtection: true", "deletionProtection: false"),
+        "spec.deletionProtection | true | false | at once\n"
+    );
+    assert_eq!(
         rows(
             "nodeSelector: { kubelns.io/edge: \"\" }",
             "nodeSelector: {}"

@@ -55,6 +55,7 @@ fn of_cluster(cluster: &Value, wide: bool) -> Vec<(&'static str, String)> {
             "Forwards",
             left(&cluster["dataSeconds"], "closed: nothing passes"),
         ),
+        ("Stands aside", aside(cluster)),
         ("API SERVER", at(cluster, &["leaseTrouble"])),
         ("STORE", at(cluster, &["storeTrouble"])),
         ("GATE", at(cluster, &["gateTrouble"])),
@@ -77,6 +78,16 @@ fn authority(cluster: &Value) -> String {
     match cluster["authoritySeconds"].as_f64() {
         Some(seconds) if seconds > 0.0 => format!("{seconds:.1} s left"),
         _ => "none: another node is master, or nobody".to_owned(),
+    }
+}
+
+/// Nothing, of a node that serves as the others do.
+fn aside(cluster: &Value) -> String {
+    match cluster["aside"].as_str() {
+        Some("draining") => "it is drained: packets still come".to_owned(),
+        Some("drained") => "it is drained: nothing comes here any more".to_owned(),
+        Some("fenced") => "it is fenced: it serves nobody until that is lifted".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -105,12 +116,10 @@ const COLUMNS: [Column; 7] = [
         };
         at(row, &["node"]) + here
     }),
-    text("STATE", |row| {
-        if row["isReady"] == Value::Bool(true) {
-            "ready".to_owned()
-        } else {
-            "not ready".to_owned()
-        }
+    text("STATE", |row| match row["aside"].as_str() {
+        Some(aside @ ("draining" | "drained" | "fenced")) => aside.to_owned(),
+        _ if row["isReady"] == Value::Bool(true) => "ready".to_owned(),
+        _ => "not ready".to_owned(),
     }),
     text("CONNECTED", |row| at(row, &["isConnected"])),
     text("ROSTER", |row| at(row, &["isOnRoster"])),

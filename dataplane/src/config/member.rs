@@ -10,29 +10,22 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use lns_api::cluster::{AnnounceMode, Durability, ElectionProfile, Redis, Sentinel};
+use lns_api::cluster::{AnnounceMode, ElectionProfile};
 use lns_api::rules::members;
 use lns_api::schema::Violation;
-use lns_api::{Manifest, ManifestError, StoreSecret, TlsSecret};
+use lns_api::{Manifest, ManifestError, TlsSecret};
 use lns_cluster::{NodeName, Profile};
-use lns_crypto::Secret;
 use lns_gate::{Announce, Plan, PlanError};
 use lns_peers::{ClusterId, Material, TlsError};
-use lns_store::writer::Settings;
-use lns_store::{Address, Credentials, Endpoint, Space, Target};
 
 use super::seconds;
 use crate::host::{INTERFACE, Ways};
-
-/// About how many changes the store's stream keeps: a member that was away for less need not load
-/// everything. Some 300 octets each.
-const STREAM_ENTRIES: u32 = 100_000;
 
 /// What a manifest means for a member of a cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ClusterSetup {
     /// Where records are kept.
-    pub(crate) store: StoreSetup,
+    pub(crate) store: lns_store::Setup,
     /// How members reach each other.
     pub(crate) peers: PeersSetup,
     /// S: how long a member forwards by itself.
@@ -43,17 +36,8 @@ pub(crate) struct ClusterSetup {
     pub(crate) gate: GateSetup,
     /// Which state of the objects this is of ([`lns_api::digest`]).
     pub(crate) objects: String,
-}
-
-/// Where records are kept.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct StoreSetup {
-    target: Target,
-    login: Option<StoreSecret>,
-    authorities: Option<Secret>,
-    space: Space,
-    durability: lns_store::Durability,
-    replicas: u32,
+    /// This node is kept out of service ([`lns_api::fence`]).
+    pub(crate) is_fenced: bool,
 }
 
 /// How members reach each other.
@@ -102,9 +86,14 @@ impl ClusterSetup {
     pub(crate) fn new(manifest: &Manifest) -> Result<Self, Vec<ManifestError>> {
         let spec = &manifest.cluster.spec;
         let mut wrong = Wrong::new(manifest);
-        let redis = spec.store.as_ref().map(|store| &store.redis);
         wrong.take(members::check(spec));
-        let store = redis.and_then(|redis| StoreSetup::new(redis, manifest, &mut wrong));
+        let store = match lns_store::Setup::new(manifest) {
+            Ok(store) => store,
+            Err(violations) => {
+                wrong.take(violations);
+                None
+            }
+        };
         let peers = PeersSetup::new(manifest);
         let gate = GateSetup::new(manifest);
         match (store, peers) {
@@ -119,6 +108,7 @@ impl ClusterSetup {
                 },
                 gate,
                 objects: String::new(),
+                is_fenced: false,
             }),
             _ => Err(wrong.errors),
         }
@@ -127,6 +117,12 @@ impl ClusterSetup {
     /// It is of this state of the objects.
     pub(crate) fn of_objects(mut self, digest: &str) -> Self {
         digest.clone_into(&mut self.objects);
+        self
+    }
+
+    /// This node is kept out of service, or not.
+    pub(crate) const fn of_node(mut self, is_fenced: bool) -> Self {
+        self.is_fenced = is_fenced;
         self
     }
 
@@ -150,80 +146,6 @@ impl ClusterSetup {
         .filter_map(|(field, changed)| changed.then_some(field))
         .collect()
     }
-}
-
-impl StoreSetup {
-    /// None: it was told why.
-    fn new(redis: &Redis, manifest: &Manifest, wrong: &mut Wrong) -> Option<Self> {
-        let endpoint = Endpoint::parse(&redis.url)
-            .map_err(|error| wrong.tell("spec.store.redis.url", &error.to_string()));
-        let sentinels = redis.sentinel.as_ref().map(|it| sentinels(it, wrong));
-        let (namespace, name) = identity(manifest);
-        let space = Space::new(namespace, name)
-            .map_err(|error| wrong.tell("metadata.name", &error.to_string()));
-        let (endpoint, space) = (endpoint.ok()?, space.ok()?);
-        let target = match (&redis.sentinel, sentinels) {
-            (Some(sentinel), Some(sentinels)) => Target::Sentinel {
-                master: sentinel.master.as_str().into(),
-                sentinels,
-                tls: endpoint.tls,
-                database: endpoint.database,
-            },
-            _ => Target::Server(endpoint),
-        };
-        let login = redis.credentials_secret_ref.as_ref();
-        let authorities = redis.ca_secret_ref.as_ref();
-        Some(Self {
-            target,
-            login: login.and_then(|it| manifest.stores.get(&it.name).cloned()),
-            authorities: authorities.and_then(|it| manifest.authorities.get(&it.name).cloned()),
-            space,
-            durability: match redis.durability {
-                Durability::Replicated => lns_store::Durability::Replicated,
-                Durability::Single => lns_store::Durability::Single,
-            },
-            replicas: redis.wanted_replicas().into(),
-        })
-    }
-
-    /// What a connection needs to know.
-    pub(crate) fn config(&self) -> lns_store::Config {
-        lns_store::Config {
-            target: self.target.clone(),
-            credentials: self.login.as_ref().map(|login| Credentials {
-                // The manifest's rules have seen that it is a text.
-                user: login
-                    .user
-                    .as_ref()
-                    .map(|user| String::from_utf8_lossy(user.expose()).into()),
-                password: login.password.clone(),
-            }),
-            authorities: self.authorities.as_ref().map(|pem| pem.expose().to_vec()),
-            space: self.space.clone(),
-            durability: self.durability,
-            stream_entries: STREAM_ENTRIES,
-            timing: lns_store::Timing::default(),
-        }
-    }
-
-    /// How much the writer of a mastership waits for.
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            replicas: self.replicas,
-            ..Settings::default()
-        }
-    }
-}
-
-fn sentinels(sentinel: &Sentinel, wrong: &mut Wrong) -> Vec<Address> {
-    let addresses = sentinel.addresses.iter().enumerate();
-    let read = addresses.filter_map(|(index, text)| {
-        let field = format!("spec.store.redis.sentinel.addresses[{index}]");
-        Address::sentinel(text)
-            .map_err(|error| wrong.tell(&field, &error.to_string()))
-            .ok()
-    });
-    read.collect()
 }
 
 impl PeersSetup {
@@ -359,16 +281,6 @@ impl Wrong {
                 violation,
             });
         self.errors.extend(told);
-    }
-
-    fn tell(&mut self, field: &str, message: &str) {
-        self.errors.push(ManifestError::Document {
-            document: self.document.clone(),
-            violation: Violation {
-                path: field.to_owned(),
-                message: message.to_owned(),
-            },
-        });
     }
 }
 

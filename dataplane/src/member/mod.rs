@@ -47,6 +47,7 @@ use self::fence::Fence;
 pub(crate) use self::forwarder::Forwarder;
 pub(crate) use self::stamp::Stamp;
 pub(crate) use self::view::View;
+use crate::admin::StatsSource;
 use crate::cli::VERSION;
 use crate::config::ClusterSetup;
 use crate::handover::Keys;
@@ -251,6 +252,7 @@ impl Berth {
         punts: mpsc::Sender<Punt>,
         roles: mpsc::Sender<Role>,
         setups: watch::Receiver<ClusterSetup>,
+        stats: StatsSource,
     ) -> Membership {
         let (commands, commanded) = mpsc::channel(COMMANDS);
         let view: Arc<Mutex<View>> = Arc::default();
@@ -291,6 +293,7 @@ impl Berth {
             setup,
             setups,
             commands: commanded,
+            stats,
             queried: asks,
             master,
             view,

@@ -50,6 +50,8 @@ pub(crate) struct View {
     /// It has taken over without the store, and lets nobody new in: it does not know yet who has which ids and
     /// addresses.
     pub(crate) unsure: bool,
+    /// Whether this node leaves the service to the others: no, draining, drained, fenced.
+    pub(crate) aside: &'static str,
     /// How often this node became the active one.
     pub(crate) switchovers: u64,
     /// All nodes that are known.
@@ -75,6 +77,8 @@ pub(crate) struct Peer {
     pub(crate) is_on_roster: bool,
     /// Whether it says that it can serve.
     pub(crate) is_ready: bool,
+    /// Whether it leaves the service to the others, as it says: no, draining, drained, fenced.
+    pub(crate) aside: Option<String>,
     /// Which software it is.
     pub(crate) version: Option<String>,
     /// Where members reach it.

@@ -201,9 +201,10 @@ impl Joining {
         asker: Asker,
         punts: mpsc::Sender<Punt>,
         roles: mpsc::Sender<Role>,
+        stats: StatsSource,
     ) -> (Membership, (Stamp, Forwarder)) {
         let stamp = self.berth.stamp();
-        let member = self.berth.begin(asker, punts, roles, self.setups);
+        let member = self.berth.begin(asker, punts, roles, self.setups, stats);
         let voice = (stamp, member.forwarder.clone());
         (member, voice)
     }
@@ -232,14 +233,15 @@ impl Process {
         let host = prepare(places, &setup, sysctls.unwrap_or_default()).await?;
         announce(&manifest, &setup, arguments);
         let (role, roles) = mpsc::channel(ROLES);
-        let joined = member.map(|joining| joining.begin(asker.clone(), punt, role));
+        let datapath = Arc::new(datapath);
+        let stats = stats_of(&datapath);
+        let joined = member.map(|joining| joining.begin(asker.clone(), punt, role, stats));
         let (mut member, voice) = joined.unzip();
 
         let (reach, reaches) = mpsc::channel(control::REACH_QUEUE);
         let control = Control::new(node, path, reach, line, beginning.keeper, voice);
         let control = tokio::spawn(control.serve(inputs));
         let situation = situation_of(&source, &manifest);
-        let datapath = Arc::new(datapath);
         let (comparer, questions) = reload::comparisons();
         let admin = Admin {
             asker: asker.clone(),

@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use lns_api::fence::Fenced;
 use lns_api::{Manifest, read_manifest};
 use lns_cluster::NodeName;
 use lns_cluster::member::Times;
@@ -56,6 +57,8 @@ pub(super) struct Followed {
     in_force: watch::Sender<ClusterSetup>,
     /// Which state of the objects was read last.
     digest: String,
+    /// The node is kept out of service.
+    is_fenced: bool,
 }
 
 /// The first manifest of a member, and which object it is of.
@@ -133,15 +136,18 @@ impl Source {
         first: &First,
     ) -> (Self, watch::Receiver<ClusterSetup>) {
         let (in_force, setups) = watch::channel(first.setup.clone());
-        let followed = Followed {
+        let mut followed = Followed {
             title,
             uid: first.uid.clone(),
             node,
             sights: objects.sights(),
             trouble: objects.trouble(),
             digest: first.setup.objects.clone(),
+            is_fenced: false,
             in_force,
         };
+        let sight = followed.sights.borrow().clone();
+        followed.heed_fence(&sight);
         (Self::Objects(Box::new(followed), objects), setups)
     }
 
@@ -232,6 +238,7 @@ impl Membership {
 impl Followed {
     fn read(&mut self) -> Read {
         let sight = self.sights.borrow_and_update().clone();
+        self.heed_fence(&sight);
         match sight {
             Sight::Unknown => Read::Nothing,
             Sight::Absent | Sight::Gone { .. } => {
@@ -249,6 +256,26 @@ impl Followed {
                 Err(problems) => Read::Wrong(problems.clone()),
             },
         }
+    }
+
+    /// Whether this node is kept out of service: at once, whatever else is wrong with the object.
+    fn heed_fence(&mut self, sight: &Sight) {
+        let Sight::There(seen) = sight else {
+            return;
+        };
+        if seen.uid != self.uid {
+            return;
+        }
+        match Fenced::of(&seen.annotations) {
+            Ok(fenced) => self.is_fenced = fenced.has(&self.node.to_string()),
+            Err(wrong) => warn!("{wrong}; what was said before stays in force"),
+        }
+        let is_fenced = self.is_fenced;
+        self.in_force.send_if_modified(|setup| {
+            let differs = setup.is_fenced != is_fenced;
+            setup.is_fenced = is_fenced;
+            differs
+        });
     }
 
     /// What was read last says what is in force already.
@@ -285,7 +312,7 @@ impl Followed {
         needs_restart.extend(of_old.iter().filter(|it| it.1).map(|it| it.0));
         drop(in_force);
         Ok(Membership {
-            setup: setup.of_objects(&self.digest),
+            setup: setup.of_objects(&self.digest).of_node(self.is_fenced),
             needs_restart,
         })
     }
@@ -346,6 +373,7 @@ mod tests {
             trouble,
             in_force,
             digest: String::new(),
+            is_fenced: false,
         };
         (followed, see, setups)
     }
@@ -376,6 +404,37 @@ mod tests {
                 "restart needed: LnsCluster lns/edge was deleted and made anew, and is another cluster"
             ]
         );
+    }
+
+    #[test]
+    fn a_node_is_fenced_by_the_annotation_whatever_else_is_wrong() {
+        let (mut followed, see, setups) = followed();
+        let noted = |text: &str, manifest| {
+            let Sight::There(seen) = there("u1", manifest) else {
+                panic!("it is there");
+            };
+            let annotations = [("kubelns.io/fenced".to_owned(), text.to_owned())].into();
+            Sight::There(Arc::new(Seen {
+                annotations,
+                ..(*seen).clone()
+            }))
+        };
+        let wrong = || Err(vec!["wrong".to_owned()]);
+        let good = manifest("site: north", "site: south");
+        for (text, manifest, is_fenced) in [
+            (r#"["b"]"#, Ok(good.clone()), false),
+            (r#"["b","a"]"#, wrong(), true),
+            ("nonsense", wrong(), true),
+            ("[]", Ok(good.clone()), false),
+            (r#"["*"]"#, Ok(good.clone()), true),
+        ] {
+            see.send_replace(noted(text, manifest));
+            let _read = followed.read();
+            assert_eq!(setups.borrow().is_fenced, is_fenced, "{text}");
+        }
+        let membership = followed.member(&good).unwrap();
+        followed.taken_over(membership);
+        assert!(setups.borrow().is_fenced, "a new manifest does not lift it");
     }
 
     #[test]

@@ -45,6 +45,10 @@
 //! from there. If the entry at its position is gone, others behind it may be, and that is a [`Followed::Gap`]:
 //! load again.
 //!
+//! # The end
+//! [`Redis::erase`] deletes all that a cluster has, if it is the owner's. The fence goes last, so that what was begun
+//! and not ended can be begun again.
+//!
 //! # Tasks
 //! [`writer`] and [`follower`] are the two that a node has: one while it is master, for its journal, and one while it
 //! is not.
@@ -66,6 +70,7 @@ mod error;
 pub mod follower;
 mod record;
 mod remote;
+mod setup;
 pub mod writer;
 
 pub use config::{Address, Config, Credentials, Durability, Endpoint, Target, Timing, UrlError};
@@ -75,3 +80,4 @@ pub use remote::{
     ACL, Claim, Claimed, Digest, Fence, Followed, LinkId, Load, Origin, Redis, Server, State, Tail,
     Version, Writing, Written,
 };
+pub use setup::Setup;

@@ -13,11 +13,12 @@
 //! | `flows` `capture` `verdict` | traffic, what nodes say, what may be concluded |
 //! | `scene` `story` | what all stories have in common, and many of them in one cluster |
 //! | `ground` | proves what the others stand on |
-//! | `faults` `outages` `wrap` `octets` `random` | stories of one cluster under traffic |
+//! | `faults` `aside` `outages` `wrap` `octets` `random` | stories of one cluster under traffic |
 //! | `apart` `input` | stories that need a cluster of their own |
 
 mod apart;
 mod apiserver;
+mod aside;
 pub(crate) mod bed;
 mod bench;
 pub(crate) mod capture;
@@ -60,7 +61,13 @@ impl Programme {
     fn short() -> Self {
         Self {
             apart: [ground::SCENARIOS, apart::SCENARIOS, input::SCENARIOS].concat(),
-            together: [faults::STORIES, outages::STORIES, wrap::STORIES].concat(),
+            together: [
+                faults::STORIES,
+                aside::STORIES,
+                outages::STORIES,
+                wrap::STORIES,
+            ]
+            .concat(),
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) const CLUSTER: &str = "lns/edge";
 pub(crate) const OBJECT: &str = "/apis/kubelns.io/v1alpha1/namespaces/lns/lnsclusters/edge";
 /// Where the API server has the Lease of its master.
 pub(crate) const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/lns/leases/edge.master";
+/// Where all Leases are.
+pub(crate) const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/lns/leases";
 /// Whom certificates of its members are for.
 const MEMBER: &str = "edge.lns.peers.kubelns.io";
 /// How often a tunnel without other traffic says that it is alive, seconds.

@@ -19,7 +19,7 @@ use super::kind::{CONTROL_PLANE, Kind, node_of};
 use crate::cluster::capture::Mark;
 use crate::cluster::network::{NAS, Place, forward_by_ports, join, wire_lacs};
 use crate::cluster::router::{Hop, Setter, Ways};
-use crate::net::{self, Namespace, VIP};
+use crate::net::{self, Namespace};
 use crate::radius::ADDRESSES;
 
 /// The namespaces.
@@ -81,14 +81,13 @@ impl Outside {
         ])
     }
 
-    /// Gives a worker that has just started its service address and its ways to LACs and core.
+    /// Gives a worker that has just started its ways to LACs and core. The service address members put there themselves.
     pub(crate) fn wire_node(&self, kind: &Kind, place: Place) -> Result<()> {
         let node = attach(kind, &node_of(place))?;
         for name in ["all", "default", "access0", "core0"] {
             node.sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;
         }
         node.ip(&[
-            &format!("address replace {VIP}/32 dev lo"),
             "route replace 198.51.100.0/24 via 10.0.0.1",
             "route replace 203.0.113.0/24 via 10.1.0.1",
         ])

@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) nodes: BTreeSet<NodeName>,
     /// The Secrets that it names.
     pub(crate) secrets: BTreeSet<String>,
+    /// As long as it has sessions nothing ends it: what is made has no owner that it would go with.
+    pub(crate) is_protected: bool,
 }
 
 /// The objects of a cluster, in the order in which they are applied.
@@ -61,7 +63,7 @@ impl Plan {
             name: Some(object_name(&self.cluster)),
             namespace: Some(self.namespace.clone()),
             labels: Some(labels(&self.cluster)),
-            owner_references: Some(vec![self.owner()]),
+            owner_references: (!self.is_protected).then(|| vec![self.owner()]),
             ..ObjectMeta::default()
         }
     }

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod as PodObject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 use kube::api::DynamicObject;
+use lns_api::fence::{self, Fenced};
 use lns_cluster::NodeName;
 use lns_lease::{ClusterName, LeaseName, NodeState, look};
 use serde_json::Value;
@@ -15,7 +16,7 @@ use serde_json::Value;
 use super::Context;
 use super::build::{Plan, digest_of};
 use super::rollout::{Health, Place, Pod};
-use super::status::{Found, MasterSeen, NodeSeen, StoreSeen};
+use super::status::{Aside, Found, MasterSeen, NodeSeen, StoreSeen};
 use super::validate::{Named, Valid};
 use crate::labels::{INSTANCE, LNSD, ROLE};
 use crate::world::is_alive;
@@ -55,6 +56,12 @@ impl Context {
             None => pods.iter().filter_map(|pod| node_of(pod)).collect(),
         };
         let in_force = lns_api::digest(&named.cluster, &named.policies);
+        let fenced = Fenced::of(object.annotations());
+        if let Err(wrong) = &fenced {
+            found.misread = Some(wrong.to_string());
+        }
+        let fenced = fenced.unwrap_or_default();
+        found.strangers = strangers(&fenced, &wanted);
         for node in &wanted {
             let pod = pods
                 .iter()
@@ -62,7 +69,8 @@ impl Context {
             let state = NodeName::new(node)
                 .ok()
                 .and_then(|node| self.state(&cluster, &node));
-            let seen = self.node_seen(node, pod.map(|pod| &**pod));
+            let mut seen = self.node_seen(node, pod.map(|pod| &**pod));
+            seen.aside = self.aside(node, state.as_ref(), &fenced);
             let has_taken = has_in_force(state.as_ref(), &in_force);
             if valid.is_some() && seen.is_ready && !has_taken {
                 found.lagging.push(node.clone());
@@ -107,7 +115,19 @@ impl Context {
             .collect()
     }
 
-    fn pods_of(&self, cluster: &str) -> Vec<Arc<PodObject>> {
+    /// Whether a node leaves the service to the others.
+    fn aside(&self, node: &str, state: Option<&NodeState>, fenced: &Fenced) -> Aside {
+        let said = state.and_then(|state| state.notes.get("aside"));
+        match said {
+            _ if fenced.has(node) => Aside::Fenced,
+            Some("drained") => Aside::Drained,
+            Some("draining") => Aside::Draining,
+            _ if self.cordoned().contains(node) => Aside::Cordoned,
+            _ => Aside::No,
+        }
+    }
+
+    pub(super) fn pods_of(&self, cluster: &str) -> Vec<Arc<PodObject>> {
         let all = self.world.pods.state();
         let of = |pod: &Arc<PodObject>| pod.labels().get(INSTANCE).is_some_and(|it| it == cluster);
         all.into_iter().filter(of).collect()
@@ -128,11 +148,12 @@ impl Context {
                 Some(message) => format!("{reason}: {message}"),
                 None => reason,
             }),
+            aside: Aside::No,
         }
     }
 
     /// What a node says of itself.
-    fn state(&self, cluster: &ClusterName, node: &NodeName) -> Option<NodeState> {
+    pub(super) fn state(&self, cluster: &ClusterName, node: &NodeName) -> Option<NodeState> {
         let lease = self.world.lease(LeaseName::node(cluster, node).as_str())?;
         look::node(&lease, cluster).map(|(_, state)| state)
     }
@@ -192,6 +213,10 @@ impl Context {
             return Vec::new();
         };
         let master = found.master.as_ref().map(|master| master.node.as_str());
+        let is_fenced = |name: &str| {
+            let seen = found.nodes.iter().find(|node| node.name == name);
+            seen.is_some_and(|node| node.aside == Aside::Fenced)
+        };
         let place = |node: &NodeName| {
             let name = node.to_string();
             let here = pods
@@ -210,6 +235,14 @@ impl Context {
                     is_master: master == Some(&name),
                     role: pod.labels().get(ROLE).cloned(),
                     health: match (is_ready(pod), synced) {
+                        // It serves nobody, and is not to: it is not waited for.
+                        _ if is_fenced(&name) => {
+                            if digest_of(pod.metadata.annotations.as_ref()) == wanted {
+                                Health::Whole
+                            } else {
+                                Health::Away
+                            }
+                        }
                         (true, true) => Health::Whole,
                         (true, false) => Health::Behind,
                         (false, _) => Health::Away,
@@ -226,6 +259,13 @@ impl Context {
             .map(place)
             .collect()
     }
+}
+
+/// Names that are fenced and are no members'.
+fn strangers(fenced: &Fenced, members: &BTreeSet<String>) -> Vec<String> {
+    let named = fenced.names().filter(|name| *name != fence::ALL);
+    let unknown = named.filter(|name| !members.contains(*name));
+    unknown.map(str::to_owned).collect()
 }
 
 /// Whether a node says that it has these objects in force.

@@ -3,10 +3,12 @@
 //! [`status`](status::status). Between the last two pods are replaced, one at a time ([`rollout`]).
 //!
 //! What decides is pure; only the first, the fourth and the last step speak with the API server. Nothing of this is
-//! needed for a failover: who is master, members decide by themselves.
+//! needed for a failover: who is master, members decide by themselves. [`drain`] and [`deletion`] are what is beside it.
 
 mod apply;
 pub(crate) mod build;
+mod deletion;
+mod drain;
 mod look;
 pub(crate) mod rollout;
 pub(crate) mod status;
@@ -55,6 +57,8 @@ pub(crate) struct Context {
     pub(crate) applied: Mutex<BTreeMap<String, Applied>>,
     /// How often in a row an object could not be reconciled.
     pub(crate) tries: Mutex<BTreeMap<String, u32>>,
+    /// Since when the store of a cluster that has ended is being cleaned, by uid.
+    pub(crate) ending: Mutex<BTreeMap<String, tokio::time::Instant>>,
 }
 
 /// Has a cluster become what its spec says, a step further.
@@ -77,33 +81,30 @@ pub(crate) async fn reconcile(
 impl Context {
     async fn reconcile(&self, object: &DynamicObject) -> Result<Action, Error> {
         let name = object.name_any();
-        if object.metadata.deletion_timestamp.is_some() {
-            // Its objects go with it.
+        let is_ending = deletion::is_ending(object);
+        if is_ending && !deletion::has_finalizer(object) {
+            // Its end was seen to, or it never began.
             self.doubt(&name);
             self.metrics.forget(&name);
             return Ok(Action::await_change());
         }
         let named = self.dereference(object).await?;
         let valid = validate::validate(&named);
-        let is_paused = object
-            .annotations()
-            .get(annotation::PAUSED)
-            .is_some_and(|it| it == "true");
         let mut found = self.look(object, &named, valid.as_ref().ok());
-        found.is_paused = is_paused;
-        let mut refused = None;
-        match &valid {
-            Ok(valid) if !is_paused => {
-                if let Err(error) = self.carry_out(&name, valid, &mut found).await {
-                    found.stalled = error.to_be_put_right();
-                    refused = Some(error);
-                }
-            }
-            Ok(_) => {}
-            // What was there before stays: subscribers are not the ones to pay for a mistake.
-            Err(problem) => found.stalled = Some(problem.clone()),
-        }
-        if let Some(trouble) = found.image_trouble() {
+        found.is_paused = is_paused(object);
+        let held_back = is_ending.then(|| deletion::held_back(object, &found));
+        let held_back = match held_back {
+            Some(None) => return self.end(object, &named).await,
+            Some(problem) => problem,
+            None => None,
+        };
+        let refused = self.pursue(object, &valid, &mut found).await;
+        let misread = found.misread.clone().map(|message| Problem {
+            reason: crate::reason::INVALID,
+            message,
+        });
+        let troubles = [found.image_trouble(), held_back, misread];
+        for trouble in troubles.into_iter().flatten() {
             found.stalled.get_or_insert(trouble);
         }
         let status = self.tell(object, &found).await?;
@@ -118,6 +119,36 @@ impl Context {
         } else {
             UNDER_WAY
         }))
+    }
+
+    /// Does what there is to do, and finds why it cannot be done.
+    async fn pursue(
+        &self,
+        object: &DynamicObject,
+        valid: &Result<Valid, Problem>,
+        found: &mut Found,
+    ) -> Option<Error> {
+        let name = object.name_any();
+        // What was there before stays: subscribers are not the ones to pay for a mistake.
+        found.stalled = valid.as_ref().err().cloned();
+        if found.is_paused {
+            return None;
+        }
+        let done = async {
+            if !deletion::is_ending(object) {
+                self.keep(object).await?;
+            }
+            self.drain(&name, &found.nodes).await?;
+            match valid {
+                Ok(valid) => self.carry_out(&name, valid, found).await,
+                Err(_) => Ok(()),
+            }
+        };
+        let error = done.await.err()?;
+        if let Some(problem) = error.to_be_put_right() {
+            found.stalled.get_or_insert(problem);
+        }
+        Some(error)
     }
 
     /// One more look at an object has failed: how many had before, in a row.
@@ -204,24 +235,26 @@ impl Context {
 
     /// Says of each pod whether it is the master, to whoever selects pods by labels.
     async fn label(&self, places: &[Place]) -> Result<(), Error> {
-        let pods: Api<Pod> = Api::namespaced(self.world.client.clone(), &self.world.namespace);
         for pod in places.iter().filter_map(|place| place.pod.as_ref()) {
             let role = if pod.is_master { "master" } else { "standby" };
             if pod.is_leaving || pod.role.as_deref() == Some(role) {
                 continue;
             }
             let patch = json!({ "metadata": { "uid": pod.uid, "labels": { ROLE: role } } });
-            match pods
-                .patch_metadata(&pod.name, &PatchParams::default(), &Patch::Merge(patch))
-                .await
-            {
-                // It has gone, or another one has its name.
-                Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => {}
-                Err(error) => return Err(Error::Api(error)),
-                Ok(_) => {}
-            }
+            self.patch_pod(&pod.name, &patch).await?;
         }
         Ok(())
+    }
+
+    async fn patch_pod(&self, name: &str, patch: &Value) -> Result<(), Error> {
+        let pods: Api<Pod> = Api::namespaced(self.world.client.clone(), &self.world.namespace);
+        let how = PatchParams::default();
+        match pods.patch_metadata(name, &how, &Patch::Merge(patch)).await {
+            // It has gone, or another one has its name.
+            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+            Err(error) => Err(Error::Api(error)),
+            Ok(_) => Ok(()),
+        }
     }
 
     async fn replace(&self, pod: &str, uid: &str) -> Result<(), Error> {
@@ -306,6 +339,12 @@ impl Context {
             }
         }
     }
+}
+
+/// Whether the operator is to change nothing of it.
+fn is_paused(object: &DynamicObject) -> bool {
+    let paused = object.annotations().get(annotation::PAUSED);
+    paused.is_some_and(|it| it == "true")
 }
 
 /// What a thread that has panicked left behind is as good as any: it is a cache.

@@ -27,6 +27,10 @@ pub(crate) struct Found {
     pub(crate) rollout: Option<Step>,
     /// Whether members have the objects in force that there are now: those that have not.
     pub(crate) lagging: Vec<String>,
+    /// Why it cannot be read which nodes are fenced, if it cannot.
+    pub(crate) misread: Option<String>,
+    /// Names that are fenced, and are no members'.
+    pub(crate) strangers: Vec<String>,
     /// What the master says of the store; none: nothing.
     pub(crate) store: Option<StoreSeen>,
 }
@@ -53,6 +57,23 @@ pub(crate) struct NodeSeen {
     pub(crate) lacks_image: bool,
     /// Why its pod does not run, in Kubernetes' words.
     pub(crate) trouble: Option<String>,
+    /// Whether it leaves the service to the others.
+    pub(crate) aside: Aside,
+}
+
+/// Whether a node leaves the service to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aside {
+    /// It serves as they do.
+    No,
+    /// Its node is cordoned, and nobody else is there to serve.
+    Cordoned,
+    /// It is being drained.
+    Draining,
+    /// It is drained: nothing comes there.
+    Drained,
+    /// It is kept out of service.
+    Fenced,
 }
 
 /// A master.
@@ -181,7 +202,7 @@ fn progress(found: &Found) -> Option<(&'static str, String)> {
     let coming = found
         .nodes
         .iter()
-        .find(|node| node.is_alive && !node.is_ready);
+        .find(|node| node.is_alive && !node.is_ready && node.aside != Aside::Fenced);
     if let Some(step) = found.rollout.as_ref().filter(|step| **step != Step::Done) {
         return Some((reason::ROLLING_OUT, said_of(step)));
     }
@@ -217,6 +238,15 @@ fn master(found: &Found) -> Said {
             reason::ELECTED,
             format!("{} is master, epoch {}", master.node, master.epoch),
         ),
+        None if found.nodes.iter().all(|node| node.aside == Aside::Fenced)
+            && !found.nodes.is_empty() =>
+        {
+            Said::no(
+                condition::MASTER_ELECTED,
+                reason::FENCED,
+                "all members are fenced by the annotation kubelns.io/fenced: nobody serves until that is lifted",
+            )
+        }
         None => Said::no(
             condition::MASTER_ELECTED,
             reason::NO_MASTER,
@@ -251,7 +281,7 @@ fn degraded(found: &Found) -> Said {
     let down: Vec<&str> = found
         .nodes
         .iter()
-        .filter(|node| !node.is_ready)
+        .filter(|node| !node.is_ready && node.aside != Aside::Fenced)
         .map(|node| node.name.as_str())
         .collect();
     if let Some(StoreSeen::Late(why)) = &found.store {
@@ -261,11 +291,49 @@ fn degraded(found: &Found) -> Said {
         let message = format!("not serving: {}", down.join(", "));
         return Said::yes(condition::DEGRADED, reason::MEMBER_NOT_READY, message);
     }
+    if let Some((reason, message)) = aside(found) {
+        return Said::yes(condition::DEGRADED, reason, message);
+    }
     Said::no(
         condition::DEGRADED,
         reason::WHOLE,
         "all members serve and the store has all records",
     )
+}
+
+/// Members that leave the service to the others, in words: those that are fenced first.
+fn aside(found: &Found) -> Option<(&'static str, String)> {
+    let named = |aside: Aside| {
+        let nodes = found.nodes.iter().filter(|node| node.aside == aside);
+        let names: Vec<&str> = nodes.map(|node| node.name.as_str()).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    let strangers = match found.strangers.as_slice() {
+        [] => String::new(),
+        some => format!("; no members: {}", some.join(", ")),
+    };
+    if let Some(names) = named(Aside::Fenced) {
+        let said = format!(
+            "fenced by the annotation kubelns.io/fenced: {names}; the pod stays and serves nobody until that is \
+             lifted{strangers}"
+        );
+        return Some((reason::FENCED, said));
+    }
+    if !strangers.is_empty() {
+        let said = format!("the annotation kubelns.io/fenced names nodes{strangers}");
+        return Some((reason::FENCED, said));
+    }
+    if let Some(names) = named(Aside::Cordoned) {
+        let said = format!("cordoned, and not drained, because no other member serves: {names}");
+        return Some((reason::DRAINING, said));
+    }
+    if let Some(names) = named(Aside::Draining) {
+        let said = format!("cordoned, and being drained: {names}; packets still come there");
+        return Some((reason::DRAINING, said));
+    }
+    let names = named(Aside::Drained)?;
+    let said = format!("cordoned and drained: {names}; nothing comes there, the node may go");
+    Some((reason::DRAINED, said))
 }
 
 fn active(master: &MasterSeen) -> Active {

@@ -108,6 +108,7 @@ pub(crate) fn validate(named: &Named) -> Result<Valid, Problem> {
                 .filter_map(|name| NodeName::new(name).ok())
                 .collect(),
             secrets: secrets_of(&named.cluster),
+            is_protected: super::deletion::is_protected(&named.cluster),
         },
         warnings: manifest.warnings,
     })

@@ -63,8 +63,12 @@ pub(crate) async fn a_cluster_gets_its_objects_and_waits_for_members(world: &Wor
     let pod = &set["spec"]["template"]["spec"];
     assert_eq!(pod["containers"][0]["image"], IMAGE);
     assert_eq!(set["spec"]["updateStrategy"]["type"], "OnDelete");
-    let owner = &set["metadata"]["ownerReferences"][0];
-    assert_eq!(owner["uid"], object["metadata"]["uid"]);
+    // It is protected, and nothing of it goes with its object.
+    assert_eq!(set["metadata"]["ownerReferences"], Value::Null);
+    assert_eq!(
+        object["metadata"]["finalizers"],
+        json!(["kubelns.io/cleanup"])
+    );
     let role = world.get("Role", "edge-lnsd").await;
     let mut rules = role["rules"].as_array().unwrap().iter();
     let secrets = rules

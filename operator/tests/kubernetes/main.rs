@@ -13,6 +13,7 @@
 )]
 
 mod clusters;
+mod ends;
 mod members;
 mod policies;
 mod world;
@@ -62,6 +63,10 @@ fn main() -> ExitCode {
         clusters::a_paused_cluster_is_left_alone,
         clusters::a_node_serves_one_cluster,
         clusters::what_is_well_is_left_in_peace,
+        ends::a_cluster_with_sessions_is_kept_until_somebody_lets_it_go,
+        ends::a_cluster_whose_store_is_away_ends_all_the_same_and_it_is_told,
+        ends::a_cordoned_node_is_drained_while_another_one_serves,
+        ends::who_is_fenced_is_told_of_and_nobody_waits_for_it,
         members::pods_are_replaced_one_at_a_time_and_the_master_last,
         members::a_new_node_becomes_a_member_and_may_keep_its_lease,
         policies::a_policy_names_the_cluster_that_is_not_there,

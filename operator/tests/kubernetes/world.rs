@@ -3,6 +3,7 @@
 use core::time::Duration;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use k8s_openapi::api::coordination::v1::Lease;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long something may take that is under way.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const FULL: &str = include_str!("../../../crds/examples/full.yaml");
 
@@ -36,6 +37,8 @@ pub(crate) struct World {
     pub(crate) namespace: String,
     kubeconfig: PathBuf,
     folder: TempDir,
+    /// Where the example keeps its records, if that is not as it says.
+    store: Mutex<Option<String>>,
 }
 
 /// An operator that runs.
@@ -91,7 +94,13 @@ impl World {
             namespace,
             kubeconfig: server.folder.join("kubeconfig"),
             folder: tempfile::tempdir().unwrap(),
+            store: Mutex::default(),
         }
+    }
+
+    /// From now on the example keeps its records there.
+    pub(crate) fn keep_records_in(&self, url: &str) {
+        *self.store.lock().unwrap() = Some(url.to_owned());
     }
 
     /// Runs an operator whose members have this image.
@@ -136,6 +145,64 @@ impl World {
             .unwrap();
     }
 
+    /// Nothing new is put on a node, or is again.
+    pub(crate) async fn cordon(&self, node: &str, is_cordoned: bool) {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let spec = json!({ "spec": { "unschedulable": is_cordoned } });
+        let how = PatchParams::default();
+        let node = self.node_name(node);
+        nodes.patch(&node, &how, &Patch::Merge(spec)).await.unwrap();
+    }
+
+    /// A member says something more in its Lease.
+    pub(crate) async fn say(&self, cluster: &str, node: &str, name: &str, text: &str) {
+        let lease = self.lease_of(cluster, node);
+        let note = format!("kubelns.io/{name}");
+        let said = json!({ "metadata": { "annotations": { note: text } } });
+        self.merge("Lease", &lease, said).await;
+    }
+
+    /// The name of a node's Lease.
+    pub(crate) fn lease_of(&self, cluster: &str, node: &str) -> String {
+        let cluster = ClusterName::new(cluster).unwrap();
+        let node = NodeName::new(&self.node_name(node)).unwrap();
+        LeaseName::node(&cluster, &node).as_str().to_owned()
+    }
+
+    /// A pod serves nobody any more.
+    pub(crate) async fn unready(&self, pod: &str) {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let status =
+            json!({ "status": { "conditions": [{ "type": "Ready", "status": "False" }] } });
+        let how = PatchParams::default();
+        pods.patch_status(pod, &how, &Patch::Merge(status))
+            .await
+            .unwrap();
+    }
+
+    /// All pods end, as their kubelets would have them.
+    pub(crate) async fn end_pods(&self) {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        for pod in self.pods().await {
+            let at_once = DeleteParams::default().grace_period(0);
+            let _gone = pods.delete(&pod.name_any(), &at_once).await;
+        }
+    }
+
+    /// Waits until a pod has this label, or has it no more.
+    pub(crate) async fn until_pod(&self, pod: &str, label: &str, text: Option<&str>) {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let pods = self.pods().await;
+            let pod = pods.iter().find(|it| it.name_any() == pod).unwrap();
+            if pod.labels().get(label).map(String::as_str) == text {
+                return;
+            }
+            assert!(Instant::now() < give_up, "{:?}", pod.labels());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Nodes belong to no namespace.
     pub(crate) fn node_name(&self, name: &str) -> String {
         format!("{}-{name}", self.namespace)
@@ -153,6 +220,10 @@ impl World {
             if object["kind"] == "LnsCluster" {
                 object["metadata"]["name"] = json!(name);
                 object["spec"]["nodeSelector"] = self.selector();
+                if let Some(url) = &*self.store.lock().unwrap() {
+                    object["spec"]["store"] =
+                        json!({ "redis": { "url": url, "durability": "Single" } });
+                }
             }
             if object["kind"] == "SessionPolicy" {
                 object["spec"]["clusterRefs"] = json!([{ "name": name }]);
@@ -184,6 +255,7 @@ impl World {
             "LnsCluster" => ("kubelns.io", "v1alpha1", "lnsclusters"),
             "SessionPolicy" => ("kubelns.io", "v1alpha1", "sessionpolicies"),
             "Secret" => ("", "v1", "secrets"),
+            "Lease" => ("coordination.k8s.io", "v1", "leases"),
             "DaemonSet" => ("apps", "v1", "daemonsets"),
             "Role" => ("rbac.authorization.k8s.io", "v1", "roles"),
             "Event" => ("events.k8s.io", "v1", "events"),

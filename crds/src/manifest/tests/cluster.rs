@@ -285,7 +285,7 @@ const FIELDS_THAT_ARE_UNKNOWN_MISSING_OR_OF_ANOTHER_KIND: &[Row<'_>] = &[
         SPEC,
         "spec:\n  fencing: {}\n",
         &[
-            "LnsCluster/edge: spec.fencing: unknown field; known here: core, datapath, election, forwarding, lacs, nodeSelector, peers, pools, ppp, radius, service, store, subscribers",
+            "LnsCluster/edge: spec.fencing: unknown field; known here: core, datapath, deletionProtection, election, forwarding, lacs, nodeSelector, peers, pools, ppp, radius, service, store, subscribers",
         ],
     ),
     (

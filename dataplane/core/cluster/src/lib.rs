@@ -30,6 +30,7 @@
 #![forbid(unsafe_code)]
 
 mod authority;
+mod candidacy;
 mod elector;
 pub mod journal;
 mod limits;
@@ -43,6 +44,7 @@ mod state;
 mod view;
 
 pub use authority::Authority;
+pub use candidacy::Candidacy;
 pub use elector::Elector;
 pub use limits::{MEMBERS, TRANSITIONS};
 pub use profile::{Profile, ProfileError, Timing};

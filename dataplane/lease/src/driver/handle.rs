@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use lns_cluster::{Ask, Authority, Epoch, Promise, Refusal, Roster};
+use lns_cluster::{Ask, Authority, Candidacy, Epoch, Promise, Refusal, Roster};
 use lns_tables::time::Instant;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +23,7 @@ pub(super) enum Command {
     Renew,
     Heard(Epoch),
     MayFound,
+    Candidacy(Candidacy),
     Ask(Ask, oneshot::Sender<Result<Promise, Refusal>>),
     Promised(Promise),
 }
@@ -122,6 +123,14 @@ impl Handle {
     /// The driver has ended.
     pub async fn may_found(&self) -> Result<(), Ended> {
         self.send(Command::MayFound).await
+    }
+
+    /// Whether it is to acquire from now on.
+    ///
+    /// # Errors
+    /// The driver has ended.
+    pub async fn candidacy(&self, candidacy: Candidacy) -> Result<(), Ended> {
+        self.send(Command::Candidacy(candidacy)).await
     }
 
     /// A member's question for a promise, and the answer to carry back to it.

@@ -21,7 +21,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use kube::api::DynamicObject;
 use lns_cluster::{
-    Elector, Epoch, IdentityError, Operation, Profile, Request, Revision, Roster, State,
+    Candidacy, Elector, Epoch, IdentityError, Operation, Profile, Request, Revision, Roster, State,
 };
 use lns_tables::time::Instant;
 use tokio::sync::{mpsc, watch};
@@ -63,6 +63,7 @@ struct Driver {
     hint_at: Option<Instant>,
     wanted: Option<(Roster, Notes)>,
     heard: Epoch,
+    candidacy: Candidacy,
     leaving: Option<Leaving>,
     standing: Standing,
     untold: u32,
@@ -231,6 +232,7 @@ impl Driver {
         self.elector = elector;
         self.flight = None;
         self.elector.handle_epoch(self.heard);
+        self.elector.handle_candidacy(self.candidacy);
         if let Some((roster, _)) = &self.wanted {
             self.elector.handle_roster(roster.clone());
         }
@@ -312,6 +314,10 @@ impl Driver {
             }
             Command::Renew => self.elector.handle_hint(now),
             Command::MayFound => self.elector.handle_nobody_knows(),
+            Command::Candidacy(candidacy) => {
+                self.candidacy = candidacy;
+                self.elector.handle_candidacy(candidacy);
+            }
             // Who asked may have gone.
             Command::Ask(ask, answer) => drop(answer.send(self.elector.handle_ask(&ask, now))),
             Command::Promised(promise) => self.elector.handle_promise(&promise, now),

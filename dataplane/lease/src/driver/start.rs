@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use kube::Client;
-use lns_cluster::{Ask, Epoch, IdentityError, MEMBERS, NodeName, Profile};
+use lns_cluster::{Ask, Candidacy, Epoch, IdentityError, MEMBERS, NodeName, Profile};
 use lns_tables::time::Instant;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -132,6 +132,7 @@ pub fn start(config: Config, client: Client) -> Result<Running, StartError> {
         hint_at: None,
         wanted: None,
         heard: Epoch::NONE,
+        candidacy: Candidacy::Full,
         leaving: None,
         standing,
         untold: 0,

@@ -1,6 +1,7 @@
 //! What a member makes of a manifest, what it lacks, and what of a change it can do.
 
 use lns_api::parse_manifest;
+use lns_store::{Address, Endpoint, Space, Target};
 
 use super::*;
 

@@ -11,7 +11,15 @@ use super::{Proof, proof};
 use crate::host::Isolation;
 
 pub(super) const PROOFS: &[Proof] = &[
-    proof("spec.nodeSelector", AtOnce, node_selector),
+    proof("spec.nodeSelector", AtOnce, |stage| {
+        nothing(stage, ("site: north", "site: south"));
+    }),
+    proof("spec.deletionProtection", AtOnce, |stage| {
+        nothing(
+            stage,
+            ("deletionProtection: true", "deletionProtection: false"),
+        );
+    }),
     proof("spec.service.addresses", Restart, |stage| {
         refused(
             stage,
@@ -63,11 +71,12 @@ pub(super) const PROOFS: &[Proof] = &[
     proof("spec.core.interface", AtOnce, interface),
 ];
 
-/// A process from a file is a member whatever its node is called: nothing in it differs.
-fn node_selector(stage: &mut Stage) {
+/// The operator's field. A process from a file is a member whatever its node is called, and ends when it is told to:
+/// nothing in it differs.
+fn nothing(stage: &mut Stage, edit: (&str, &str)) {
     let call = stage.alice();
     let before = format!("{:?}", stage.setup);
-    stage.change(&[("site: north", "site: south")]);
+    stage.change(&[edit]);
     assert_eq!(format!("{:?}", stage.setup), before);
     assert!(stage.is_up(call));
 }

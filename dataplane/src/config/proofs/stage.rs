@@ -34,6 +34,7 @@ kind: LnsCluster
 metadata: { name: edge, namespace: lns }
 spec:
   nodeSelector: { site: north }
+  deletionProtection: true
   service: { addresses: [192.0.2.1], port: 1701, hostName: lns1 }
   lacs:
   - name: wholesale

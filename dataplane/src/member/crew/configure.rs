@@ -20,6 +20,7 @@ impl Crew {
             error!("the gate stays as it was: {problem}");
         }
         self.parts.setup = setup;
+        self.stand_aside().await;
     }
 
     /// Connections that are there go on with what they were made with.

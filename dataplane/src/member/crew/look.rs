@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lns_cluster::journal::Mark;
-use lns_cluster::member::Side;
+use lns_cluster::member::{Aside, Side};
 use lns_datapath::clock;
 use lns_lease::Notes;
 use lns_peers::wire::{Message, Position, Question};
@@ -15,6 +15,7 @@ impl Crew {
     pub(super) async fn look(&mut self) {
         self.list_peers();
         self.hear_tidings().await;
+        self.stand_aside().await;
         self.say_how_it_stands();
         let (side, _) = self.member.side();
         match side {
@@ -80,7 +81,8 @@ impl Crew {
     }
 
     fn say_how_it_stands(&mut self) {
-        let is_ready = self.member.is_loaded() && self.member.fresh().is_some();
+        let is_fenced = self.member.aside() == Aside::Fenced;
+        let is_ready = self.member.is_loaded() && self.member.fresh().is_some() && !is_fenced;
         let applied = self.reached();
         let peer = self.parts.peer;
         let notes = match self.notes() {

@@ -4,6 +4,7 @@
 //! One task owns all of it. It waits for nobody for longer than a question takes; what may take long (a reading of
 //! the store's position, a question to the master) runs beside it and comes back.
 
+mod aside;
 mod configure;
 mod look;
 mod others;
@@ -40,6 +41,7 @@ use super::AskedByMember;
 use super::fence::Fence;
 use super::stamp::Stamp;
 use super::view::View;
+use crate::admin::StatsSource;
 use crate::config::ClusterSetup;
 use crate::run::control::{Asker, Control};
 use crate::run::keeper::{StoreClock, StoreNews};
@@ -52,10 +54,6 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How often the store's clock is compared with ours.
 const CLOCK: Duration = Duration::from_secs(30);
-
-/// A node that ends goes on forwarding for so long after it has stopped to answer routers: they miss three probes,
-/// and send its packets elsewhere.
-const WITHDRAW: Duration = Duration::from_millis(1500);
 
 /// Things that the follower has read ahead of what was taken in.
 pub(super) const AHEAD: usize = 4_096;
@@ -79,7 +77,6 @@ pub(crate) enum Command {
 }
 
 /// What the task is made of.
-#[derive(Debug)]
 pub(super) struct Parts {
     pub(super) me: NodeName,
     pub(super) peer: SocketAddr,
@@ -106,6 +103,8 @@ pub(super) struct Parts {
     pub(super) setup: ClusterSetup,
     pub(super) setups: watch::Receiver<ClusterSetup>,
     pub(super) commands: mpsc::Receiver<Command>,
+    /// What the workers have counted.
+    pub(super) stats: StatsSource,
     pub(super) queried: mpsc::Sender<AskedByMember>,
     pub(super) master: Master,
     pub(super) view: Arc<Mutex<View>>,
@@ -258,7 +257,7 @@ impl Crew {
     }
 
     fn has_left(&self) -> bool {
-        let is_over = |since| clock::now().since(since) >= WITHDRAW;
+        let is_over = |since| clock::now().since(since) >= self.parts.times.withdraw;
         self.withdrawn.is_some_and(is_over)
             && self.standing.borrow().state == lns_cluster::State::Stopped
     }

@@ -41,6 +41,11 @@ impl Crew {
                 is_connected: is_me || self.connected.contains_key(node),
                 is_on_roster: standing.seen.roster.contains(node),
                 is_ready: entry.is_some_and(|entry| entry.state.ready && entry.is_current(now)),
+                aside: if is_me {
+                    Some(self.said_of_aside().to_owned())
+                } else {
+                    entry.and_then(|entry| entry.state.notes.get("aside").map(str::to_owned))
+                },
                 version: entry.map(|entry| entry.state.version.clone()),
                 address: entry.and_then(|entry| entry.state.peer),
                 loaded: if is_me {
@@ -79,6 +84,7 @@ impl Crew {
             applied: self.reached().to_string(),
             loaded: self.member.is_loaded(),
             unsure: self.member.is_unsure(),
+            aside: self.said_of_aside(),
             switchovers: self.switchovers,
             members: names.into_iter().map(peer).collect(),
         };

@@ -5,9 +5,11 @@
 //! | `objects` | which state of the objects is in force ([`lns_api::digest`]) |
 //! | `store` | `synced`, `standby` of who is not the master, or why the store has not all records |
 //! | `sessions` | about how many there are: two digits |
+//! | `aside` | `no`, `draining`, `drained` once nothing comes here any more, or `fenced` |
 //! | `format` | the form in which records are written |
 
 use lns_cluster::member::Side;
+use lns_datapath::clock;
 use lns_lease::{NoteError, Notes};
 
 use super::Crew;
@@ -36,10 +38,18 @@ impl Crew {
     pub(super) fn notes(&self) -> Result<Notes, NoteError> {
         let mut notes = Notes::default();
         notes.set("objects", &self.parts.setup.objects)?;
+        notes.set("aside", self.said_of_aside())?;
         notes.set("store", &self.said_of_store())?;
         notes.set("sessions", &about(self.tidings.sessions).to_string())?;
         notes.set("format", &lns_node::RECORD_FORM.to_string())?;
         Ok(notes)
+    }
+
+    pub(super) fn said_of_aside(&self) -> &'static str {
+        if self.member.is_drained(clock::now()) {
+            return "drained";
+        }
+        self.member.aside().label()
     }
 
     fn said_of_store(&self) -> String {

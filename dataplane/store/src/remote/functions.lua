@@ -9,7 +9,7 @@
 -- fence was lost. Numbers are compared as numbers, which Lua knows exactly below 2^53, and handed on as
 -- the text they came as.
 
-local VERSION = 2
+local VERSION = 3
 
 -- The mark of a record as two texts; zeros where there is none.
 local function mark(record)
@@ -127,6 +127,17 @@ local function beat(keys, args)
   return redis.status_reply('OK')
 end
 
+-- Deletes keys of a cluster, for its owner. Nobody's are whoever's asks.
+-- keys: fence, others...; args: owner
+local function erase(keys, args)
+  local f = redis.call('HMGET', keys[1], 'owner', 'beat')
+  if f[1] and f[1] ~= args[1] then
+    return redis.error_reply('OTHEROWNER ' .. (f[2] or '') .. ' ' .. f[1])
+  end
+  for i = 2, #keys do redis.call('DEL', keys[i]) end
+  return redis.status_reply('OK')
+end
+
 -- A full server still takes what makes room and what holds the fence.
 local function register(name, callback, ...)
   redis.register_function{function_name = name, callback = callback, flags = {...}}
@@ -137,4 +148,5 @@ register('lns_put_all', put_all)
 register('lns_forget', forget, 'allow-oom')
 register('lns_claim', claim, 'allow-oom')
 register('lns_beat', beat, 'allow-oom')
+register('lns_erase', erase, 'allow-oom')
 register('lns_version', function() return VERSION end, 'no-writes')

@@ -18,7 +18,7 @@ const SOURCE: &str = include_str!("functions.lua");
 pub const ACL: &str = "~{lns:* +info +select +fcall +function|load +hmget +hset +getrange +set +del +exists +mget +scan +xadd +xread +xrange +xinfo|stream +time +wait";
 
 /// Its version: of the line `local VERSION` there.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
 
 /// Asks for the version of the library that is loaded.
 pub(crate) fn version() -> Cmd {
@@ -114,6 +114,16 @@ pub(crate) fn claim(config: &Config, claim: &Claim) -> Cmd {
 pub(crate) fn beat(space: &Space, epoch: Epoch, holder: &Identity) -> Cmd {
     let mut command = fcall("lns_beat", &[fence(space)]);
     command.arg(epoch.number()).arg(holder.to_string());
+    command
+}
+
+/// The end of keys, if they are this owner's.
+pub(crate) fn erase(space: &Space, owner: &str, names: &[String]) -> Cmd {
+    let keys: Vec<String> = core::iter::once(fence(space))
+        .chain(names.iter().cloned())
+        .collect();
+    let mut command = fcall("lns_erase", &keys);
+    command.arg(owner);
     command
 }
 

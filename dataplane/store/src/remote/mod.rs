@@ -2,6 +2,7 @@
 
 mod backoff;
 mod dial;
+mod erase;
 mod functions;
 mod link;
 mod scan;

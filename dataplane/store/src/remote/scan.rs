@@ -33,7 +33,7 @@ pub struct Load(Scan);
 pub struct Digest(Scan);
 
 #[derive(Debug)]
-struct Scan {
+pub(super) struct Scan {
     connection: Connection,
     space: Space,
     origin: Origin,
@@ -138,7 +138,7 @@ impl Digest {
 }
 
 impl Scan {
-    async fn begin(dialer: &Dialer, server: &Server) -> Result<Self, Error> {
+    pub(super) async fn begin(dialer: &Dialer, server: &Server) -> Result<Self, Error> {
         let mut connection = dialer.open_more(server).await.map_err(away)?;
         let (space, call) = (dialer.config.space.clone(), dialer.config.timing.call);
         let position = position(&mut connection, &space, call).await?;
@@ -155,7 +155,7 @@ impl Scan {
     }
 
     /// The next keys; a page may be empty. `None`: that was all.
-    async fn keys(&mut self) -> Result<Option<Vec<Key>>, Error> {
+    pub(super) async fn keys(&mut self) -> Result<Option<Vec<Key>>, Error> {
         let pattern = match self.stage {
             Stage::Tunnels => "t/*",
             Stage::Others => "*/*",
@@ -188,7 +188,7 @@ impl Scan {
         Ok(Some(keys))
     }
 
-    fn names(&self, keys: &[Key]) -> Vec<String> {
+    pub(super) fn names(&self, keys: &[Key]) -> Vec<String> {
         keys.iter().map(|key| self.space.record(key)).collect()
     }
 

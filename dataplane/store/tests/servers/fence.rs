@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use lns_cluster::journal::{Change, Mark, Write};
-use lns_store::{Fenced, Refusal, Written};
+use lns_store::{Error, Fenced, Refusal, Written};
 
 use crate::rig::{
     Process, claim, config, content, down, epoch, forget, holder, key, mark, mastership, put,
@@ -323,4 +323,33 @@ async fn clusters_do_not_see_each_other() {
         .unwrap();
     assert_eq!(content(&one).await, rows(&[("t/1", "7-2", "x")]));
     assert_eq!(content(&other).await, rows(&[("t/1", "1-2", "y")]));
+}
+
+#[tokio::test]
+async fn an_owner_can_have_all_that_it_has_deleted_and_nobody_else_can() {
+    let server = Process::start().await;
+    let store = store(&server).await;
+    claim(&store, "a", mark(7, 1)).await;
+    for number in 0..600_u64 {
+        let record = put(&format!("s/1/{number}"), mark(7, 2 + number), "x");
+        write(&store, "a", record).await.unwrap();
+    }
+    write(&store, "a", put("t/1", mark(7, 900), "x"))
+        .await
+        .unwrap();
+    let refused = store.erase("uid-2").await.unwrap_err();
+    assert!(
+        matches!(refused, Error::Refused(Refusal::OtherOwner { .. })),
+        "{refused}"
+    );
+    assert_eq!(content(&store).await.len(), 601);
+    assert_eq!(store.erase("uid-1").await.unwrap(), 601);
+    assert_eq!(content(&store).await, rows(&[]));
+    assert_eq!(store.fence().await.unwrap(), None);
+    assert_eq!(store.position().await.unwrap(), Mark::ZERO);
+    // Whoever was master may not write any more.
+    let late = write(&store, "a", put("t/2", mark(7, 901), "x")).await;
+    assert_eq!(refusal(late), Refusal::NotHolder(Fenced::default()));
+    // Nothing more is nobody's.
+    assert_eq!(store.erase("uid-2").await.unwrap(), 0);
 }

@@ -17,6 +17,7 @@ fn plan(nodes: &[&str], secrets: &[&str]) -> Plan {
             .map(|name| NodeName::new(name).unwrap())
             .collect(),
         secrets: secrets.iter().map(|&name| name.to_owned()).collect(),
+        is_protected: false,
     }
 }
 
@@ -43,6 +44,24 @@ fn with_capabilities_a_member_gets_what_it_needs_by_name() {
     let objects = build(&plan(&["a"], &[]), &settings);
     let pod = objects.members.spec.unwrap().template.spec.unwrap();
     insta::assert_snapshot!(serde_saphyr::to_string(&pod).unwrap());
+}
+
+#[test]
+fn what_is_made_for_a_protected_cluster_goes_with_nobody() {
+    let mut plan = plan(&["a"], &[]);
+    let owners = |plan: &Plan| {
+        let made = build(plan, &least());
+        let all = [
+            made.account.metadata,
+            made.role.metadata,
+            made.binding.metadata,
+            made.members.metadata,
+        ];
+        all.map(|metadata| metadata.owner_references.map_or(0, |it| it.len()))
+    };
+    assert_eq!(owners(&plan), [1; 4]);
+    plan.is_protected = true;
+    assert_eq!(owners(&plan), [0; 4]);
 }
 
 fn template(plan: &Plan, settings: &Settings) -> String {

@@ -16,6 +16,7 @@ fn node(name: &str) -> NodeSeen {
         is_ready: true,
         lacks_image: false,
         trouble: None,
+        aside: Aside::No,
     }
 }
 
@@ -209,4 +210,35 @@ fn every_reason_is_a_word_and_says_what_it_means() {
         );
         assert!(!says.trim().is_empty(), "{word}");
     }
+}
+
+#[test]
+fn members_that_stand_aside_are_told_of_and_it_serves_all_the_same() {
+    let mut found = well();
+    for (aside, is_ready, reason) in [
+        (Aside::Fenced, false, reason::FENCED),
+        (Aside::Cordoned, true, reason::DRAINING),
+        (Aside::Draining, true, reason::DRAINING),
+        (Aside::Drained, true, reason::DRAINED),
+    ] {
+        (found.nodes[1].aside, found.nodes[1].is_ready) = (aside, is_ready);
+        is(&found, condition::DEGRADED, "True", reason);
+        is(&found, condition::READY, "True", reason::SERVING);
+        let told = told(&found);
+        let message = &find(&told.conditions, condition::DEGRADED).unwrap().message;
+        assert!(message.contains(": b"), "{message}");
+    }
+}
+
+#[test]
+fn who_fences_all_or_a_stranger_reads_so() {
+    let mut found = well();
+    found.strangers = vec!["x".to_owned()];
+    is(&found, condition::DEGRADED, "True", reason::FENCED);
+    for node in &mut found.nodes {
+        (node.aside, node.is_ready) = (Aside::Fenced, false);
+    }
+    (found.master, found.store) = (None, None);
+    is(&found, condition::READY, "False", reason::FENCED);
+    is(&found, condition::MASTER_ELECTED, "False", reason::FENCED);
 }

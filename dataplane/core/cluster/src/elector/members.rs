@@ -5,6 +5,7 @@ use core::ops::Add as _;
 use lns_tables::time::Instant;
 
 use super::Elector;
+use crate::candidacy::Candidacy;
 use crate::promise::{Ask, Promise, Refusal};
 use crate::record::{Epoch, NodeName};
 use crate::roster::Roster;
@@ -78,6 +79,11 @@ impl Elector {
     /// The store has no fence and no member knows a roster: this node may create the first record.
     pub fn handle_nobody_knows(&mut self) {
         self.may_found = true;
+    }
+
+    /// Whether it is to acquire from now on. What it holds, and a write that is out, stay what they are.
+    pub const fn handle_candidacy(&mut self, candidacy: Candidacy) {
+        self.candidacy = candidacy;
     }
 
     /// The roster that the Lease shall have. The master writes it with its next renewal; it is always on

@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use lns_tables::time::Instant;
 
 use crate::authority::{Authority, Tenure};
+use crate::candidacy::Candidacy;
 use crate::limits::TRANSITIONS;
 use crate::profile::Profile;
 use crate::record::{Epoch, Identity, NodeName, Serial};
@@ -32,6 +33,8 @@ pub struct Elector {
     profile: Profile,
     /// There is no roster: who can write the Lease may acquire, and nobody can promise for all others.
     open: bool,
+    /// Whether it is to acquire.
+    candidacy: Candidacy,
     state: State,
     view: View,
     /// The highest epoch that was heard of, from anywhere: the Lease, the store, members, itself (E4).
@@ -104,6 +107,7 @@ impl Elector {
             me,
             profile,
             open,
+            candidacy: Candidacy::Full,
             state: State::Waiting,
             view: View::default(),
             highest: Epoch::NONE,

@@ -5,6 +5,7 @@ use core::ops::Add as _;
 use lns_tables::time::Instant;
 
 use super::{Attempt, Elector, Flight};
+use crate::candidacy::Candidacy;
 use crate::record::{Epoch, Identity, Record};
 use crate::request::{Operation, Request};
 use crate::roster::Roster;
@@ -134,6 +135,11 @@ impl Elector {
             return None;
         }
         let free = self.view.free_at(&self.profile)?;
+        let free = match self.candidacy {
+            Candidacy::Full => free,
+            Candidacy::Last => Instant::add(free, self.profile.wait()),
+            Candidacy::No => return None,
+        };
         let at = free.max(self.promised);
         (at.max(now) <= self.view.fresh_until(&self.profile)?).then_some(at)
     }

@@ -125,6 +125,41 @@ fn a_record_that_is_put_back_is_a_change_though_it_says_the_same() {
 }
 
 #[test]
+fn who_stands_behind_all_others_waits_another_d() {
+    let mut bed = Bed::new(Some(by("b/1", 7, 1)));
+    bed.elector.handle_candidacy(Candidacy::Last);
+    bed.run_to(0, 9);
+    assert_eq!(bed.elector.authority(at(9000)), None);
+    bed.run(at(10_000));
+    assert!(bed.elector.authority(at(10_000)).is_some());
+}
+
+#[test]
+fn who_stands_not_at_all_acquires_nothing_and_promises() {
+    let mut bed = Bed::new(Some(by("b/1", 7, 1)));
+    bed.elector.handle_candidacy(Candidacy::No);
+    bed.run_to(0, 60);
+    assert_eq!(bed.elector.state(), State::Waiting);
+    let ask = Ask {
+        holder: identity("b/1"),
+        epoch: epoch(7),
+        sent: at(60_000),
+    };
+    assert!(bed.elector.handle_ask(&ask, at(60_000)).is_ok());
+    bed.elector.handle_candidacy(Candidacy::Full);
+    bed.run_to(61, 70);
+    assert!(bed.elector.authority(at(70_000)).is_some());
+}
+
+#[test]
+fn a_master_that_is_not_to_stand_renews_until_it_is_stopped() {
+    let mut bed = Bed::master();
+    bed.elector.handle_candidacy(Candidacy::No);
+    bed.run_to(7, 20);
+    assert!(bed.elector.authority(at(20_000)).is_some());
+}
+
+#[test]
 fn an_epoch_that_the_store_knows_is_not_given_again() {
     let mut bed = Bed::new(Some(by("b/1", 7, 1)));
     bed.elector.handle_epoch(epoch(30));

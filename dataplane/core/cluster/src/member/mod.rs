@@ -18,6 +18,9 @@
 //! them reaches the store it leaves the Lease to that one, once. One that never had any records leaves
 //! the Lease to others, until nobody can be expected to have some ([`Times::cold`]).
 //!
+//! Somebody may ask a node to stand [`Aside`]. One that is drained hands over and is passed by, and stays there for
+//! when nobody else is; one that is fenced serves nobody until that is lifted.
+//!
 //! [`Attendance`] says who is on the roster. Not here: the elector, what records say, sockets and clocks.
 
 mod attendance;
@@ -32,6 +35,7 @@ use lns_tables::time::Instant;
 
 pub use self::attendance::Attendance;
 use crate::authority::Authority;
+use crate::candidacy::Candidacy;
 use crate::journal::Mark;
 use crate::record::{Epoch, Identity, NodeName};
 
@@ -61,6 +65,11 @@ pub struct Times {
     pub touch: Duration,
     /// How long routers go on with a node that says nothing more. It is renewed three times in that time.
     pub announce: Duration,
+    /// How long a node forwards what still comes once it has ceased to answer routers: they miss three probes, and
+    /// send its packets elsewhere.
+    pub withdraw: Duration,
+    /// After so much time without a packet a node that is being drained is out of use.
+    pub quiet: Duration,
 }
 
 impl Default for Times {
@@ -73,6 +82,8 @@ impl Default for Times {
             cold: Duration::from_secs(120),
             touch: Duration::from_secs(60),
             announce: Duration::from_millis(1500),
+            withdraw: Duration::from_millis(1500),
+            quiet: Duration::from_secs(3),
         }
     }
 }
@@ -124,6 +135,19 @@ lns_wire::labelled! {
         Asking = "asking",
         /// Is the active node.
         Serving = "serving",
+    }
+}
+
+lns_wire::labelled! {
+    /// Whether a node is to leave the service to the others.
+    pub enum Aside {
+        /// It serves as they do.
+        No = "no",
+        /// It is taken out of use as long as others are there: it hands over, is not answered for to routers, and
+        /// forwards what still comes.
+        Draining = "draining",
+        /// Its service stops, whoever is there.
+        Fenced = "fenced",
     }
 }
 
@@ -209,6 +233,12 @@ pub struct Member {
     /// The mastership in which it has ordered to step down.
     stepped_down: Epoch,
     is_leaving: bool,
+    /// Whether it is to leave the service to the others, and since when.
+    aside: (Aside, Instant),
+    /// It has handed over since then.
+    has_handed_over: bool,
+    /// Packets that have passed, and since when there were no more.
+    traffic: (u64, Instant),
     /// It serves, and does not know who has which ids and addresses.
     is_unsure: bool,
     /// When it has left the Lease to somebody who reaches the store.
@@ -236,6 +266,9 @@ impl Member {
             touched: None,
             stepped_down: Epoch::NONE,
             is_leaving: false,
+            aside: (Aside::No, now),
+            has_handed_over: false,
+            traffic: (0, now),
             is_unsure: false,
             yielded: None,
             orders: VecDeque::new(),
@@ -440,6 +473,58 @@ impl Member {
         self.is_leaving = true;
     }
 
+    /// What is asked of the node. `others`: another member could follow it.
+    pub fn handle_aside(&mut self, aside: Aside, others: bool, now: Instant) {
+        if self.aside.0 != aside {
+            self.aside = (aside, now);
+            self.has_handed_over = false;
+        }
+        let leaves = match aside {
+            Aside::No => false,
+            Aside::Draining => others && self.may_hand_over(now),
+            Aside::Fenced => true,
+        };
+        if leaves && self.side != Side::Following && !self.has_stepped_down() {
+            self.stepped_down = self.epoch;
+            self.has_handed_over = true;
+            self.orders.push_back(Order::StepDown);
+        }
+    }
+
+    /// Whoever has handed over and is master again has it because nobody else took it: the next try waits.
+    fn may_hand_over(&self, now: Instant) -> bool {
+        !self.has_handed_over || Instant::add(self.since, self.times.cold) <= now
+    }
+
+    /// So many packets of subscribers have come here since the start.
+    pub fn handle_traffic(&mut self, packets: u64, now: Instant) {
+        if self.traffic.0 != packets {
+            self.traffic = (packets, now);
+        }
+    }
+
+    /// Whether it is to leave the service to the others.
+    pub const fn aside(&self) -> Aside {
+        self.aside.0
+    }
+
+    /// Whether it stands in the election.
+    pub const fn candidacy(&self) -> Candidacy {
+        match self.aside.0 {
+            Aside::No => Candidacy::Full,
+            Aside::Draining => Candidacy::Last,
+            Aside::Fenced => Candidacy::No,
+        }
+    }
+
+    /// Whether it is being drained, and nothing comes any more: nobody misses it.
+    pub fn is_drained(&self, now: Instant) -> bool {
+        let idle = self.traffic.1.max(self.aside.1).max(self.since);
+        self.aside.0 == Aside::Draining
+            && self.side == Side::Following
+            && Instant::add(idle, self.times.quiet) <= now
+    }
+
     // Time.
 
     /// When to call [`Self::handle_timeout`].
@@ -564,7 +649,13 @@ impl Member {
         let is_touched = self
             .touched
             .is_some_and(|at| now < Instant::add(at, self.times.touch));
-        let announce = data.filter(|_| is_touched && !self.is_leaving);
+        let is_aside = match self.aside.0 {
+            Aside::No => false,
+            // Without another master there may be nobody else at all.
+            Aside::Draining => !serves,
+            Aside::Fenced => true,
+        };
+        let announce = data.filter(|_| is_touched && !self.is_leaving && !is_aside);
         Gates {
             control,
             data,
@@ -574,7 +665,12 @@ impl Member {
 
     fn data_until(&self) -> Option<Instant> {
         let fresh = self.fresh.filter(|_| self.is_loaded)?;
-        Some(Instant::add(fresh, self.times.forwards()))
+        let until = Instant::add(fresh, self.times.forwards());
+        if self.aside.0 == Aside::Fenced {
+            // What routers still send here is not lost.
+            return Some(until.min(Instant::add(self.aside.1, self.times.withdraw)));
+        }
+        Some(until)
     }
 
     /// Its own name.

@@ -5,6 +5,8 @@
     reason = "small numbers of a test, which may fail this way"
 )]
 
+mod aside;
+
 use core::time::Duration;
 
 use proptest::prelude::*;
@@ -398,6 +400,7 @@ enum Input {
     Looked(u64),
     Heard(u64, Heard),
     Answer(u64, u64, u64),
+    Aside(Aside, bool),
     Wait(u64),
 }
 
@@ -415,6 +418,8 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
         2 => (1..6_u64, prop::sample::select(vec![Heard::All, Heard::Some, Heard::Store]))
             .prop_map(|(of, heard)| Input::Heard(of, heard)),
         1 => (1..6_u64, 0..9_u64, 0..3000_u64).prop_map(|(of, seq, ago)| Input::Answer(of, seq, ago)),
+        1 => (prop::sample::select(Aside::ALL), any::<bool>())
+            .prop_map(|(aside, others)| Input::Aside(aside, others)),
         3 => (0..5000_u64).prop_map(Input::Wait),
     ];
     prop::collection::vec(input, 1..80)
@@ -451,6 +456,7 @@ proptest! {
                 Input::Answer(of, seq, ago) => {
                     member.handle_answer(epoch(of), mark(1, seq), at(now.saturating_sub(ago)), at(now));
                 }
+                Input::Aside(aside, others) => member.handle_aside(aside, others, at(now)),
                 Input::Wait(millis) => {
                     now += millis;
                     member.handle_timeout(at(now));
@@ -489,6 +495,7 @@ proptest! {
             let may = until.filter(|(of, until)| serving == Some(*of) && *until > at(now));
             prop_assert_eq!(gates.control, may.map(|(_, until)| until));
             prop_assert!(gates.announce <= gates.data);
+            prop_assert!(gates.announce.is_none() || member.aside() != Aside::Fenced);
             prop_assert!(gates.data.is_none() || member.is_loaded());
             prop_assert_eq!(member.is_unsure(), serving.is_some() && is_closed);
         }

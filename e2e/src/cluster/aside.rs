@@ -1,0 +1,113 @@
+//! Nodes that are taken out of service, as the operator or a person has it done: drained by a note in the node's Lease,
+//! fenced by the annotation of the `LnsCluster`.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::bed::PATIENCE;
+use super::network::Place;
+use super::objects::{LEASES, OBJECT};
+use super::scene::{Expected, Scene, rest};
+use super::story::Story;
+
+pub(super) const STORIES: &[Story] = &[
+    Story {
+        name: "cluster-drain",
+        says: "the master's node is drained: it hands over, is passed by, and says when nothing comes any more",
+        tell: drain,
+    },
+    Story {
+        name: "cluster-fence",
+        says: "the master's node is fenced: it serves nobody, and is not master again before that is lifted",
+        tell: fence,
+    },
+];
+
+fn drain(scene: &mut Scene<'_>) -> Result<Expected> {
+    let first = scene.first;
+    let lease = lease_of(scene, first)?;
+    ask(scene, &lease, json!({ "kubelns.io/drain": "yes" }))?;
+    leaves(scene, first)?;
+    scene
+        .bed
+        .node(first)?
+        .wait(PATIENCE, "it is drained", |lnsd| {
+            Ok(lnsd.json(&["members"])?["aside"] == "drained")
+        })?;
+    scene.newcomers("drained")?;
+    let said = scene.bed.api.get(&lease)?;
+    ensure!(
+        said["metadata"]["annotations"]["kubelns.io/aside"] == "drained",
+        "its Lease says {said}"
+    );
+    ask(scene, &lease, json!({ "kubelns.io/drain": null }))?;
+    Ok(planned(None))
+}
+
+fn fence(scene: &mut Scene<'_>) -> Result<Expected> {
+    let first = scene.first;
+    let list = serde_json::to_string(&[first.name()])?;
+    ask(scene, OBJECT, json!({ "kubelns.io/fenced": list }))?;
+    leaves(scene, first)?;
+    let at = SystemTime::now();
+    scene
+        .bed
+        .node(first)?
+        .wait(PATIENCE, "its gate is closed", |lnsd| {
+            let members = lnsd.json(&["members"])?;
+            Ok(members["aside"] == "fenced" && members["dataSeconds"].is_null())
+        })?;
+    // Whoever follows hands over: to anybody but that one.
+    let second = scene.master()?;
+    scene.bed.node(second)?.table(&["step-down"])?;
+    rest(LONGER);
+    let third = scene.master()?;
+    ensure!(third != first, "{first:?} is fenced, and master");
+    scene.newcomers("fenced")?;
+    ask(scene, OBJECT, json!({ "kubelns.io/fenced": null }))?;
+    let mut expected = planned(Some((first, at)));
+    expected.changes = 2;
+    Ok(expected)
+}
+
+/// Longer than D, after which a node that has stepped down may be master again.
+const LONGER: u64 = 8;
+
+/// What becomes of a master that leaves the service to the others: another one is, and routers go by it.
+fn leaves(scene: &Scene<'_>, first: Place) -> Result<()> {
+    scene.another(&[first])?;
+    let what = format!("routers pass {first:?} by");
+    let patience = PATIENCE.max(Duration::from_secs(30));
+    scene.bed.router.wait(patience, &what, |view| {
+        !view.service.contains(&first) && !view.nas.contains(&first)
+    })?;
+    Ok(())
+}
+
+fn planned(silent: Option<(Place, SystemTime)>) -> Expected {
+    Expected {
+        changes: 1,
+        // Routers miss three probes of nasAddress before they look elsewhere for it.
+        may_repeat: true,
+        silent,
+    }
+}
+
+fn ask(scene: &Scene<'_>, path: &str, notes: Value) -> Result<()> {
+    let change = json!({ "metadata": { "annotations": notes } });
+    scene.bed.api.patch(path, &change)
+}
+
+/// Where the Lease of a node is.
+fn lease_of(scene: &Scene<'_>, place: Place) -> Result<String> {
+    let all = scene.bed.api.get(LEASES)?;
+    let leases = all["items"].as_array().context("no Leases")?;
+    let name = place.name();
+    let of = |lease: &&Value| lease["metadata"]["annotations"]["kubelns.io/node"] == *name;
+    let lease = leases.iter().find(of);
+    let lease = lease.with_context(|| format!("{name} has no Lease"))?;
+    let lease = lease["metadata"]["name"].as_str().context("no name")?;
+    Ok(format!("{LEASES}/{lease}"))
+}
