@@ -219,6 +219,11 @@ impl Bed {
         self.notes.push(text);
     }
 
+    fn is_ending(&self) -> Result<bool> {
+        let cluster = self.kind.get(&[CLUSTER])?;
+        Ok(cluster.pointer("/metadata/deletionTimestamp").is_some())
+    }
+
     fn start_nodes(&self) -> Result<()> {
         for place in Place::ALL {
             if self.kind.process(&node_of(place))?.is_none() {
@@ -286,7 +291,10 @@ impl Ground for Bed {
 
     fn recover(&mut self) -> Result<()> {
         self.start_nodes()?;
-        self.wait_ready(PATIENCE)?;
+        // One that is on its way out serves still, and is never Ready again.
+        if !self.is_ending()? {
+            self.wait_ready(PATIENCE)?;
+        }
         let master = self.router.wait_for(PATIENCE, &Place::ALL)?;
         // A master that dies before its store has everything is another fault, by which something may be lost.
         let mut degraded = Value::Null;
@@ -346,7 +354,9 @@ fn images() -> Result<String> {
 fn is_newer(file: &str, made_of: &[&str]) -> bool {
     let made = |path: &str| std::fs::metadata(path).and_then(|it| it.modified());
     let Ok(at) = made(file) else { return false };
-    made_of.iter().all(|path| made(path).is_ok_and(|it| it < at))
+    made_of
+        .iter()
+        .all(|path| made(path).is_ok_and(|it| it < at))
 }
 
 /// Removes what an earlier run left in a cluster that was kept.

@@ -4,8 +4,25 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use super::bed::{Bed, CLUSTER, MEMBERS, PATIENCE};
+use super::bed::{Bed, CLUSTER, MEMBERS, PATIENCE, Scene};
 use super::objects;
+use crate::cluster::scene::Expected;
+
+/// Deletes the cluster while sessions are up, which it does not do. It is on its way out from then on.
+pub(super) fn protect(scene: &mut Scene) -> Result<Expected> {
+    let kind = &scene.bed.kind;
+    kind.kubectl(&["delete", CLUSTER, "--wait=false"])?;
+    kind.wait(PATIENCE, "the cluster says why it is there", |_| {
+        let (status, reason, message) = scene.bed.condition("Stalled")?;
+        ensure!(
+            status == "True" && message.contains("spec.deletionProtection"),
+            "{status}, {reason}: {message}"
+        );
+        Ok(true)
+    })?;
+    scene.newcomers("ending")?;
+    Ok(Expected::default())
+}
 
 /// Deletes the cluster; makes it anew, and deletes it while Redis is away.
 pub(super) fn delete(bed: &Bed) -> Result<String> {

@@ -9,13 +9,14 @@
 //! | file | what |
 //! |---|---|
 //! | `kind` `outside` `frr` `objects` `bed` | Kubernetes, what is outside of it and its router, what is applied, everything together |
-//! | `nodes` `pods` `control` | stories of nodes, of members' pods, of the API server and the operator |
+//! | `nodes` `pods` `aside` `control` | stories of nodes, of members' pods, of nodes that are drained or fenced, of the API server |
 //! | `rollout` `charts` | stories of changes that replace pods |
 //! | `mistakes` `policies` | stories of what is applied: what is wrong, and what takes effect at once |
 //! | `scan` `end` | what subscribers reach; how it all ends |
 //!
 //! Left out: several control planes, and nodes on which the store dies with a member.
 
+mod aside;
 mod bed;
 mod charts;
 mod control;
@@ -58,19 +59,24 @@ const INSTALL: (&str, &str) = (
     "helm install and kubectl apply: the cluster is Ready, and subscribers dial in",
 );
 /// What is behind them.
+const PROTECT: (&str, &str) = (
+    "kube-protect",
+    "the cluster is deleted while sessions are up: they go on, and it says why it is still there",
+);
 const CLOSE: (&str, &str) = (
     "kube-close",
     "everybody hangs up: each session has one Start and one Stop",
 );
 const DELETE: (&str, &str) = (
     "kube-delete",
-    "the cluster is deleted, made anew, and deleted while Redis is away: all of it goes",
+    "the deletion goes on; the cluster is made anew, and deleted while Redis is away: all of it goes",
 );
 
 fn short() -> Vec<Story> {
     [
         nodes::STORIES,
         pods::STORIES,
+        aside::STORIES,
         control::STORIES,
         rollout::STORIES,
         charts::STORIES,
@@ -93,7 +99,7 @@ pub(crate) fn list() {
     for story in [short(), long()].concat() {
         println!("{:<28} {}", story.name, story.says);
     }
-    for (name, says) in [CLOSE, DELETE] {
+    for (name, says) in [PROTECT, CLOSE, DELETE] {
         println!("{name:<28} {says}");
     }
 }
@@ -173,6 +179,12 @@ fn tell(stories: &[Story], sessions: usize, deletes: bool, is_kept: bool, count:
             println!("      and no other story can be told: {error:#}");
             return;
         }
+    }
+    if deletes {
+        count.perform(PROTECT, || {
+            let seen = scene.act(end::protect);
+            Ok(scene.bed.attest(seen)?.line)
+        });
     }
     count.perform(CLOSE, || {
         let told = scene.close();
