@@ -49,28 +49,44 @@ struct Story {
     tell: fn(&mut Scene) -> Result<Expected>,
 }
 
+impl Story {
+    fn title(&self) -> Title {
+        Title {
+            name: self.name,
+            says: self.says,
+        }
+    }
+}
+
+/// What a line begins with.
+#[derive(Clone, Copy)]
+struct Title {
+    name: &'static str,
+    says: &'static str,
+}
+
 /// What is before all stories.
-const START: (&str, &str) = (
-    "kube-start",
-    "kind is up with all images; Redis, Sentinels and FreeRADIUS run in pods",
-);
-const INSTALL: (&str, &str) = (
-    "kube-install",
-    "helm install and kubectl apply: the cluster is Ready, and subscribers dial in",
-);
+const START: Title = Title {
+    name: "kube-start",
+    says: "kind is up with all images; Redis, Sentinels and FreeRADIUS run in pods",
+};
+const INSTALL: Title = Title {
+    name: "kube-install",
+    says: "helm install and kubectl apply: the cluster is Ready, and subscribers dial in",
+};
 /// What is behind them.
-const PROTECT: (&str, &str) = (
-    "kube-protect",
-    "the cluster is deleted while sessions are up: they go on, and it says why it is still there",
-);
-const CLOSE: (&str, &str) = (
-    "kube-close",
-    "everybody hangs up: each session has one Start and one Stop",
-);
-const DELETE: (&str, &str) = (
-    "kube-delete",
-    "the deletion goes on; the cluster is made anew, and deleted while Redis is away: all of it goes",
-);
+const PROTECT: Title = Title {
+    name: "kube-protect",
+    says: "the cluster is deleted while sessions are up: they go on, and it says why it is still there",
+};
+const CLOSE: Title = Title {
+    name: "kube-close",
+    says: "everybody hangs up: each session has one Start and one Stop",
+};
+const DELETE: Title = Title {
+    name: "kube-delete",
+    says: "the deletion goes on; the cluster is made anew, and deleted while Redis is away: all of it goes",
+};
 
 fn short() -> Vec<Story> {
     [
@@ -93,13 +109,13 @@ fn long() -> Vec<Story> {
 
 /// Prints what there is.
 pub(crate) fn list() {
-    for (name, says) in [START, INSTALL] {
-        println!("{name:<28} {says}");
-    }
-    for story in [short(), long()].concat() {
-        println!("{:<28} {}", story.name, story.says);
-    }
-    for (name, says) in [PROTECT, CLOSE, DELETE] {
+    let stories = [short(), long()].concat();
+    let stories = stories.iter().map(Story::title);
+    for Title { name, says } in [START, INSTALL]
+        .into_iter()
+        .chain(stories)
+        .chain([PROTECT, CLOSE, DELETE])
+    {
         println!("{name:<28} {says}");
     }
 }
@@ -113,8 +129,8 @@ pub(crate) fn run(names: &[String], sessions: usize, is_long: bool, is_kept: boo
         names.is_empty() || words.any(|word| name.contains(word.as_str()))
     };
     stories.retain(|it| is_chosen(it.name));
-    let deletes = is_chosen(DELETE.0);
-    if stories.is_empty() && !deletes && !is_chosen(INSTALL.0) {
+    let deletes = is_chosen(DELETE.name);
+    if stories.is_empty() && !deletes && !is_chosen(INSTALL.name) {
         bail!(
             "no story is called {}; `--list` shows them",
             names.join(", ")
@@ -135,12 +151,8 @@ struct Count {
 
 impl Count {
     /// Tells one, and says whether it passed.
-    fn perform(
-        &mut self,
-        (name, says): (&str, &str),
-        run: impl FnOnce() -> Result<String>,
-    ) -> bool {
-        let well = scenario::perform(name, says, run);
+    fn perform(&mut self, title: Title, run: impl FnOnce() -> Result<String>) -> bool {
+        let well = scenario::perform(title.name, title.says, run);
         if well {
             self.passed += 1;
         } else {
@@ -168,7 +180,7 @@ fn tell(stories: &[Story], sessions: usize, deletes: bool, is_kept: bool, count:
         return;
     };
     for story in stories {
-        let well = count.perform((story.name, story.says), || {
+        let well = count.perform(story.title(), || {
             let seen = scene.act(story.tell);
             let seen = scene.bed.attest(seen)?;
             let notes = std::mem::take(&mut scene.bed.notes);
