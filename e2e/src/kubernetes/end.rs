@@ -48,7 +48,7 @@ pub(super) fn delete(bed: &Bed) -> Result<String> {
 fn gone(bed: &Bed) -> Result<u64> {
     let began = Instant::now();
     bed.kind
-        .kubectl(&["delete", CLUSTER, "--wait", "--timeout=120s"])?;
+        .kubectl(&["delete", CLUSTER, "--ignore-not-found", "--timeout=120s"])?;
     bed.kind.wait(PATIENCE, "nothing is left of it", |kind| {
         let left = kind.kubectl(&[
             "get",
