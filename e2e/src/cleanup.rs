@@ -22,6 +22,8 @@ pub(crate) enum Leftover {
     Namespace(String),
     /// What is mounted there.
     Mount(PathBuf),
+    /// What this script ends.
+    Script(&'static str),
 }
 
 static LIST: Mutex<Vec<Leftover>> = Mutex::new(Vec::new());
@@ -45,6 +47,15 @@ pub(crate) fn delete_namespace(name: &str) {
         .status();
     if let Err(error) = deleted {
         eprintln!("namespace {name} stays: {error}");
+    }
+}
+
+/// Runs a script that ends something.
+pub(crate) fn end_by(script: &str) {
+    match Command::new(script).stdin(Stdio::null()).status() {
+        Ok(status) if status.success() => {}
+        Ok(status) => eprintln!("{script} ended with {status}"),
+        Err(error) => eprintln!("{script}: {error}"),
     }
 }
 
@@ -98,6 +109,7 @@ fn abandon(code: i32) -> ! {
             }
             Leftover::Namespace(name) => delete_namespace(&name),
             Leftover::Mount(at) => unmount(&at),
+            Leftover::Script(path) => end_by(path),
         }
     }
     eprintln!("interrupted: processes ended, namespaces removed");

@@ -36,6 +36,7 @@ mod demo;
 mod differential;
 mod house;
 mod http;
+mod kubernetes;
 mod l2sess;
 mod lac;
 mod lnsd;
@@ -110,6 +111,23 @@ enum Command {
         long: bool,
         /// Subscribers of those that are told in one cluster
         #[arg(long, default_value_t = 5_000)]
+        sessions: usize,
+    },
+    /// Tells stories of a real Kubernetes (kind), all or those whose names contain a word given
+    Kubernetes {
+        /// Words
+        names: Vec<String>,
+        /// Print what there is
+        #[arg(long)]
+        list: bool,
+        /// Tell those that take minutes, and no others
+        #[arg(long)]
+        long: bool,
+        /// Use a Kubernetes of e2e/kind/up that runs, and leave it running
+        #[arg(long)]
+        keep: bool,
+        /// Subscribers
+        #[arg(long, default_value_t = 1_000)]
         sessions: usize,
     },
     /// Prints the figures of the classifier beside what is promised; `e2e/bench` calls it
@@ -209,6 +227,17 @@ fn dispatch(command: Command) -> Result<ExitCode> {
             ..
         } => {
             let run = move || cluster::run(&names, sessions, long);
+            return Ok(verdict(cleanup::guard(run)?));
+        }
+        Command::Kubernetes { list: true, .. } => kubernetes::list(),
+        Command::Kubernetes {
+            names,
+            long,
+            keep,
+            sessions,
+            ..
+        } => {
+            let run = move || kubernetes::run(&names, sessions, long, keep);
             return Ok(verdict(cleanup::guard(run)?));
         }
         Command::Bench { options } => {

@@ -54,6 +54,14 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// Gives the namespace of a process, which somebody else made, the name `name`. Dropping it takes the name
+    /// away, and the namespace is its owner's still.
+    pub(crate) fn attach(name: String, process: u32) -> Result<Self> {
+        cleanup::remember(Leftover::Namespace(name.clone()));
+        run(Command::new("ip").args(["netns", "attach", &name, &process.to_string()]))?;
+        Ok(Self { name })
+    }
+
     /// Its name, as `ip netns list` shows it.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -284,6 +292,11 @@ fn remove_stale() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A name for a namespace that is somebody else's.
+pub(crate) fn name_of(role: &str) -> String {
+    format!("{PREFIX}{}-0-{role}", std::process::id())
 }
 
 fn join_namespace(name: &str) -> Result<()> {

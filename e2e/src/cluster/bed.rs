@@ -8,13 +8,16 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use nix::sys::signal::Signal;
 
 use super::apiserver::ApiServer;
+use super::capture::Capture;
 use super::flows;
 use super::network::{MANAGEMENT, NAS, Network, Place};
 use super::objects::{self, CLUSTER, USERS, Wanted};
 use super::redis::Store;
 use super::router::Router;
+use super::scene::Ground;
 use crate::lnsd::Lnsd;
-use crate::radius::{FreeRadius, Server};
+use crate::net::Namespace;
+use crate::radius::{Entry, FreeRadius, Server};
 
 /// How long what must come may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -131,28 +134,6 @@ impl<'a> Bed<'a> {
         }
     }
 
-    /// Starts again what has ended, and waits until all is as it was at the start. Gives the master.
-    pub(crate) fn recover(&mut self) -> Result<Place> {
-        for place in Place::ALL {
-            if self.node_mut(place)?.has_ended()? {
-                self.launch(place)?;
-            }
-        }
-        self.store.wait_whole()?;
-        for place in Place::ALL {
-            self.wait_ready(place)?;
-        }
-        let master = self.router.wait_for(PATIENCE, &Place::ALL)?;
-        // A master that dies before its store has everything is another fault, by which something may be lost.
-        self.node(master)?
-            .wait(PATIENCE, "records are stored", |lnsd| {
-                let answer = lnsd.json(&["status"])?;
-                let degraded = answer.pointer("/records/degraded");
-                Ok(degraded.context("a status without records")? == false)
-            })?;
-        Ok(master)
-    }
-
     /// A node that was started.
     pub(crate) fn node(&self, place: Place) -> Result<&Lnsd<'a>> {
         let found = self.nodes.iter().find(|(known, _)| *known == place);
@@ -181,8 +162,61 @@ impl<'a> Bed<'a> {
         Ok(())
     }
 
-    /// Gives `result`; if it is an error, keeps what all nodes have said and says where.
-    pub(crate) fn attest<T>(&self, result: Result<T>) -> Result<T> {
+    fn keep_logs(&self) -> Result<PathBuf> {
+        let folder = tempfile::Builder::new().prefix("kl-cluster-").tempdir()?;
+        for (place, node) in &self.nodes {
+            std::fs::write(folder.path().join(place.name()), node.log())?;
+        }
+        Ok(folder.keep())
+    }
+}
+
+impl Ground for Bed<'_> {
+    fn lacs(&self) -> &[Namespace; 2] {
+        &self.network.lacs
+    }
+
+    fn core(&self) -> &Namespace {
+        &self.network.core
+    }
+
+    fn capture(&self) -> Result<Capture> {
+        Capture::start(&self.network.router, self.network.marks()?)
+    }
+
+    fn router(&self) -> &Router {
+        &self.router
+    }
+
+    fn records_since(&self, place: u64) -> Result<(Vec<Entry>, u64)> {
+        self.radius.records_since(place)
+    }
+
+    fn recover(&mut self) -> Result<()> {
+        for place in Place::ALL {
+            if self.node_mut(place)?.has_ended()? {
+                self.launch(place)?;
+            }
+        }
+        self.store.wait_whole()?;
+        for place in Place::ALL {
+            self.wait_ready(place)?;
+        }
+        let master = self.router.wait_for(PATIENCE, &Place::ALL)?;
+        // A master that dies before its store has everything is another fault, by which something may be lost.
+        self.node(master)?
+            .wait(PATIENCE, "records are stored", |lnsd| {
+                let answer = lnsd.json(&["status"])?;
+                let degraded = answer.pointer("/records/degraded");
+                Ok(degraded.context("a status without records")? == false)
+            })
+    }
+
+    fn sessions(&self, master: Place) -> Result<u64> {
+        self.node(master)?.status("sessions")
+    }
+
+    fn attest<T>(&self, result: Result<T>) -> Result<T> {
         let Err(error) = result else { return result };
         let kept = self.keep_logs();
         let where_to = kept.map_or_else(
@@ -198,14 +232,6 @@ impl<'a> Bed<'a> {
             "{error:#}\n{last}    the router: {:?}\n    {where_to}",
             self.router.views().last()
         ))
-    }
-
-    fn keep_logs(&self) -> Result<PathBuf> {
-        let folder = tempfile::Builder::new().prefix("kl-cluster-").tempdir()?;
-        for (place, node) in &self.nodes {
-            std::fs::write(folder.path().join(place.name()), node.log())?;
-        }
-        Ok(folder.keep())
     }
 }
 

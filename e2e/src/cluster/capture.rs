@@ -1,7 +1,8 @@
 //! What the nodes say to the world, seen at the router: tcpdump on all of its interfaces, inwards, of
 //! everything that may be said in the cluster's name.
 //!
-//! A node is known by the interface that its packet came in by, whatever stands in it. Subscribers'
+//! A node is known by the interface that its packet came in by, or by its hardware address where several share
+//! one network, whatever else stands in it. Subscribers'
 //! packets are left out: any member may forward them, and [`super::flows`] counts them where they arrive.
 
 use std::path::Path;
@@ -9,7 +10,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
-use nix::net::if_::if_nametoindex;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pcap_file::pcap::PcapReader;
@@ -72,29 +72,28 @@ pub(crate) struct Sighting {
     pub(crate) said: Said,
 }
 
+/// By what a node's packets are known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Mark {
+    /// The number of the router's interface by which they come in.
+    Interface(u32),
+    /// The hardware address that they come from.
+    Hardware([u8; 6]),
+}
+
 /// A running capture. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Capture {
     child: Child,
     folder: tempfile::TempDir,
-    /// Interfaces of the router by their number, and whose they are.
-    interfaces: Vec<(u32, Place)>,
+    /// Whose packets are whose.
+    marks: Vec<(Mark, Place)>,
 }
 
 impl Capture {
     /// Starts it and waits until it sees packets.
-    pub(crate) fn start(router: &Namespace) -> Result<Self> {
+    pub(crate) fn start(router: &Namespace, marks: Vec<(Mark, Place)>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let interfaces = router.enter(|| -> Result<Vec<_>> {
-            let mut interfaces = Vec::new();
-            for place in Place::ALL {
-                for kind in ["acc", "core"] {
-                    let name = format!("{kind}{}", place.0 + 1);
-                    interfaces.push((if_nametoindex(name.as_str())?, place));
-                }
-            }
-            Ok(interfaces)
-        })??;
         let log = std::fs::File::create(folder.path().join("log"))?;
         let child = router.spawn(
             Command::new("tcpdump")
@@ -110,7 +109,7 @@ impl Capture {
         let capture = Self {
             child,
             folder,
-            interfaces,
+            marks,
         };
         let give_up = Instant::now() + Duration::from_secs(10);
         while !capture.log().contains("listening on") {
@@ -137,7 +136,7 @@ impl Capture {
             log.contains("\n0 packets dropped by kernel"),
             "the capture lacks packets: {log}"
         );
-        read(&self.folder.path().join("pcap"), &self.interfaces)
+        read(&self.folder.path().join("pcap"), &self.marks)
     }
 
     fn log(&self) -> String {
@@ -158,16 +157,16 @@ fn process(child: &Child) -> Leftover {
     Leftover::Process(i32::try_from(child.id()).unwrap_or(0))
 }
 
-fn read(path: &Path, interfaces: &[(u32, Place)]) -> Result<Vec<Sighting>> {
+fn read(path: &Path, marks: &[(Mark, Place)]) -> Result<Vec<Sighting>> {
     let file = std::io::BufReader::new(std::fs::File::open(path)?);
     let mut reader = PcapReader::new(file).context("reading the capture")?;
     let mut sightings = Vec::new();
     while let Some(packet) = reader.next_packet() {
         let packet = packet.context("reading the capture")?;
-        let Some((index, said)) = classify(&packet.data) else {
+        let Some((came_by, said)) = classify(&packet.data) else {
             continue;
         };
-        if let Some((_, place)) = interfaces.iter().find(|(known, _)| *known == index) {
+        if let Some((_, place)) = marks.iter().find(|(known, _)| came_by.contains(known)) {
             sightings.push(Sighting {
                 at: UNIX_EPOCH + packet.timestamp,
                 place: *place,
@@ -179,16 +178,17 @@ fn read(path: &Path, interfaces: &[(u32, Place)]) -> Result<Vec<Sighting>> {
     Ok(sightings)
 }
 
-/// The number of the interface by which a packet came, and what it says in the cluster's name.
-fn classify(packet: &[u8]) -> Option<(u32, Said)> {
+/// By what the sender of a packet may be known, and what it says in the cluster's name.
+fn classify(packet: &[u8]) -> Option<([Mark; 2], Said)> {
     let index = u32::from_be_bytes(packet.get(4..8)?.try_into().ok()?);
+    let hardware = packet.get(12..18)?.try_into().ok()?;
     let inner = packet.get(COOKED..)?;
     let said = match word(packet, 0)? {
         0x0806 => arp(inner)?,
         0x0800 => ip(inner)?,
         _ => return None,
     };
-    Some((index, said))
+    Some(([Mark::Interface(index), Mark::Hardware(hardware)], said))
 }
 
 fn arp(packet: &[u8]) -> Option<Said> {
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     fn packet(source: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
-        let mut octets = vec![8, 0, 0, 0, 0, 0, 0, 7];
+        let mut octets = vec![8, 0, 0, 0, 0, 0, 0, 7, 0, 1, 0, 6, 2, 0, 0, 0, 0, 9];
         octets.resize(COOKED, 0);
         let mut header = vec![0x45; 20];
         header[9] = protocol;
@@ -257,22 +257,27 @@ mod tests {
 
     #[test]
     fn what_only_a_master_may_say_is_told_from_the_rest() {
-        let said = |octets: &[u8]| classify(octets);
+        let by = [Mark::Interface(7), Mark::Hardware([2, 0, 0, 0, 0, 9])];
+        let said = |octets: &[u8]| {
+            let (marks, said) = classify(octets)?;
+            assert_eq!(marks, by);
+            Some(said)
+        };
         let control = udp(VIP, [1701, 5000], &[0xc8, 2, 0, 12]);
-        assert_eq!(said(&control), Some((7, Said::Control)));
+        assert_eq!(said(&control), Some(Said::Control));
         let lcp = [0, 2, 0, 1, 0, 1, 0xff, 3, 0xc0, 0x21, 1];
         assert_eq!(
             said(&udp(VIP, [1701, 5000], &lcp)),
-            Some((7, Said::Negotiation(0xc021)))
+            Some(Said::Negotiation(0xc021))
         );
         let echo = [0, 2, 0, 1, 0, 1, 0xff, 3, 0xc0, 0x21, 10];
-        assert_eq!(said(&udp(VIP, [1701, 5000], &echo)), Some((7, Said::Echo)));
+        assert_eq!(said(&udp(VIP, [1701, 5000], &echo)), Some(Said::Echo));
         assert_eq!(
             said(&udp(NAS, [4000, 1813], &[4])),
-            Some((7, Said::Radius(1813)))
+            Some(Said::Radius(1813))
         );
-        assert_eq!(said(&packet(NAS, 1, &[0])), Some((7, Said::Answer)));
-        assert_eq!(said(&packet(VIP, 1, &[0])), Some((7, Said::Serving)));
+        assert_eq!(said(&packet(NAS, 1, &[0])), Some(Said::Answer));
+        assert_eq!(said(&packet(VIP, 1, &[0])), Some(Said::Serving));
         assert_eq!(said(&packet(Ipv4Addr::LOCALHOST, 1, &[0])), None);
         assert!(Said::Radius(1812).needs_authority() && !Said::Echo.needs_authority());
     }

@@ -62,7 +62,7 @@ fn router() -> Result<String> {
         .node(second)
         .ip(&[&format!("address add {NAS}/32 dev lo")])?;
     let router = Router::start(&network)?;
-    let capture = Capture::start(&network.router)?;
+    let capture = Capture::start(&network.router, network.marks()?)?;
     let nas = router.wait_for(PATIENCE, &Place::ALL)?;
     ensure!(nas == second, "{nas:?} answers for nasAddress");
 
@@ -168,7 +168,7 @@ fn arp() -> Result<String> {
         network.node(place).ip(&all.each_ref().map(String::as_str))
     };
     addresses(second, "add")?;
-    let capture = Capture::start(&network.router)?;
+    let capture = Capture::start(&network.router, network.marks()?)?;
     let router = Router::start(&network)?;
     let is_at =
         |place| move |view: &View| view.nas == BTreeSet::from([place]) && view.service == view.nas;

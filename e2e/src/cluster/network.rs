@@ -20,9 +20,13 @@
 //! A cut is a rule outside of the node: its link stays up, and what is sent on it is gone.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use anyhow::Result;
+use nix::net::if_::if_nametoindex;
 
+use super::capture::Mark;
+use super::router::{self, Hop, Ways};
 use crate::net::{self, Namespace, VIP};
 use crate::radius;
 
@@ -140,17 +144,11 @@ impl Network {
             nodes: [n1, n2, n3],
             announce,
         };
-        for space in network.nodes.iter().chain([&network.router]) {
-            space.sysctl("net/ipv4/ip_forward", "1")?;
-            for name in ["all", "default"] {
-                space.sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;
-            }
+        for node in &network.nodes {
+            forward(node)?;
         }
-        // By ports, too: the tunnels of one LAC spread over the nodes.
-        network
-            .router
-            .sysctl("net/ipv4/fib_multipath_hash_policy", "1")?;
-        network.wire_lacs()?;
+        forward_by_ports(&network.router)?;
+        wire_lacs(&network.router, &network.lacs)?;
         network.wire_core()?;
         network.management.ip(&[
             "link add br0 type bridge",
@@ -174,6 +172,37 @@ impl Network {
             1 => second,
             _ => third,
         }
+    }
+
+    /// How the router reaches them, where it routes.
+    pub(crate) fn ways(&self) -> Ways {
+        let hops = |device: &str, address: fn(Place) -> Ipv4Addr| {
+            let hop = |place: Place| Hop {
+                address: address(place),
+                device: format!("{device}{}", place.0 + 1),
+            };
+            Place::ALL.map(|place| (place, hop(place))).into()
+        };
+        Ways {
+            access: hops("acc", Place::access),
+            core: hops("core", Place::core),
+            setter: Arc::new(router::by_ip),
+        }
+    }
+
+    /// Whose packets come in by which interface of the router.
+    pub(crate) fn marks(&self) -> Result<Vec<(Mark, Place)>> {
+        self.router.enter(|| {
+            let mut marks = Vec::new();
+            for place in Place::ALL {
+                for kind in ["acc", "core"] {
+                    let name = format!("{kind}{}", place.0 + 1);
+                    let index = if_nametoindex(name.as_str())?;
+                    marks.push((Mark::Interface(index), place));
+                }
+            }
+            Ok(marks)
+        })?
     }
 
     /// Cuts a link.
@@ -203,22 +232,6 @@ impl Network {
             Link::Access(_) => &self.router,
             Link::Management(_) => &self.management,
         }
-    }
-
-    fn wire_lacs(&self) -> Result<()> {
-        for (number, ((space, address), gateway)) in
-            self.lacs.iter().zip(LACS).zip([1, 129]).enumerate()
-        {
-            let gateway = Ipv4Addr::new(198, 51, 100, gateway);
-            join(&self.router, &format!("lac{number}"), space, "acc0")?;
-            self.router
-                .ip(&[&format!("address add {gateway}/25 dev lac{number}")])?;
-            space.ip(&[
-                &format!("address add {address}/25 dev acc0"),
-                &format!("route add {VIP}/32 via {gateway}"),
-            ])?;
-        }
-        Ok(())
     }
 
     fn wire_core(&self) -> Result<()> {
@@ -274,8 +287,37 @@ impl Network {
     }
 }
 
+/// Has a namespace forward packets, whichever way they come.
+pub(crate) fn forward(space: &Namespace) -> Result<()> {
+    space.sysctl("net/ipv4/ip_forward", "1")?;
+    for name in ["all", "default"] {
+        space.sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;
+    }
+    Ok(())
+}
+
+/// The same for a router: by ports, too, so that the tunnels of one LAC spread over the nodes.
+pub(crate) fn forward_by_ports(router: &Namespace) -> Result<()> {
+    forward(router)?;
+    router.sysctl("net/ipv4/fib_multipath_hash_policy", "1")
+}
+
+/// Joins the LACs to the router.
+pub(crate) fn wire_lacs(router: &Namespace, lacs: &[Namespace; 2]) -> Result<()> {
+    for (number, ((space, address), gateway)) in lacs.iter().zip(LACS).zip([1, 129]).enumerate() {
+        let gateway = Ipv4Addr::new(198, 51, 100, gateway);
+        join(router, &format!("lac{number}"), space, "acc0")?;
+        router.ip(&[&format!("address add {gateway}/25 dev lac{number}")])?;
+        space.ip(&[
+            &format!("address add {address}/25 dev acc0"),
+            &format!("route add {VIP}/32 via {gateway}"),
+        ])?;
+    }
+    Ok(())
+}
+
 /// A veth between two namespaces, both ends up.
-fn join(one: &Namespace, name: &str, other: &Namespace, their: &str) -> Result<()> {
+pub(crate) fn join(one: &Namespace, name: &str, other: &Namespace, their: &str) -> Result<()> {
     one.ip(&[
         &format!(
             "link add {name} type veth peer name {their} netns {}",

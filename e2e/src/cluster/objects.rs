@@ -62,7 +62,7 @@ impl Default for Wanted {
 /// The stream of manifests, to be applied as it is.
 pub(crate) fn stream(wanted: &Wanted) -> Result<String> {
     let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: { name: lns }\n---\n";
-    let objects = manifest(wanted)?.yaml();
+    let objects = manifest(wanted, &store(wanted))?.yaml();
     let objects = match wanted.announce {
         Announce::External => objects,
         Announce::L2 => objects
@@ -76,11 +76,12 @@ pub(crate) fn stream(wanted: &Wanted) -> Result<String> {
 pub(crate) fn alone() -> Result<Manifest> {
     Ok(Manifest {
         more: String::new(),
-        ..manifest(&Wanted::default())?
+        ..manifest(&Wanted::default(), "")?
     })
 }
 
-fn manifest(wanted: &Wanted) -> Result<Manifest> {
+/// The manifest of a cluster whose `store` is this.
+pub(crate) fn manifest(wanted: &Wanted, store: &str) -> Result<Manifest> {
     let authority = Authority::new()?;
     let identity = authority.issue(MEMBER)?;
     let [server, _] = ADDRESSES;
@@ -104,31 +105,32 @@ fn manifest(wanted: &Wanted) -> Result<Manifest> {
             authority::secret("edge-peers", &identity, &authority),
         ]
         .concat(),
-        more: members(wanted),
+        more: store.to_owned() + &members(wanted),
         ..Manifest::default()
     };
     (wanted.change)(&mut manifest);
     Ok(manifest)
 }
 
-/// The lines of `spec` that only a cluster has.
-fn members(wanted: &Wanted) -> String {
+/// Where the records are.
+fn store(wanted: &Wanted) -> String {
     let [master, _] = redis::PORTS;
-    let Wanted {
-        profile,
-        durability,
-        staleness,
-        announce: _,
-        change: _,
-    } = wanted;
     format!(
         "store:\n  redis:\n    url: redis://{MANAGEMENT}:{master}\n    replicas: 1\n    \
-         durability: {durability}\n    \
-         sentinel: {{ master: lns, addresses: [\"{MANAGEMENT}:{}\"] }}\n\
-         peers: {{ port: 1702, tlsSecretRef: {{ name: edge-peers }} }}\n\
-         forwarding: {{ stalenessSeconds: {staleness} }}\n\
-         election: {{ profile: {profile} }}\n",
+         durability: {}\n    \
+         sentinel: {{ master: lns, addresses: [\"{MANAGEMENT}:{}\"] }}\n",
+        wanted.durability,
         redis::SENTINEL
+    )
+}
+
+/// The other lines of `spec` that only a cluster has.
+fn members(wanted: &Wanted) -> String {
+    format!(
+        "peers: {{ port: 1702, tlsSecretRef: {{ name: edge-peers }} }}\n\
+         forwarding: {{ stalenessSeconds: {} }}\n\
+         election: {{ profile: {} }}\n",
+        wanted.staleness, wanted.profile
     )
 }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use super::faults::LONGER;
 use super::network::{Link, Place, Way};
 use super::outages::LATE;
-use super::scene::{Expected, Scene, rest};
+use super::scene::{Expected, Ground as _, Scene, rest};
 use super::story::Story;
 
 pub(super) const STORIES: &[Story] = &[Story {

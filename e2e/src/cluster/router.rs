@@ -9,7 +9,7 @@
 //! Where the addresses are found by ARP there is nothing to route; then what it keeps is whose hardware
 //! address its neighbour table has for them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
@@ -24,6 +24,38 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::neighbours;
 use super::network::{Announce, NAS, Network, Place, SUBSCRIBERS};
 use crate::net::{Namespace, VIP};
+
+/// How a router reaches nodes.
+#[derive(Clone)]
+pub(crate) struct Ways {
+    /// Towards the LACs' side of each: whoever answers there for the service address is sent what is for it.
+    pub(crate) access: BTreeMap<Place, Hop>,
+    /// Towards the core's side of each: for nasAddress and for subscribers.
+    pub(crate) core: BTreeMap<Place, Hop>,
+    /// What sets the routes.
+    pub(crate) setter: Setter,
+}
+
+/// A node as the next hop.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Hop {
+    /// Its address there.
+    pub(crate) address: Ipv4Addr,
+    /// The router's interface.
+    pub(crate) device: String,
+}
+
+/// What sets a router's routes: it takes those to a target in place of all there were.
+pub(crate) type Setter = Arc<dyn Fn(&[Change]) -> Result<()> + Send + Sync>;
+
+/// A target that has another way from now on.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Change {
+    /// An address or a network.
+    pub(crate) target: String,
+    /// Over all of these, at equal cost; into nothing without any.
+    pub(crate) hops: Vec<Hop>,
+}
 
 /// From one probe to the next.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -55,27 +87,37 @@ pub(crate) struct Router {
 impl Router {
     /// Starts with no node in.
     pub(crate) fn start(network: &Network) -> Result<Self> {
+        if network.announce == Announce::External {
+            return Self::along(&network.router, network.ways());
+        }
+        let nodes = neighbours::of(network)?;
+        let work =
+            move |views: &Mutex<_>, stop: &AtomicBool| neighbours::watch(&nodes, views, stop);
+        let mut router = Self::work(&network.router, work);
+        router.by_arp = true;
+        Ok(router)
+    }
+
+    /// Starts in a namespace that reaches nodes along these ways, with no node in.
+    pub(crate) fn along(router: &Namespace, ways: Ways) -> Result<Self> {
+        let probes = prepare(router, &ways)?;
+        let work = move |views: &Mutex<_>, stop: &AtomicBool| watch(probes, &ways, views, stop);
+        Ok(Self::work(router, work))
+    }
+
+    fn work(
+        router: &Namespace,
+        work: impl FnOnce(&Mutex<Vec<View>>, &AtomicBool) -> Result<()> + Send + 'static,
+    ) -> Self {
         let views = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
         let (kept, ended) = (Arc::clone(&views), Arc::clone(&stop));
-        let thread = match network.announce {
-            Announce::External => {
-                let probes = prepare(&network.router)?;
-                let work = move || watch(probes, &kept, &ended);
-                network.router.thread(work).into()
-            }
-            Announce::L2 => {
-                let nodes = neighbours::of(network)?;
-                let work = move || neighbours::watch(&nodes, &kept, &ended);
-                network.router.thread(work).into()
-            }
-        };
-        Ok(Self {
+        Self {
             views,
             stop,
-            thread,
-            by_arp: network.announce == Announce::L2,
-        })
+            thread: Some(router.thread(move || work(&kept, &ended))),
+            by_arp: false,
+        }
     }
 
     /// All that it found, oldest first.
@@ -148,42 +190,44 @@ struct Probe {
 }
 
 /// Routes for each probe by the mark of its packets, and nothing yet for those of others.
-fn prepare(router: &Namespace) -> Result<Vec<Probe>> {
+fn prepare(router: &Namespace, ways: &Ways) -> Result<Vec<Probe>> {
     let mut probes = Vec::new();
-    for place in Place::ALL {
-        let number = place.0 + 1;
-        let ways = [
-            (VIP, format!("{} dev acc{number}", place.access())),
-            (NAS, format!("{} dev core{number}", place.core())),
-        ];
-        for (target, hop) in ways {
-            let mark = 100 + u32::try_from(probes.len())?;
-            router.ip(&[
-                &format!("route add {target}/32 via {hop} table {mark}"),
-                &format!("rule add fwmark {mark} lookup {mark}"),
-            ])?;
-            probes.push(Probe {
-                place,
-                target,
-                mark,
-                answered: None,
-            });
-        }
+    let all = [(VIP, &ways.access), (NAS, &ways.core)];
+    let all = all.map(|(target, hops)| hops.iter().map(move |(place, hop)| (target, place, hop)));
+    for (target, place, Hop { address, device }) in all.into_iter().flatten() {
+        let mark = 100 + u32::try_from(probes.len())?;
+        router.ip(&[
+            &format!("route add {target}/32 via {address} dev {device} table {mark}"),
+            &format!("rule add fwmark {mark} lookup {mark}"),
+        ])?;
+        probes.push(Probe {
+            place: *place,
+            target,
+            mark,
+            answered: None,
+        });
     }
-    for target in [VIP.to_string(), NAS.to_string(), SUBSCRIBERS.to_owned()] {
-        router.ip(&[&format!("route add blackhole {target}")])?;
-    }
+    let none = [VIP.to_string(), NAS.to_string(), SUBSCRIBERS.to_owned()].map(|target| Change {
+        target,
+        hops: Vec::new(),
+    });
+    router.enter(|| (ways.setter)(&none))??;
     Ok(probes)
 }
 
-fn watch(mut probes: Vec<Probe>, views: &Mutex<Vec<View>>, stop: &AtomicBool) -> Result<()> {
+fn watch(
+    mut probes: Vec<Probe>,
+    ways: &Ways,
+    views: &Mutex<Vec<View>>,
+    stop: &AtomicBool,
+) -> Result<()> {
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::ICMPV4))?;
     socket.set_read_timeout(Some(Duration::from_millis(10)))?;
     let (mut sequence, mut due) = (0_u16, Instant::now());
     while !stop.load(Ordering::Relaxed) {
         if Instant::now() >= due {
             due = Instant::now() + INTERVAL;
-            judge(&probes, sequence, views)?;
+            judge(&probes, ways, sequence, views)?;
             sequence = sequence.wrapping_add(1);
             for (number, probe) in (IDENTIFIER..).zip(&probes) {
                 socket.set_mark(probe.mark)?;
@@ -241,7 +285,7 @@ fn request(identifier: u16, sequence: u16) -> Vec<u8> {
 }
 
 /// Routes to those that have answered one of the last probes, if these are others than before.
-fn judge(probes: &[Probe], sequence: u16, views: &Mutex<Vec<View>>) -> Result<()> {
+fn judge(probes: &[Probe], ways: &Ways, sequence: u16, views: &Mutex<Vec<View>>) -> Result<()> {
     let is_in = |probe: &&Probe| {
         let lost = probe.answered.map(|last| sequence.wrapping_sub(last));
         lost.is_some_and(|lost| lost < LOST)
@@ -263,41 +307,43 @@ fn judge(probes: &[Probe], sequence: u16, views: &Mutex<Vec<View>>) -> Result<()
     if !service && !nas {
         return Ok(());
     }
-    let mut commands = String::new();
+    let mut changes = Vec::new();
     if service {
-        commands += &route(&VIP.to_string(), &view.service, "acc", Place::access);
-        commands += &route(SUBSCRIBERS, &view.service, "core", Place::core);
+        changes.push(change(&VIP.to_string(), &view.service, &ways.access));
+        changes.push(change(SUBSCRIBERS, &view.service, &ways.core));
     }
     if nas {
-        commands += &route(&NAS.to_string(), &view.nas, "core", Place::core);
+        changes.push(change(&NAS.to_string(), &view.nas, &ways.core));
     }
-    apply(&commands)?;
+    (ways.setter)(&changes)?;
     lock(views).push(view);
     Ok(())
 }
 
-/// The route to an address over all these nodes; without any, into nothing.
-fn route(
-    target: &str,
-    over: &BTreeSet<Place>,
-    interface: &str,
-    hop: fn(Place) -> Ipv4Addr,
-) -> String {
-    if over.is_empty() {
+fn change(target: &str, over: &BTreeSet<Place>, hops: &BTreeMap<Place, Hop>) -> Change {
+    let hops = hops.iter().filter(|(place, _)| over.contains(place));
+    Change {
+        target: target.to_owned(),
+        hops: hops.map(|(_, hop)| hop.clone()).collect(),
+    }
+}
+
+/// The route to a target; without any hop, into nothing.
+fn route(change: &Change) -> String {
+    let Change { target, hops } = change;
+    if hops.is_empty() {
         return format!("route replace blackhole {target}\n");
     }
-    let hops = over
+    let hops = hops
         .iter()
-        .map(|place| {
-            let number = place.0 + 1;
-            format!(" nexthop via {} dev {interface}{number}", hop(*place))
-        })
+        .map(|Hop { address, device }| format!(" nexthop via {address} dev {device}"))
         .collect::<String>();
     format!("route replace {target}{hops}\n")
 }
 
-/// Runs `ip` commands in the namespace of this thread.
-fn apply(commands: &str) -> Result<()> {
+/// Sets routes with `ip`, in the namespace of this thread.
+pub(crate) fn by_ip(changes: &[Change]) -> Result<()> {
+    let commands: String = changes.iter().map(route).collect();
     let mut ip = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())
@@ -344,12 +390,20 @@ mod tests {
 
     #[test]
     fn a_route_has_all_hops_or_none() {
-        let over = BTreeSet::from([Place(0), Place(2)]);
+        let hop = |number: u8| Hop {
+            address: Ipv4Addr::new(10, 0, number, 2),
+            device: format!("acc{number}"),
+        };
+        let hops =
+            BTreeMap::from([1, 2, 3].map(|number| (Place(usize::from(number) - 1), hop(number))));
+        let over = |places: &[usize]| {
+            let over = places.iter().map(|number| Place(*number)).collect();
+            route(&change("192.0.2.1", &over, &hops))
+        };
         assert_eq!(
-            route("192.0.2.1", &over, "acc", Place::access),
+            over(&[0, 2]),
             "route replace 192.0.2.1 nexthop via 10.0.1.2 dev acc1 nexthop via 10.0.3.2 dev acc3\n"
         );
-        let none = route("192.0.2.1", &BTreeSet::new(), "acc", Place::access);
-        assert_eq!(none, "route replace blackhole 192.0.2.1\n");
+        assert_eq!(over(&[]), "route replace blackhole 192.0.2.1\n");
     }
 }

@@ -16,9 +16,11 @@ use super::capture::{Capture, Sighting};
 use super::flows::{Carried, Flows, Report, Streams, Subscriber};
 use super::network::{LACS, Network, Place};
 use super::objects::Wanted;
+use super::router::Router;
 use super::verdict::{self, Ledger, Told};
 use crate::lac::{Lac, Options};
 use crate::net::{Namespace, VIP};
+use crate::radius::Entry;
 
 /// Tunnels of each LAC: they spread over the nodes.
 pub(crate) const TUNNELS: usize = 8;
@@ -35,11 +37,34 @@ const NEWCOMERS: usize = 20;
 /// Sessions that end while something happens.
 const LEAVERS: usize = 40;
 
+/// A story of nodes in namespaces is told with this.
+pub(crate) type Scene<'a> = Scenery<Bed<'a>>;
+
+/// A cluster and what it stands on, as far as all stories need it.
+pub(crate) trait Ground {
+    /// Where the LACs are.
+    fn lacs(&self) -> &[Namespace; 2];
+    /// The network that subscribers reach.
+    fn core(&self) -> &Namespace;
+    /// Begins to keep what nodes say.
+    fn capture(&self) -> Result<Capture>;
+    /// Who sends packets to nodes.
+    fn router(&self) -> &Router;
+    /// What accounting has told since this place, and the place behind that.
+    fn records_since(&self, place: u64) -> Result<(Vec<Entry>, u64)>;
+    /// Starts again what has ended, and waits until all is as it was at the start.
+    fn recover(&mut self) -> Result<()>;
+    /// How many sessions a master says that there are.
+    fn sessions(&self, master: Place) -> Result<u64>;
+    /// Gives `result`; if it is an error, with what all have said, or where that is.
+    fn attest<T>(&self, result: Result<T>) -> Result<T>;
+}
+
 /// What a story is told with.
 #[derive(Debug)]
-pub(crate) struct Scene<'a> {
+pub(crate) struct Scenery<G> {
     /// The cluster and what it stands on.
-    pub(crate) bed: Bed<'a>,
+    pub(crate) bed: G,
     /// Who was the master when the story began.
     pub(crate) first: Place,
     lacs: Vec<Lac>,
@@ -114,6 +139,21 @@ impl<'a> Scene<'a> {
         let mut bed = Bed::start(network, wanted)?;
         let first = bed.start_nodes();
         let first = bed.attest(first)?;
+        Self::dial(bed, first, sessions)
+    }
+
+    /// Kills the master, waits for another one, and gives it.
+    pub(crate) fn kill_master(&mut self) -> Result<(Place, SystemTime)> {
+        let master = self.master()?;
+        let at = SystemTime::now();
+        self.bed.end(master, Signal::SIGKILL)?;
+        Ok((self.another(&[master])?, at))
+    }
+}
+
+impl<G: Ground> Scenery<G> {
+    /// Dials in where everything runs.
+    pub(crate) fn dial(bed: G, first: Place, sessions: usize) -> Result<Self> {
         let mut scene = Self {
             bed,
             first,
@@ -127,9 +167,7 @@ impl<'a> Scene<'a> {
         scene.bed.attest(begun)?;
         Ok(scene)
     }
-}
 
-impl Scene<'_> {
     fn begin(&mut self) -> Result<()> {
         for (number, user) in ["home{}@isp", "plain{}@isp"].iter().enumerate() {
             let lac = Lac::start(self.lac_space(number), self.options(number, user));
@@ -147,9 +185,22 @@ impl Scene<'_> {
         }
         self.begun = self.lacs.iter().map(begun).collect();
         let sessions = self.sessions;
-        let told = self.told(|told| told.starts == sessions)?;
-        ensure!(told.starts == sessions, "FreeRADIUS lacks Starts: {told:?}");
+        let told = self.told(|told| told.starts - told.stops == sessions)?;
+        ensure!(
+            told.starts - told.stops == sessions,
+            "FreeRADIUS lacks Starts: {told:?}"
+        );
         Ok(())
+    }
+
+    /// Has everybody dial in again, where sessions were lost.
+    pub(crate) fn redial(&mut self) -> Result<()> {
+        for lac in self.lacs.drain(..) {
+            lac.close()?;
+        }
+        let told = self.told(|told| told.starts == told.stops)?;
+        ensure!(told.starts == told.stops, "some are up still: {told:?}");
+        self.begin()
     }
 
     /// Tells a story under traffic, and judges what all stories have in common.
@@ -158,7 +209,7 @@ impl Scene<'_> {
         story: impl FnOnce(&mut Self) -> Result<Expected>,
     ) -> Result<Seen> {
         self.first = self.master()?;
-        let capture = Capture::start(&self.bed.network.router)?;
+        let capture = self.bed.capture()?;
         let before = self.told(|_| true)?;
         let traffic = (0..self.lacs.len()).map(|number| self.traffic(number));
         let traffic = traffic.collect::<Result<Vec<_>>>()?;
@@ -226,7 +277,7 @@ impl Scene<'_> {
         let addresses = self.addresses(number);
         let mut addresses = addresses.into_iter();
         let mut next = |count: usize| addresses.by_ref().take(count).collect::<Vec<_>>();
-        let core = &self.bed.network.core;
+        let core = self.bed.core();
         let set = u16::try_from(number)?;
         Ok(Traffic {
             numbered: Flows::start(space, core, set, &next(NUMBERED))?,
@@ -237,7 +288,7 @@ impl Scene<'_> {
 
     /// Where a LAC is.
     pub(crate) fn lac_space(&self, number: usize) -> &Namespace {
-        let [first, second] = &self.bed.network.lacs;
+        let [first, second] = self.bed.lacs();
         if number == 0 { first } else { second }
     }
 
@@ -326,17 +377,22 @@ impl Scene<'_> {
             "somebody who hung up is up still: {told:?}, before: {before:?}"
         );
         let (master, sessions) = (self.master()?, self.sessions);
-        let lnsd = self.bed.node(master)?;
-        lnsd.wait(PATIENCE, "who hung up is gone", |lnsd| {
-            Ok(lnsd.status("sessions")? == u64::try_from(sessions)?)
-        })
+        let give_up = Instant::now() + PATIENCE;
+        while self.bed.sessions(master)? != u64::try_from(sessions)? {
+            ensure!(
+                Instant::now() < give_up,
+                "who hung up is there still, as the master says"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// What FreeRADIUS was told of sessions, once that is `enough`, or when patience is over.
     pub(crate) fn told(&mut self, enough: impl Fn(Told) -> bool) -> Result<Told> {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            let (records, heard) = self.bed.radius.records_since(self.heard)?;
+            let (records, heard) = self.bed.records_since(self.heard)?;
             self.heard = heard;
             self.ledger.add(&records)?;
             let told = self.ledger.told();
@@ -353,14 +409,6 @@ impl Scene<'_> {
         Ok(&self.ledger)
     }
 
-    /// Kills the master, waits for another one, and gives it.
-    pub(crate) fn kill_master(&mut self) -> Result<(Place, SystemTime)> {
-        let master = self.master()?;
-        let at = SystemTime::now();
-        self.bed.end(master, Signal::SIGKILL)?;
-        Ok((self.another(&[master])?, at))
-    }
-
     /// Who answers for nasAddress now.
     pub(crate) fn master(&self) -> Result<Place> {
         self.another(&[])
@@ -375,7 +423,7 @@ impl Scene<'_> {
 
     /// Waits for a master that is none of these.
     pub(crate) fn another(&self, than: &[Place]) -> Result<Place> {
-        let view = self.bed.router.wait(PATIENCE, "another master", |view| {
+        let view = self.bed.router().wait(PATIENCE, "another master", |view| {
             view.nas.len() == 1 && view.nas.iter().all(|place| !than.contains(place))
         })?;
         view.nas

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use super::network::{Announce, Network};
 use super::objects::Wanted;
-use super::scene::{Expected, Scene};
+use super::scene::{Expected, Ground as _, Scene};
 use crate::scenario;
 
 /// A fault, told in a cluster under traffic.

@@ -24,7 +24,7 @@ pub(crate) use self::bench::{BenchOptions, run as bench};
 pub(crate) use self::detail::Entry;
 #[cfg(test)]
 pub(crate) use self::detail::parse;
-pub(crate) use self::server::{ADDRESSES, FreeRadius, SECRET, Server, prepare};
+pub(crate) use self::server::{ADDRESSES, FreeRadius, SECRET, Server, prepare, records_since};
 use crate::scenario::{self, Scenario};
 
 /// Those that mostly wait.

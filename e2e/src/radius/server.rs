@@ -76,6 +76,17 @@ impl Server {
             .unwrap_or(Ipv4Addr::UNSPECIFIED)
     }
 
+    /// Writes what it reads into a folder that it has as `/etc/freeradius`.
+    pub(crate) fn write(&self, folder: &Path) -> Result<()> {
+        std::fs::write(folder.join("radiusd.conf"), self.configuration())?;
+        std::fs::write(folder.join("users"), &self.users)?;
+        let names = ["authority.pem", "certificate.pem", "key.pem"];
+        for (name, pem) in names.iter().zip(self.tls.iter().flatten()) {
+            std::fs::write(folder.join(name), pem)?;
+        }
+        Ok(())
+    }
+
     fn configuration(&self) -> String {
         let listen = match &self.tls {
             None => String::new(),
@@ -107,6 +118,19 @@ pub(crate) fn prepare(core: &Namespace) -> Result<()> {
         core.ip(&[&format!("address add {address}/24 dev core0")])?;
     }
     Ok(())
+}
+
+/// What a detail file has since this place of it, and the place behind that.
+pub(crate) fn records_since(path: &Path, place: u64) -> Result<(Vec<Entry>, u64)> {
+    let mut text = String::new();
+    if let Ok(mut file) = std::fs::File::open(path) {
+        file.seek(SeekFrom::Start(place))?;
+        file.read_to_string(&mut text)?;
+    }
+    // What is being written is read when it is whole.
+    let whole = text.rfind("\n\n").map_or(0, |end| end + 2);
+    let records = detail::parse(text.get(..whole).unwrap_or_default())?;
+    Ok((records, place + whole as u64))
 }
 
 /// A running server. Dropping it kills it.
@@ -168,15 +192,7 @@ impl<'a> FreeRadius<'a> {
 
     /// What accounting has told it since this place of its detail file, and the place behind that.
     pub(crate) fn records_since(&self, place: u64) -> Result<(Vec<Entry>, u64)> {
-        let mut text = String::new();
-        if let Ok(mut file) = std::fs::File::open(self.folder.path().join("detail")) {
-            file.seek(SeekFrom::Start(place))?;
-            file.read_to_string(&mut text)?;
-        }
-        // What is being written is read when it is whole.
-        let whole = text.rfind("\n\n").map_or(0, |end| end + 2);
-        let records = detail::parse(text.get(..whole).unwrap_or_default())?;
-        Ok((records, place + whole as u64))
+        records_since(&self.folder.path().join("detail"), place)
     }
 
     /// Sends `attributes` (`Name = value`, one per line) as a request of that `kind` to the LNS, with
@@ -235,12 +251,7 @@ impl Drop for FreeRadius<'_> {
 }
 
 fn spawn(namespace: &Namespace, root: &Path, folder: &Path, server: &Server) -> Result<Child> {
-    std::fs::write(folder.join("radiusd.conf"), server.configuration())?;
-    std::fs::write(folder.join("users"), &server.users)?;
-    let names = ["authority.pem", "certificate.pem", "key.pem"];
-    for (name, pem) in names.iter().zip(server.tls.iter().flatten()) {
-        std::fs::write(folder.join(name), pem)?;
-    }
+    server.write(folder)?;
     let log = std::fs::File::create(folder.join("log"))?;
     let child = namespace.spawn(
         differential::inside(root, &[(folder, "freeradius")])

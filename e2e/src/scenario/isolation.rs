@@ -102,7 +102,7 @@ fn tracked(topology: &Topology) -> Result<i64> {
 }
 
 /// A TCP SYN to `port`, or a UDP datagram.
-fn probe(source: Ipv4Addr, to: Ipv4Addr, port: u16, tcp: bool) -> Vec<u8> {
+pub(crate) fn probe(source: Ipv4Addr, to: Ipv4Addr, port: u16, tcp: bool) -> Vec<u8> {
     let mut packet = blast::udp_packet(source, to, port, 40);
     if !tcp {
         return packet;
@@ -163,7 +163,7 @@ fn wait_taken(lnsd: &Lnsd<'_>, wanted: u64) -> Result<()> {
 
 /// What a router that has no route says, with its end of the link as the source: that it routes is no
 /// secret. That one of its ports is closed would be: code 3 is an answer.
-fn is_no_route(packet: &[u8]) -> bool {
+pub(crate) fn is_no_route(packet: &[u8]) -> bool {
     packet.get(9) == Some(&1)
         && packet.get(12..16) == Some(&[100, 64, 0, 1])
         && packet.get(20) == Some(&3)

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+pub(crate) use self::isolation::{is_no_route, probe};
 pub(crate) use self::scale::{Rate, downstream, upstream};
 use crate::http;
 use crate::lac::Options;

@@ -13,7 +13,7 @@ use super::super::bed::{Bed, PATIENCE};
 use super::super::network::{Announce, LACS, NAS, Network, Place};
 use super::super::objects::{self, USERS, Wanted};
 use super::super::router::Router;
-use super::super::scene::rest;
+use super::super::scene::{Ground as _, rest};
 use super::outcome::{Outcome, Spread};
 use super::{path, progress};
 use crate::blast::{self, Sink};

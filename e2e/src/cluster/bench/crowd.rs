@@ -14,7 +14,7 @@ use super::super::bed::{Bed, PATIENCE};
 use super::super::flows::Flows;
 use super::super::network::{Announce, LACS, Network, Place};
 use super::super::objects::{CLUSTER, Wanted};
-use super::super::scene::rest;
+use super::super::scene::{Ground as _, rest};
 use super::outcome::Outcome;
 use super::progress;
 use crate::lac::{Authentication, Lac, Options, Stage};

@@ -1,0 +1,118 @@
+//! Stories of rollouts: what pods look like changes, and one after the other is replaced, the master last.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use super::Story;
+use super::bed::{Bed, MEMBERS, PATIENCE, Scene};
+use crate::cluster::scene::Expected;
+
+pub(super) const STORIES: &[Story] = &[Story {
+    name: "kube-rollout-crashes",
+    says: "every pod is replaced, and the operator that leads is killed at each step of it",
+    tell: |scene| interrupted(scene, Some("operator")),
+}];
+
+pub(super) const LONG: &[Story] = &[Story {
+    name: "kube-rollout",
+    says: "every pod is replaced, one after the other",
+    tell: |scene| interrupted(scene, None),
+}];
+
+/// What is seen of the pods of members at one time: name, whether it goes, whether it is ready; in the order of nodes.
+type Step = Vec<(String, bool, bool)>;
+
+/// Replaces all pods. At each step that is seen from outside, whoever leads the operator is killed.
+fn interrupted(scene: &mut Scene, killed: Option<&str>) -> Result<Expected> {
+    let bed = &scene.bed;
+    let began = Instant::now();
+    let before = step(bed)?;
+    let round = format!("dataplane.podAnnotations.round=r{}", std::process::id());
+    let word = killed.unwrap_or("nobody");
+    bed.upgrade(&[&format!("{round}-{word}")])?;
+    let (mut seen, mut kills) = (before.clone(), 0);
+    let mut most_away = 0;
+    while seen
+        .iter()
+        .any(|pod| before.iter().any(|old| old.0 == pod.0))
+        || !is_whole(&seen)
+    {
+        ensure!(
+            began.elapsed() < 3 * PATIENCE,
+            "not within {} s: every pod is replaced; there are {seen:?}",
+            3 * PATIENCE.as_secs()
+        );
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let now = step(bed)?;
+        let away = now.iter().filter(|pod| pod.1 || !pod.2).count();
+        most_away = most_away.max(away + before.len().saturating_sub(now.len()));
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        if killed.is_some() {
+            kills += usize::from(kill_leader(bed)?);
+        }
+    }
+    bed.wait_ready(PATIENCE)?;
+    ensure!(
+        killed.is_none() || kills >= before.len(),
+        "only {kills} operators were killed"
+    );
+    ensure!(most_away <= 1, "{most_away} members were away at once");
+    let took = began.elapsed().as_secs();
+    scene.newcomers("behind")?;
+    scene
+        .bed
+        .note(format!("{took} s, {kills} operators killed"));
+    Ok(Expected {
+        changes: 1,
+        may_repeat: true,
+        silent: None,
+    })
+}
+
+fn is_whole(step: &Step) -> bool {
+    step.iter().all(|(_, goes, ready)| !goes && *ready)
+}
+
+fn step(bed: &Bed) -> Result<Step> {
+    let pods = bed.kind.get(&["pod", "-l", MEMBERS])?;
+    let pods = pods.pointer("/items").and_then(Value::as_array);
+    let one = |pod: &Value| {
+        let text = |path| pod.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let ready = pod.pointer("/status/containerStatuses/0/ready");
+        let node = text("/spec/nodeName").unwrap_or_default();
+        let name = text("/metadata/name").context("a pod without a name")?;
+        let goes = text("/metadata/deletionTimestamp").is_some();
+        Ok((node, (name, goes, ready == Some(&Value::Bool(true)))))
+    };
+    let step: Result<Vec<_>> = pods.into_iter().flatten().map(one).collect();
+    let mut step = step?;
+    step.sort();
+    Ok(step.into_iter().map(|(_, pod)| pod).collect())
+}
+
+/// Kills the pod of the operator that holds the Lease, as a power cut does. Says whether there was one.
+fn kill_leader(bed: &Bed) -> Result<bool> {
+    let path = "jsonpath={.spec.holderIdentity}";
+    let holder = bed
+        .kind
+        .kubectl(&["get", "lease", "lns-operator", "-o", path])?;
+    let pods = bed.operator_pods()?;
+    let leader = pods.iter().find(|(_, uid)| holder.contains(uid.as_str()));
+    let Some((name, _)) = leader else {
+        return Ok(false);
+    };
+    bed.kind.kubectl(&[
+        "delete",
+        "pod",
+        name,
+        "--grace-period=0",
+        "--force",
+        "--wait=false",
+    ])?;
+    Ok(true)
+}
