@@ -167,6 +167,11 @@ pub(crate) fn check(resource: Resource, document: &Value) -> (Value, Vec<Violati
     (value, violations)
 }
 
+/// Takes out of an object what an earlier release than its definition does not know, and gives the paths of it.
+pub(crate) fn take_out_unknown(resource: Resource, object: &mut Value) -> Vec<String> {
+    structure::take_out_unknown(&resource.root().value, object)
+}
+
 /// A path with its indices padded, so that [10] comes after [9].
 fn natural(path: &str) -> String {
     let mut parts = path.split('[');

@@ -1,7 +1,9 @@
 //! The objects of an API server, in the place of a file's documents.
 //!
 //! What the API server itself writes into an object (`metadata.managedFields`, `status`, ...) is not looked at;
-//! all else is held to the rules of a file.
+//! all else is held to the rules of a file, but for fields that are not known here. The API server knows them, or it
+//! would have left them out: they are of a later release, by whose definitions the objects go while this one still
+//! runs, or runs again. They are left out, and there is a warning.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +17,7 @@ use super::{
     secret::Reference,
 };
 use crate::rules::policies::clusters;
+use crate::schema::{self, Resource};
 
 /// What errors call the place where the objects are.
 const SOURCE: &str = "the API server";
@@ -36,10 +39,31 @@ pub fn parse_objects<'a>(
     let secrets = secrets.into_iter().map(|it| (Kind::Secret, it));
     let all = core::iter::once((Kind::LnsCluster, cluster));
     let all = all.chain(policies).chain(secrets);
-    let values = all.map(|(kind, object)| own(kind, object)).collect();
+    let mut warnings = Vec::new();
+    let values = all.map(|(kind, object)| known(kind, object, &mut warnings));
+    let values = values.collect();
     let mut errors = Vec::new();
     let documents = Document::all(SOURCE, values, &mut errors);
-    assemble(&documents, SOURCE, errors)
+    let mut manifest = assemble(&documents, SOURCE, errors)?;
+    manifest.warnings.append(&mut warnings);
+    Ok(manifest)
+}
+
+/// What is known here of an object.
+fn known(kind: Kind, object: &Value, warnings: &mut Vec<String>) -> Value {
+    let mut own = own(kind, object);
+    let resource = match kind {
+        Kind::LnsCluster => Resource::LnsCluster,
+        Kind::SessionPolicy => Resource::SessionPolicy,
+        Kind::Secret => return own,
+    };
+    let name = own.pointer("/metadata/name").and_then(Value::as_str);
+    let title = format!("{}/{}", kind.word(), name.unwrap_or_default());
+    let unknown = schema::take_out_unknown(resource, &mut own);
+    warnings.extend(unknown.iter().map(|path| {
+        format!("{title}: {path}: is of a later release, and says nothing to this one")
+    }));
+    own
 }
 
 /// The names of the Secrets that an `LnsCluster` names, also one that is wrong in other places.
@@ -69,9 +93,9 @@ pub fn digest(cluster: &Value, policies: &[Value]) -> String {
     format!("{first:016x}")
 }
 
-/// A `SessionPolicy` without what the API server wrote into it.
+/// A `SessionPolicy` without what the API server wrote into it, and what is not known here.
 pub fn own_policy(object: &Value) -> Value {
-    own(Kind::SessionPolicy, object)
+    known(Kind::SessionPolicy, object, &mut Vec::new())
 }
 
 /// An object without what the API server wrote into it. It is of the kind that was asked for: entries of lists
@@ -172,6 +196,32 @@ mod tests {
         told["status"]["observedGeneration"] = json!(7);
         told["metadata"]["resourceVersion"] = json!("8");
         assert_eq!(digest(&told, &both), digest(&cluster, &both));
+    }
+
+    #[test]
+    fn fields_of_a_later_release_say_nothing_and_stop_nobody() {
+        let (mut cluster, mut policies, secrets) = objects();
+        cluster["spec"]["fencing"] = json!({ "mode": "Watchdog" });
+        cluster["spec"]["lacs"][0]["limits"]["maxOctets"] = json!(7);
+        policies[0]["spec"]["input"]["rules"][0]["mirror"] = json!("eth9");
+        policies[0]["quota"] = json!({ "octets": 1 });
+        let mut manifest = parse_objects(&cluster, &policies, &secrets).unwrap();
+        let says = "is of a later release, and says nothing to this one";
+        let name = policies[0]["metadata"]["name"].as_str().unwrap();
+        let expected = [
+            format!("LnsCluster/edge: spec.fencing: {says}"),
+            format!("LnsCluster/edge: spec.lacs[0].limits.maxOctets: {says}"),
+            format!("SessionPolicy/{name}: quota: {says}"),
+            format!("SessionPolicy/{name}: spec.input.rules[0].mirror: {says}"),
+        ];
+        let told = manifest.warnings.iter().filter(|line| line.contains(says));
+        let mut told: Vec<_> = told.cloned().collect();
+        told.sort();
+        assert_eq!(told, expected);
+        manifest.warnings.retain(|line| !line.contains(says));
+        assert_eq!(manifest, parse_manifest([("full.yaml", FULL)]).unwrap());
+        // Labels are the user's, and known by any name.
+        assert_eq!(own_policy(&policies[0])["quota"], Value::Null);
     }
 
     #[test]

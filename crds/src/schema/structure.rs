@@ -2,7 +2,8 @@
 //!
 //! It follows the API server: a null where the schema allows none counts as absent, keys of list-maps
 //! and items of list-sets are unique, and a field that the schema does not know is an error (as with
-//! `kubectl`'s strict field validation, its default).
+//! `kubectl`'s strict field validation, its default). Of an object that an API server has taken it is none: its
+//! definition may be of a later release than we are.
 
 use serde_json::{Map, Value};
 
@@ -18,6 +19,50 @@ pub(super) fn check_and_prune(schema: &Value, object: &mut Value, violations: &m
         path: String::new(),
     }
     .value(schema, object);
+}
+
+/// Takes out what the schema does not know, and gives the paths of it.
+pub(super) fn take_out_unknown(schema: &Value, object: &mut Value) -> Vec<String> {
+    let mut paths = Vec::new();
+    take_out(schema, object, "", &mut paths);
+    paths
+}
+
+fn take_out(schema: &Value, value: &mut Value, path: &str, paths: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            let known = schema.get("properties").and_then(Value::as_object);
+            let others = schema.get("additionalProperties");
+            let is_root = path.is_empty();
+            fields.retain(|name, value| {
+                if is_root && OF_EVERY_OBJECT.contains(&name.as_str()) {
+                    return true;
+                }
+                let path = if is_root {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                match known.and_then(|known| known.get(name)).or(others) {
+                    Some(schema) => {
+                        take_out(schema, value, &path, paths);
+                        true
+                    }
+                    None => {
+                        paths.push(path);
+                        false
+                    }
+                }
+            });
+        }
+        Value::Array(items) => {
+            let item = schema.get("items").unwrap_or(&Value::Null);
+            for (index, value) in items.iter_mut().enumerate() {
+                take_out(item, value, &format!("{path}[{index}]"), paths);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 struct Walk<'a> {

@@ -82,6 +82,11 @@ impl Addresses {
         self.remove(&beside)
     }
 
+    /// Whether it was put there by us, and goes with us.
+    pub(crate) fn is_ours(&self, address: IpAddr) -> bool {
+        self.ours.contains(&address)
+    }
+
     /// Takes away what is ours.
     pub(crate) fn clear(&mut self) -> Result<(), KernelError> {
         self.look()?;

@@ -1,5 +1,6 @@
 //! A gate: its tables, and what holds it open until when.
 
+use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
@@ -104,6 +105,13 @@ impl Gate {
         };
         gate.renew()?;
         Ok(gate)
+    }
+
+    /// Addresses of the plan that somebody else has put on the loopback interface. They stay in the end, and then the
+    /// node answers for them with no gate before it: routers go on sending packets that nobody takes.
+    pub fn lent(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        let own = self.plan.own();
+        own.filter(|address| !self.addresses.is_ours(*address))
     }
 
     /// Removes what a process left that ended without [`Gate::remove`], if there is anything.

@@ -61,6 +61,17 @@ struct Keeper {
     seen: Arc<Mutex<Seen>>,
 }
 
+/// What somebody else put on the loopback interface goes on answering routers when this process has ended.
+fn warn_of_lent(gate: &Gate) {
+    for address in gate.lent() {
+        warn!(
+            %address,
+            "the loopback interface had this address before: it stays when lnsd ends, and the node goes on answering \
+             routers though nobody serves; take it off, lnsd puts it there itself"
+        );
+    }
+}
+
 impl Fence {
     /// Makes the gate, closed, and starts its thread.
     ///
@@ -75,7 +86,10 @@ impl Fence {
         let work = move || {
             let installed = Gate::install(plan.clone());
             let (gate, outcome) = match installed {
-                Ok(gate) => (Some(gate), Ok(())),
+                Ok(gate) => {
+                    warn_of_lent(&gate);
+                    (Some(gate), Ok(()))
+                }
                 Err(error) => (None, Err(error)),
             };
             let _waits = ready.send(outcome);

@@ -78,6 +78,9 @@ fn an_address_that_somebody_else_put_on_the_loopback_interface_stays() {
     in_bed(|_| {
         ip(&["address add 192.0.2.1/32 dev lo"]);
         let mut gate = gate();
+        // It is told of: with no gate before it the node answers for it.
+        let lent: Vec<_> = gate.lent().collect();
+        assert_eq!(lent, [core::net::IpAddr::from(SERVICE)]);
         gate.control_until(later()).unwrap();
         let control = socket(SERVICE, L2TP, Some(Mark::Control));
         control.send_to(b"\xc8\x02", (PEER, L2TP)).unwrap();
