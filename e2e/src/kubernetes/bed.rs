@@ -374,7 +374,9 @@ fn clear(kind: &Kind) -> Result<()> {
     }
     // The operator may be gone that would take the finalizer away.
     let end = json!({ "metadata": { "finalizers": null } });
-    for name in kind.kubectl(&["get", "lns", "-o", "name"])?.lines() {
+    // Where the definitions are not there either, there is none.
+    let clusters = kind.kubectl(&["get", "lns", "-o", "name"]);
+    for name in clusters.unwrap_or_default().lines() {
         kind.kubectl(&["delete", name, "--wait=false"])?;
         kind.patch(name, &end).ok();
     }

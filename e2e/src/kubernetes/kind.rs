@@ -192,9 +192,9 @@ impl Drop for Kind {
 
 /// What a program prints. Fails with its own words.
 pub(crate) fn text(command: &mut Command) -> Result<String> {
-    let shown = format!("{command:?}");
-    let shown = shown.rsplit_once("PATH=").map_or(shown.as_str(), |it| it.1);
-    let shown: String = shown.replace('"', "").chars().take(200).collect();
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(std::ffi::OsStr::to_string_lossy).collect();
+    let shown: String = words.join(" ").chars().take(200).collect();
     let output = command.stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("running {shown}"))?;
     succeeded(&shown, &output)?;

@@ -50,7 +50,7 @@ pub(crate) fn servers() -> String {
             "printf '%s\\n' 'port 26379' 'bind 0.0.0.0' 'protected-mode no' 'dir /data' \
              'sentinel monitor lns {first} 6379 2' 'sentinel down-after-milliseconds lns 2000' \
              'sentinel failover-timeout lns 10000' 'sentinel announce-ip {address}' >/data/sentinel.conf; \
-             exec redis-sentinel /data/sentinel.conf"
+             until redis-cli -h {first} ping; do sleep 0.2; done; exec redis-sentinel /data/sentinel.conf"
         );
         all += &server(&format!("sentinel-{number}"), address, 26_379, &command);
     }
@@ -61,7 +61,8 @@ pub(crate) fn servers() -> String {
 fn server(name: &str, address: &str, port: u16, command: &str) -> String {
     format!(
         "---\napiVersion: v1\nkind: Service\nmetadata: {{ name: {name}, namespace: {NAMESPACE} }}\n\
-         spec:\n  clusterIP: {address}\n  selector: {{ app: {name} }}\n  ports: [ {{ port: {port} }} ]\n\
+         spec:\n  clusterIP: {address}\n  publishNotReadyAddresses: true\n  selector: {{ app: {name} }}\n  \
+         ports: [ {{ port: {port} }} ]\n\
          ---\napiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\n  namespace: {NAMESPACE}\n  \
          labels: {{ part: store }}\nspec:\n  replicas: 1\n  strategy: {{ type: Recreate }}\n  \
          selector: {{ matchLabels: {{ app: {name} }} }}\n  template:\n    \

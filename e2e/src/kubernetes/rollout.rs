@@ -46,8 +46,7 @@ fn interrupted(scene: &mut Scene, killed: Option<&str>) -> Result<Expected> {
         );
         std::thread::sleep(std::time::Duration::from_millis(100));
         let now = step(bed)?;
-        let away = now.iter().filter(|pod| pod.1 || !pod.2).count();
-        most_away = most_away.max(away + before.len().saturating_sub(now.len()));
+        most_away = most_away.max(away(&before, &now));
         if now == seen {
             continue;
         }
@@ -72,6 +71,13 @@ fn interrupted(scene: &mut Scene, killed: Option<&str>) -> Result<Expected> {
         may_repeat: true,
         silent: None,
     })
+}
+
+/// How many the rollout has taken away, and not yet brought back.
+fn away(before: &Step, now: &Step) -> usize {
+    let is_old = |name: &str| before.iter().any(|old| old.0 == name);
+    let coming = |(name, goes, ready): &&(String, bool, bool)| *goes || (!is_old(name) && !ready);
+    now.iter().filter(coming).count() + before.len().saturating_sub(now.len())
 }
 
 fn is_whole(step: &Step) -> bool {
