@@ -109,6 +109,10 @@ func judge(event watch.EventType, object *unstructured.Unstructured, lua string)
 		return "", [2]string{}, fmt.Errorf("kstatus: %w", err)
 	}
 	argo, err := health.GetResourceHealth(object, override(lua))
+	// On a starved machine a second is not always enough, and no event comes again; Argo CD asks again too.
+	for tries := 0; err != nil && tries < 10; tries++ {
+		argo, err = health.GetResourceHealth(object, override(lua))
+	}
 	if err != nil {
 		return "", [2]string{}, fmt.Errorf("gitops-engine: %w", err)
 	}
