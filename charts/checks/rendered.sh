@@ -8,6 +8,8 @@ rendered_checks() {
     hold "the operator has the rights of the table, and no more" rights_are_those_of_the_table
     hold "nobody has a right on everything, or on Secrets of all namespaces" no_right_is_boundless
     hold "pods have what the restricted profile asks for, and more" pods_are_confined
+    hold "the pods of helm test are confined, and run when they are asked for" tests_are_confined
+    hold "preflight runs on each node, before an install, with the rights of members" preflight_is_as_members_are
     hold "the operator's pods are two, apart, probed, and budgeted" operator_is_kept_up
     hold "a changed dataplane file, and nothing else, changes its checksum" checksum_follows_the_file
     if [[ -f operator/src/settings.rs ]]; then
@@ -123,6 +125,46 @@ pods_are_confined() {
                   | "container \($name) " + .))
             | "\($case): \($owner.kind) \($owner.metadata.name): \(.)"'
     done
+}
+
+# Without probes: they come to an end.
+tests_are_confined() {
+    local name
+    for name in $(cases); do
+        objects "$name" | jq --raw-output --arg case "$name" '
+            def wants(what; $told): if what then empty else $told end;
+            (map(select(.kind == "Pod") | .metadata.name) | wants(.[0] == "lns-test-verify"; "there is no test")),
+            (.[] | select(.kind == "Pod") as $pod | $pod.spec | (
+                wants($pod.metadata.annotations["helm.sh/hook"] == "test"; "is no test"),
+                wants(.restartPolicy == "Never" and .activeDeadlineSeconds > 0; "has no end"),
+                wants(.securityContext.runAsNonRoot == true and .securityContext.seccompProfile.type == "RuntimeDefault"; "may do more than it must"),
+                wants([.volumes[]? | keys[] | select(. == "hostPath")] == []; "has a path of the node"),
+                (.containers[] | wants(.securityContext == {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true,
+                    capabilities: {drop: ["ALL"]}}; "container \(.name) may do more than it must")))
+              | "\($pod.metadata.name): " + .)
+            | "\($case): \(.)"'
+    done
+    # A secret stands in no command line, and nobody else's right is there beside it.
+    objects production | jq --raw-output '.[] | select(.metadata.name == "lns-test-handshake") | .spec
+        | select(.automountServiceAccountToken or ([.containers[].args[]] | map(select(startswith("--secret-file="))) | length != 2)) | "it is \(tojson)"'
+}
+
+preflight_is_as_members_are() {
+    local wanted
+    [[ $(objects default | jq 'any(.kind == "Job")') == false ]] || echo "it runs though nobody has asked for it"
+    wanted=$(sed -nE 's/^const CAPABILITIES: .* = (\[.*\]);$/\1/p' operator/src/cluster/build/pods.rs)
+    objects production | jq --raw-output --argjson wanted "${wanted:-null}" '
+        def wants(what; $told): if what then empty else $told end;
+        (.[] | select(.kind == "Job")) as $job | $job.spec.template.spec as $pod | $pod.containers[0] as $container
+        | wants($job.metadata.annotations["helm.sh/hook"] == "pre-install,pre-upgrade"; "comes at another time"),
+          wants($job.spec.parallelism == 3 and $job.spec.completions == 3 and $job.spec.backoffLimit == 0; "does not look once at each of three nodes"),
+          wants($pod.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey == "kubernetes.io/hostname"; "may look twice at one node"),
+          wants($pod.hostNetwork and $pod.nodeSelector == {"kubelns.io/edge": ""}; "does not look at the nodes"),
+          wants($container.securityContext == {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true,
+              capabilities: {add: $wanted, drop: ["ALL"]}, seccompProfile: {type: "RuntimeDefault"}}; "has other rights than members: \($container.securityContext)"),
+          wants($container.resources.requests == {cpu: "10m", memory: "32Mi"} and $container.resources.limits == {memory: "4Gi"}; "takes room from members")'
+    rendered_with --set dataplane.security=Privileged | yq --slurp --raw-output '.[] | select(.kind == "Job") | .spec.template.spec.containers[0].securityContext
+        | select(. != {privileged: true, readOnlyRootFilesystem: true}) | "privileged, it is \(tojson)"'
 }
 
 operator_is_kept_up() {

@@ -83,7 +83,7 @@ pods_are_let_in() {
     quiet kubectl label namespace confined pod-security.kubernetes.io/enforce=restricted
     quiet kubectl create --namespace confined serviceaccount default
     for name in default trial; do
-        objects "$name" | jq '.[] | select(.kind == "Deployment" or .kind == "StatefulSet") as $owner | $owner.spec.template.spec
+        objects "$name" | jq '.[] | select(.kind == "Deployment" or .kind == "StatefulSet" or .kind == "Pod") as $owner | ($owner.spec.template.spec // $owner.spec)
             | {apiVersion: "v1", kind: "Pod", metadata: {name: $owner.metadata.name, namespace: "confined"},
                spec: (. + {serviceAccountName: "default"} | .topologySpreadConstraints[]? |= del(.matchLabelKeys)
                    | .volumes += [{name: "data", emptyDir: {}}])}' >"$work/pods.json"

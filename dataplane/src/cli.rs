@@ -2,6 +2,7 @@
 
 mod explain;
 mod flows;
+mod node;
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ pub(crate) use self::explain::{FailuresArguments, Followed, TraceArguments, Trac
 pub(crate) use self::flows::{
     FlowClass, FlowFilter, FlowsArguments, PoliciesArguments, Protocol, Remote,
 };
+pub(crate) use self::node::{HandshakeArguments, PreflightArguments};
 use crate::failure::Failure;
 use crate::{command, host, run};
 
@@ -48,6 +50,8 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
         Command::Members(arguments) => command::members::members(&arguments),
         Command::StepDown(arguments) => command::members::step_down(&arguments.state),
         Command::Report(arguments) => command::report::report(&arguments),
+        Command::Handshake(arguments) => command::handshake::handshake(&arguments),
+        Command::Preflight(arguments) => command::preflight::preflight(&arguments),
         Command::Openapi => command::read::openapi(),
     }
 }
@@ -153,6 +157,22 @@ enum Command {
     /// is said in the file, also when no lnsd is running.
     #[command(after_help = "Example:\n  lnsd report -w report.tar.gz")]
     Report(ReportArguments),
+    /// Asks an LNS for a tunnel as a LAC does, and gives it back
+    ///
+    /// SCCRQ, SCCRP, SCCCN, StopCCN: no call is made, nothing stays behind. The LNS must know the address
+    /// from which this is sent as a LAC's. With a secret, both sides have to prove that they know it.
+    #[command(
+        after_help = "Example:\n  lnsd handshake 192.0.2.1 --secret-file /run/secrets/wholesale-a/current"
+    )]
+    Handshake(HandshakeArguments),
+    /// Says whether this node can be a member, and what is to be done if not
+    ///
+    /// What lnsd needs of a machine is tried and taken back: an interface, tables of nftables, ports. No
+    /// packet is looked at, and a member that runs here already is not disturbed.
+    #[command(
+        after_help = "Example:\n  lnsd preflight --address 192.0.2.1 --redis redis://redis.lns.svc:6379"
+    )]
+    Preflight(PreflightArguments),
     /// Prints the OpenAPI document of the admin interface
     #[command(hide = true, after_help = "Example:\n  lnsd openapi > openapi.json")]
     Openapi,
@@ -555,7 +575,7 @@ mod tests {
         Cli::command()
             .get_subcommands()
             .for_each(|sub| leaves(sub, &mut found));
-        assert_eq!(found.len(), 18);
+        assert_eq!(found.len(), 20);
         for command in found {
             let help = command
                 .get_after_help()

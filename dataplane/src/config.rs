@@ -26,6 +26,7 @@ pub(crate) use self::flows::Flows;
 #[cfg(test)]
 pub(crate) use self::member::Changes;
 pub(crate) use self::member::ClusterSetup;
+pub(crate) use self::memory::limit as memory_limit;
 pub(crate) use self::radius::RadiusSetup;
 #[cfg(test)]
 pub(crate) use self::radius::Tls;

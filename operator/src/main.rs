@@ -12,6 +12,7 @@
 //! | `cluster` | an `LnsCluster` in five steps: dereference, validate, build, apply, status; and rollouts |
 //! | `policy` | the status of a `SessionPolicy` |
 //! | `conditions`, `reason` | the words of a status |
+//! | `verify` | whether all who speak of a mastership mean the same |
 //! | `run` | from the start to the end: election, controllers, HTTP |
 #![forbid(unsafe_code)]
 #![allow(
@@ -30,6 +31,7 @@ mod policy;
 mod reason;
 mod run;
 mod settings;
+mod verify;
 mod world;
 
 use core::net::SocketAddr;
@@ -38,6 +40,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use lns_api::Resource;
+
+use crate::verify::VerifyArguments;
 
 /// Makes running members of every LnsCluster, and says how it is.
 #[derive(Debug, Parser)]
@@ -62,6 +66,9 @@ enum Command {
         after_help = "Example:\n  lns-operator run --namespace lns --dataplane /etc/lns/dataplane.yaml"
     )]
     Run(RunArguments),
+    /// Says whether every LnsCluster of a namespace is Ready, and whether Lease, status and members agree on its epoch
+    #[command(after_help = "Example:\n  lns-operator verify --namespace lns")]
+    Verify(VerifyArguments),
     /// Prints the custom resource definitions
     #[command(after_help = "Example:\n  lns-operator crds | kubectl apply -f -")]
     Crds,
@@ -93,6 +100,7 @@ pub(crate) struct RunArguments {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Verify(arguments) => verify::verify(&arguments),
         Command::Crds => crds().map_err(run::Failure::Failed),
     };
     match result {

@@ -158,7 +158,7 @@ fn words(ended: io::Result<()>) -> String {
 }
 
 /// How the API server is reached.
-async fn api_server(kubeconfig: Option<&Path>) -> Result<Config, Failure> {
+pub(crate) async fn api_server(kubeconfig: Option<&Path>) -> Result<Config, Failure> {
     let Some(path) = kubeconfig else {
         return Config::infer().await.map_err(|error| {
             Failure::BadInput(format!(

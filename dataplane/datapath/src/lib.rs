@@ -43,5 +43,5 @@ pub use control::{Control, Datagram};
 pub use flows::FlowsHandle;
 pub use handing::{Handed, HandingConfig, Home, Open, Peer, Seal, Sealed};
 pub use punt::{Punt, PuntSink};
-pub use start::Datapath;
+pub use start::{Datapath, try_interface};
 pub use stats::{DropReason, Stats};

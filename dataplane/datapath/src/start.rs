@@ -28,6 +28,14 @@ use crate::stats::{DropReason, Stats, ThreadCounters};
 use crate::tables::{AddressTable, NoMemory, Tables};
 use crate::worker::{Handing, Worker};
 
+/// Makes an interface as [`Datapath::start`] does, and takes it away again.
+///
+/// # Errors
+/// A [`StartError`]: this process, or this machine, cannot.
+pub fn try_interface(interface: &str) -> Result<(), StartError> {
+    tun::create(interface, 1).map(drop)
+}
+
 /// The running workers. They stop when this is dropped, and the interface vanishes with them.
 pub struct Datapath {
     interface: String,

@@ -44,6 +44,7 @@ mod mark;
 mod netlink;
 mod nft;
 mod plan;
+mod rehearsal;
 mod rules;
 
 pub use arp::Announcer;
@@ -51,6 +52,7 @@ pub use error::{GateError, KernelError};
 pub use gate::{Gate, Held, MARGIN, State};
 pub use mark::Mark;
 pub use plan::{Announce, Plan, PlanError};
+pub use rehearsal::{Rehearsal, RehearsalError, rehearse};
 
 /// What is passed or dropped together.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 const GROUPS: &str = "/sys/fs/cgroup";
 
 /// Octets that this process may use. `None` where the kernel does not say.
-pub(super) fn limit() -> Option<u64> {
+pub(crate) fn limit() -> Option<u64> {
     limit_in(Path::new("/proc"), Path::new(GROUPS))
 }
 

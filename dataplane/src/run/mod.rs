@@ -507,7 +507,7 @@ fn situation_of(source: &Source, manifest: &Manifest) -> Arc<Situation> {
 }
 
 /// Random octets of the system, from which everything unpredictable comes.
-fn seed() -> Result<[u8; 32], Failure> {
+pub(crate) fn seed() -> Result<[u8; 32], Failure> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
         .map_err(|error| Failure::failed("the system gives no random octets", error))?;

@@ -12,6 +12,7 @@ mod flood;
 mod isolation;
 mod lifecycle;
 mod login;
+mod outside;
 mod peer;
 mod proxy;
 mod reload;
@@ -62,6 +63,7 @@ fn all() -> Vec<Scenario> {
         resume::SCENARIOS,
         reload::SCENARIOS,
         command::SCENARIOS,
+        outside::SCENARIOS,
         explain::SCENARIOS,
         admin::SCENARIOS,
         canary::SCENARIOS,

@@ -14,6 +14,7 @@
 
 mod clusters;
 mod ends;
+mod gitops;
 mod members;
 mod policies;
 mod world;
@@ -69,6 +70,10 @@ fn main() -> ExitCode {
         ends::who_is_fenced_is_told_of_and_nobody_waits_for_it,
         members::pods_are_replaced_one_at_a_time_and_the_master_last,
         members::a_new_node_becomes_a_member_and_may_keep_its_lease,
+        gitops::gitops_tools_see_a_cluster_come_up_stand_still_and_go,
+        gitops::gitops_tools_see_a_bad_spec_fail_and_a_good_one_recover,
+        gitops::what_a_gitops_tool_applies_twice_is_no_difference_and_no_fight,
+        gitops::what_is_verified_is_that_all_mean_the_same_epoch,
         policies::a_policy_names_the_cluster_that_is_not_there,
         policies::a_policy_says_in_which_clusters_it_is_in_force,
     ];

@@ -1,7 +1,7 @@
 //! The API server of a run, a namespace and nodes of it for each test, and operators that run there.
 
 use core::time::Duration;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -101,6 +101,16 @@ impl World {
     /// From now on the example keeps its records there.
     pub(crate) fn keep_records_in(&self, url: &str) {
         *self.store.lock().unwrap() = Some(url.to_owned());
+    }
+
+    /// How the API server is reached.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// A file of this test.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// Runs an operator whose members have this image.
@@ -388,6 +398,19 @@ impl World {
         let how = PatchParams::apply("member").force();
         leases
             .patch(name, &how, &Patch::Apply(&lease))
+            .await
+            .unwrap();
+    }
+
+    /// Something else is in the Lease of a node.
+    pub(crate) async fn merge_node_lease(&self, cluster: &str, node: &str, patch: Value) {
+        let name = LeaseName::node(
+            &ClusterName::new(cluster).unwrap(),
+            &NodeName::new(&self.node_name(node)).unwrap(),
+        );
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
+        leases
+            .patch(name.as_str(), &PatchParams::default(), &Patch::Merge(patch))
             .await
             .unwrap();
     }

@@ -16,6 +16,7 @@ mod config;
 mod error;
 pub mod hiding;
 pub mod limits;
+mod probe;
 mod reason;
 mod tunnel;
 
@@ -33,6 +34,7 @@ pub use channel::{
 };
 pub use config::{HostName, RetransmitConfig, SecretChoice, Secrets, TunnelConfig};
 pub use error::{Error, SendError};
+pub use probe::{Probe, ProbeError, Refusal, Said};
 pub use reason::{CdnReason, CloseReason, StopReason, emit_refusal};
 pub use tunnel::{
     Action, CallMessage, Role, Tie, Tunnel, TunnelEvent, TunnelImage, TunnelState, action,
