@@ -104,6 +104,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "lns-operator",
         &["lns-api", "lns-tables", "lns-cluster", "lns-lease"],
     ),
+    ("kubectl-lns", &["lns-api"]),
     ("lns-e2e", &["lns-wire", "lns-crypto", "lns-api"]),
 ];
 
@@ -112,6 +113,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
+            "kubectl-lns",
             "lnsd",
             "lns-e2e",
             "lns-lease",
@@ -126,6 +128,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "kube",
         &[
+            "kubectl-lns",
             "lns-api",
             "lnsd",
             "lns-lease",
@@ -136,6 +139,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "k8s-openapi",
         &[
+            "kubectl-lns",
             "lns-api",
             "lnsd",
             "lns-lease",
@@ -172,6 +176,7 @@ const TOP: &[&str] = &[
     "charts",
     "crds",
     "e2e",
+    "kubectl-lns",
 ];
 
 /// What a rule says, and what finds out whether it holds.

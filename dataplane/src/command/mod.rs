@@ -12,6 +12,7 @@ pub(crate) mod policies;
 pub(crate) mod radius;
 pub(crate) mod read;
 pub(crate) mod report;
+mod sink;
 pub(crate) mod table;
 pub(crate) mod trace;
 mod watch;
