@@ -13,8 +13,13 @@
 )]
 
 mod clusters;
+mod examples;
+mod foreign;
+mod generate;
 mod members;
 mod policies;
+mod random;
+mod replicas;
 mod world;
 
 use core::pin::Pin;
@@ -62,10 +67,14 @@ fn main() -> ExitCode {
         clusters::a_paused_cluster_is_left_alone,
         clusters::a_node_serves_one_cluster,
         clusters::what_is_well_is_left_in_peace,
+        examples::every_example_is_taken_and_applied_again_changes_nothing,
+        foreign::an_object_of_another_schema_is_stalled_and_the_others_are_followed,
         members::pods_are_replaced_one_at_a_time_and_the_master_last,
         members::a_new_node_becomes_a_member_and_may_keep_its_lease,
         policies::a_policy_names_the_cluster_that_is_not_there,
         policies::a_policy_says_in_which_clusters_it_is_in_force,
+        random::whatever_the_api_server_takes_is_reconciled_or_stalled,
+        replicas::of_two_replicas_one_writes_and_the_other_takes_over,
     ];
     let trials = tests.map(|test| trial(test, server.clone())).into();
     let mut arguments = Arguments::from_args();
