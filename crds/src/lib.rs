@@ -30,6 +30,7 @@ pub mod manifest;
     reason = "the names of the manifest's fields; two columns of one type"
 )]
 pub mod policy;
+pub mod released;
 pub mod rules;
 pub mod schema;
 pub mod status;

@@ -8,6 +8,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::str::FromStr;
 use std::path::PathBuf;
+use std::{io, process, thread};
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
@@ -28,9 +29,16 @@ pub(crate) const SOCKET_NAME: &str = "admin.sock";
 /// The state folder unless another is named.
 const STATE: &str = "/run/lnsd";
 
+/// What a process ends with that Ctrl-C has ended.
+const INTERRUPTED: i32 = 130;
+
 /// Reads the command line and does what it says.
 pub(crate) fn dispatch() -> Result<(), Failure> {
-    match Cli::parse().command {
+    let cli = Cli::parse();
+    if cli.attached {
+        end_with_input()?;
+    }
+    match cli.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Check(arguments) => command::check::check(&arguments),
         Command::Status(arguments) => command::read::status(&arguments),
@@ -56,6 +64,18 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
     }
 }
 
+/// A signal does not reach a process that was started over a network, and what it writes is swallowed
+/// there when nobody reads it any more: what it would read tells it.
+fn end_with_input() -> Result<(), Failure> {
+    fn watch() {
+        let _read = io::copy(&mut io::stdin(), &mut io::sink());
+        process::exit(INTERRUPTED);
+    }
+    let started = thread::Builder::new().name("input".to_owned()).spawn(watch);
+    let failed = |error| Failure::failed("cannot watch the standard input (--attached)", error);
+    started.map(|_| ()).map_err(failed)
+}
+
 /// L2TP network server: subscribers of L2TP access concentrators (LACs) get an address and reach the
 /// network behind this machine.
 #[derive(Debug, Parser)]
@@ -64,6 +84,9 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
     after_help = "Exit codes: 0 done, 1 failed, 2 bad input.\n\nExample:\n  lnsd run --manifest /etc/lnsd/cluster.yaml"
 )]
 struct Cli {
+    /// Ends when the standard input does: whoever runs it from afar has gone
+    #[arg(long, global = true, hide = true)]
+    attached: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -456,7 +479,8 @@ pub(crate) struct DisconnectArguments {
 /// What `report` takes.
 #[derive(Args, Debug)]
 pub(crate) struct ReportArguments {
-    /// The file to write; one that exists is left alone [default: lnsd-report-HOST-TIME.tar.gz]
+    /// The file to write; one that exists is left alone; -: the standard output
+    /// [default: lnsd-report-HOST-TIME.tar.gz]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) write: Option<PathBuf>,
     #[command(flatten)]

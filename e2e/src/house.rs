@@ -110,6 +110,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lns-store",
         ],
     ),
+    ("kubectl-lns", &["lns-api"]),
     ("lns-e2e", &["lns-wire", "lns-crypto", "lns-api"]),
 ];
 
@@ -118,6 +119,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
+            "kubectl-lns",
             "lnsd",
             "lns-e2e",
             "lns-lease",
@@ -132,6 +134,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "kube",
         &[
+            "kubectl-lns",
             "lns-api",
             "lnsd",
             "lns-lease",
@@ -142,6 +145,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     (
         "k8s-openapi",
         &[
+            "kubectl-lns",
             "lns-api",
             "lnsd",
             "lns-lease",
@@ -178,6 +182,7 @@ const TOP: &[&str] = &[
     "charts",
     "crds",
     "e2e",
+    "kubectl-lns",
 ];
 
 /// What a rule says, and what finds out whether it holds.

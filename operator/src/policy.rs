@@ -8,18 +8,17 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::DynamicObject;
 use kube::runtime::controller::Action;
-use kube::{Api, ResourceExt as _};
+
 use lns_api::schema;
 use lns_api::status::{PolicyInCluster, SessionPolicyStatus, condition};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cluster::Context;
 use crate::cluster::status::find;
 use crate::conditions::{Said, conditions};
 use crate::error::Error;
-use crate::labels::STATUS_MANAGER;
 use crate::reason;
 use crate::world;
 
@@ -242,19 +241,8 @@ impl Context {
         object: &DynamicObject,
         status: &SessionPolicyStatus,
     ) -> Result<(), Error> {
-        let kind = world::policies();
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.world.client.clone(), &self.world.namespace, &kind);
-        let patch = json!({
-            "apiVersion": kind.api_version,
-            "kind": kind.kind,
-            "metadata": { "name": object.name_any(), "uid": object.metadata.uid },
-            "status": status,
-        });
-        let how = PatchParams::apply(STATUS_MANAGER).force();
-        api.patch_status(&object.name_any(), &how, &Patch::Apply(&patch))
-            .await
-            .map_err(Error::Api)?;
-        Ok(())
+        let told = serde_json::to_value(status).map_err(Error::Unwritable)?;
+        let written = self.world.tell(&world::policies(), object, told).await;
+        written.map_err(Error::Api)
     }
 }

@@ -143,10 +143,12 @@ async fn serve(arguments: &RunArguments, settings: Settings) -> Result<(), Failu
     metrics.lead(true);
     info!("this replica is the one that writes");
     tokio::select! {
-        ended = &mut http => Err(Failure::Failed(ended)),
-        () = control(context, changes) => Err(Failure::Failed("the controllers have ended".to_owned())),
+        // Whoever was held up looks first whether it may still write.
+        biased;
         () = lost(&election) => Err(Failure::Failed("another replica may write from now on: this one begins anew".to_owned())),
         () = terminated() => leave(election).await,
+        ended = &mut http => Err(Failure::Failed(ended)),
+        () = control(context, changes) => Err(Failure::Failed("the controllers have ended".to_owned())),
     }
 }
 

@@ -15,15 +15,16 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta, Patch, PatchParams};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use lns_api::{LnsCluster, SessionPolicy};
 use lns_tables::time::Instant;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
-use crate::labels::{INSTANCE, LNSD, MANAGED_BY, MANAGER, NAME};
+use crate::labels::{INSTANCE, LNSD, MANAGED_BY, MANAGER, NAME, STATUS_MANAGER};
 
 /// A stream of objects that are new, changed or gone.
 pub(crate) type Touched<K> = futures::stream::BoxStream<'static, Result<K, watcher::Error>>;
@@ -141,6 +142,44 @@ impl World {
         );
     }
 
+    /// Writes the status of an object of ours.
+    ///
+    /// The API server applies nothing to an object that breaks the structure of its definition: one that another
+    /// definition took. To say so its status is patched.
+    pub(crate) async fn tell(
+        &self,
+        kind: &ApiResource,
+        object: &DynamicObject,
+        status: Value,
+    ) -> Result<(), kube::Error> {
+        let name = object.name_any();
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), &self.namespace, kind);
+        let patch = json!({
+            "apiVersion": kind.api_version,
+            "kind": kind.kind,
+            "metadata": { "name": name, "uid": object.metadata.uid },
+            "status": status,
+        });
+        let how = PatchParams::apply(STATUS_MANAGER).force();
+        let Err(refused) = api.patch_status(&name, &how, &Patch::Apply(&patch)).await else {
+            return Ok(());
+        };
+        if !is_untyped(&refused) {
+            return Err(refused);
+        }
+        let how = PatchParams {
+            field_manager: Some(STATUS_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = json!({
+            "metadata": { "uid": object.metadata.uid },
+            "status": instead(object.data.get("status"), status),
+        });
+        let patched = api.patch_status(&name, &how, &Patch::Merge(&patch)).await;
+        patched.map(|_| ())
+    }
+
     /// For how long a Lease has not been seen to change.
     pub(crate) fn age(&self, lease: &str, now: Instant) -> Option<Duration> {
         self.ages.of(lease).map(|at| now.since(at))
@@ -165,6 +204,22 @@ impl World {
         self.leases
             .get(&reflector::ObjectRef::new_with(name, leases()).within(&self.namespace))
     }
+}
+
+/// Whether it was not applied because of what the object is, and not of what it was to become.
+fn is_untyped(refused: &kube::Error) -> bool {
+    let live = "failed to create typed live object";
+    matches!(refused, kube::Error::Api(status) if status.message.contains(live))
+}
+
+/// A patch that leaves nothing of `before` but what is in `status` too.
+fn instead(before: Option<&Value>, status: Value) -> Value {
+    let (Some(Value::Object(before)), Value::Object(status)) = (before, &status) else {
+        return status;
+    };
+    let gone = before.keys().map(|key| (key.clone(), Value::Null));
+    let stays = status.clone();
+    Value::Object(gone.chain(stays).collect())
 }
 
 impl Ages {

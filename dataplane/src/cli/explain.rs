@@ -109,7 +109,8 @@ impl Kind {
 pub(crate) struct TraceArguments {
     #[command(flatten)]
     pub(crate) of: Followed,
-    /// Also writes what is shown into this file, for Wireshark and tcpdump
+    /// Also writes what is shown into this file, for Wireshark and tcpdump; -: to the standard output, and
+    /// the lines to the standard error
     #[arg(short, long, value_name = "FILE.pcap")]
     pub(crate) write: Option<PathBuf>,
     /// Ends after so long, for instance 10m [default: never]

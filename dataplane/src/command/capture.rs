@@ -2,9 +2,9 @@
 //! are made here from the ends of its tunnel.
 
 use core::net::{IpAddr, SocketAddr};
+use core::ops::ControlFlow;
 use core::time::Duration;
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind::BrokenPipe;
 use std::path::{Path, PathBuf};
 
 use etherparse::{IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, UdpHeader};
@@ -13,6 +13,7 @@ use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::{DataLink, PcapError};
 use serde_json::Value;
 
+use super::sink::{self, Sink};
 use super::table::{at, count, thousands};
 use crate::failure::Failure;
 
@@ -23,12 +24,13 @@ const HOP_LIMIT: u8 = 64;
 pub(super) struct Capture {
     path: PathBuf,
     /// Written at once: whoever reads along sees it, and nothing is lost.
-    writer: PcapWriter<File>,
+    writer: PcapWriter<Sink>,
     packets: u64,
 }
 
 impl Capture {
-    /// Makes the file, for its owner only. One that is there already is not written over.
+    /// Makes the file, for its owner only. One that is there already is not written over. `-` is the
+    /// standard output.
     pub(super) fn create(path: &Path) -> Result<Self, Failure> {
         let cannot = |error: &dyn core::fmt::Display| {
             Failure::Failed(format!(
@@ -36,18 +38,12 @@ impl Capture {
                 path.display()
             ))
         };
-        // Names and numbers are in it.
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| cannot(&error))?;
+        let sink = Sink::open(path).map_err(|error| cannot(&error))?;
         let header = PcapHeader {
             datalink: DataLink::RAW,
             ..PcapHeader::default()
         };
-        let writer = PcapWriter::with_header(file, header);
+        let writer = PcapWriter::with_header(sink, header);
         Ok(Self {
             path: path.to_owned(),
             writer: writer.map_err(|error| cannot(&error))?,
@@ -55,35 +51,39 @@ impl Capture {
         })
     }
 
-    /// Appends the datagram of a line, if it has one.
-    pub(super) fn write(&mut self, line: &Value) -> Result<(), Failure> {
+    /// Appends the datagram of a line, if it has one. Break: nobody reads it any more.
+    pub(super) fn write(&mut self, line: &Value) -> Result<ControlFlow<()>, Failure> {
         let Some((packet, length)) = packet(line) else {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         };
         let time = at(line, &["time"]).parse::<Timestamp>().unwrap_or_default();
         let nanos = u64::try_from(time.as_nanosecond()).unwrap_or_default();
         let packet = PcapPacket::new(Duration::from_nanos(nanos), length, &packet);
         self.packets += 1;
-        self.writer
-            .write_packet(&packet)
-            .map(|_| ())
-            .map_err(|error| {
-                // Its own words are about reading.
-                if let PcapError::IoError(error) = error {
-                    self.cannot(&error)
-                } else {
-                    self.cannot(&error)
-                }
-            })
+        match self.writer.write_packet(&packet) {
+            Ok(_) => Ok(ControlFlow::Continue(())),
+            Err(PcapError::IoError(error)) if self.has_output() && error.kind() == BrokenPipe => {
+                Ok(ControlFlow::Break(()))
+            }
+            // Its own words are about reading.
+            Err(PcapError::IoError(error)) => Err(self.cannot(&error)),
+            Err(error) => Err(self.cannot(&error)),
+        }
+    }
+
+    /// Whether the standard output is taken by it.
+    pub(super) fn has_output(&self) -> bool {
+        sink::is_output(&self.path)
     }
 
     /// What is in the file now.
     pub(super) fn summary(&self) -> String {
-        format!(
-            "{} packets in {}",
-            thousands(self.packets),
-            self.path.display()
-        )
+        let place = if self.has_output() {
+            "the standard output".to_owned()
+        } else {
+            self.path.display().to_string()
+        };
+        format!("{} packets in {place}", thousands(self.packets))
     }
 
     fn cannot(&self, error: &dyn core::fmt::Display) -> Failure {
@@ -154,6 +154,8 @@ fn octets(hexadecimal: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use pcap_file::pcap::PcapReader;
     use serde_json::json;
 
@@ -173,11 +175,10 @@ mod tests {
                 "time": "2026-11-25T21:46:40.123456Z", "direction": direction, "octets": "c802000c",
                 "length": 600, "local": local, "remote": remote,
             });
-            capture.write(&line).unwrap();
+            assert!(capture.write(&line).unwrap().is_continue());
         }
-        capture
-            .write(&json!({ "octets": null, "text": "a step" }))
-            .unwrap();
+        let step = json!({ "octets": null, "text": "a step" });
+        assert!(capture.write(&step).unwrap().is_continue());
         assert_eq!(
             capture.summary(),
             format!("2 packets in {}", path.display())

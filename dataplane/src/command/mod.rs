@@ -14,6 +14,7 @@ pub(crate) mod preflight;
 pub(crate) mod radius;
 pub(crate) mod read;
 pub(crate) mod report;
+mod sink;
 pub(crate) mod table;
 pub(crate) mod trace;
 mod watch;

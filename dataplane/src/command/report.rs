@@ -5,9 +5,8 @@
 //! something is broken.
 
 use core::fmt::Display;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::read::pages;
+use super::sink::{self, Sink};
 use super::table::octets;
 use crate::cli::{ReportArguments, State, VERSION};
 use crate::failure::Failure;
@@ -113,28 +113,25 @@ pub(crate) fn report(arguments: &ReportArguments) -> Result<(), Failure> {
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{name}.tar.gz")));
     let file = create(&path)?;
+    let is_output = sink::is_output(&path);
     let written = collect(&name, file, &arguments.state);
     match written {
-        Ok((files, problems)) => {
-            println!("{}", summary(&path, files, problems));
-            Ok(())
-        }
+        Ok((files, problems)) if is_output => eprintln!("{}", summary(None, files, problems)),
+        Ok((files, problems)) => println!("{}", summary(Some(&path), files, problems)),
         Err(error) => {
             // Half a bundle is none.
-            let _leftover = fs::remove_file(&path);
-            Err(cannot_write(&path, error))
+            if !is_output {
+                let _leftover = fs::remove_file(&path);
+            }
+            return Err(cannot_write(&path, error));
         }
     }
+    Ok(())
 }
 
 /// The new file, for its owner only: it tells who the subscribers are.
-fn create(path: &Path) -> Result<File, Failure> {
-    let created = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    created.map_err(|error| {
+fn create(path: &Path) -> Result<Sink, Failure> {
+    Sink::open(path).map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
             Failure::bad_input(format!(
                 "{} is there already and is not overwritten: name another file with -w",
@@ -153,23 +150,27 @@ fn cannot_write(path: &Path, error: impl Display) -> Failure {
     ))
 }
 
-fn summary(path: &Path, files: usize, problems: usize) -> String {
-    let size = fs::metadata(path).map_or(0, |about| about.len());
+/// Without a path it is on the standard output.
+fn summary(path: Option<&Path>, files: usize, problems: usize) -> String {
+    let place = path.map_or_else(
+        || "the standard output".to_owned(),
+        |path| path.display().to_string(),
+    );
+    let size = path.and_then(|path| fs::metadata(path).ok());
+    let size = size.map_or_else(String::new, |about| format!(", {}", octets(about.len())));
     let missing = match problems {
         0 => String::new(),
         1 => ", 1 thing could not be collected (problems.txt)".to_owned(),
         more => format!(", {more} things could not be collected (problems.txt)"),
     };
     format!(
-        "{}: {files} files, {}{missing}\nIt has no password and no secret in it; names, numbers and addresses of subscribers it has.",
-        path.display(),
-        octets(size)
+        "{place}: {files} files{size}{missing}\nIt has no password and no secret in it; names, numbers and addresses of subscribers it has."
     )
 }
 
 /// Collects everything into `file` below the folder `name`: how many files there are, and how many
 /// problems there were.
-fn collect(name: &str, file: File, state: &State) -> io::Result<(usize, usize)> {
+fn collect(name: &str, file: Sink, state: &State) -> io::Result<(usize, usize)> {
     let mut bundle = Bundle {
         tar: tar::Builder::new(GzEncoder::new(file, Compression::default())),
         folder: name.to_owned(),
@@ -200,13 +201,13 @@ fn collect(name: &str, file: File, state: &State) -> io::Result<(usize, usize)> 
         bundle.add("problems.txt", (problems.join("\n") + "\n").as_bytes())?;
     }
     let files = bundle.files;
-    bundle.tar.into_inner()?.finish()?.sync_all()?;
+    bundle.tar.into_inner()?.finish()?.finish()?;
     Ok((files, problems.len()))
 }
 
 /// The file that is being written.
 struct Bundle {
-    tar: tar::Builder<GzEncoder<File>>,
+    tar: tar::Builder<GzEncoder<Sink>>,
     folder: String,
     files: usize,
 }

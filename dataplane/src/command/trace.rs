@@ -1,5 +1,6 @@
 //! `trace`: follows what goes on, message by message.
 
+use core::ops::ControlFlow;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -31,13 +32,20 @@ pub(crate) fn trace(arguments: &TraceArguments) -> Result<(), Failure> {
     let mut shown = 0_u64;
     client.follow("/v1/trace", &query(&arguments.of), until, |line| {
         shown += 1;
-        if let Some(capture) = &mut capture {
-            capture.write(line)?;
+        if let Some(capture) = &mut capture
+            && capture.write(line)?.is_break()
+        {
+            return Ok(ControlFlow::Break(()));
         }
-        show(&match arguments.output {
+        let text = match arguments.output {
             TraceOutput::Json => format!("{line}\n"),
             TraceOutput::Text => in_words(line),
-        })
+        };
+        if capture.as_ref().is_some_and(Capture::has_output) {
+            eprint!("{text}");
+            return Ok(ControlFlow::Continue(()));
+        }
+        show(&text)
     })?;
     if let Some(capture) = capture {
         eprintln!("{}", capture.summary());

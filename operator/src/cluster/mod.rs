@@ -35,7 +35,7 @@ use self::rollout::{Place, Step};
 use self::status::{Found, Problem};
 use self::validate::{Named, Valid};
 use crate::error::Error;
-use crate::labels::{ROLE, STATUS_MANAGER};
+use crate::labels::ROLE;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::world::{self, World};
@@ -284,19 +284,9 @@ impl Context {
         if before.as_ref() == Some(&status) {
             return Ok(status);
         }
-        let kind = world::clusters();
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.world.client.clone(), &self.world.namespace, &kind);
-        let patch = json!({
-            "apiVersion": kind.api_version,
-            "kind": kind.kind,
-            "metadata": { "name": object.name_any(), "uid": object.metadata.uid },
-            "status": status,
-        });
-        let how = PatchParams::apply(STATUS_MANAGER).force();
-        api.patch_status(&object.name_any(), &how, &Patch::Apply(&patch))
-            .await
-            .map_err(Error::Api)?;
+        let told = serde_json::to_value(&status).map_err(Error::Unwritable)?;
+        let written = self.world.tell(&world::clusters(), object, told).await;
+        written.map_err(Error::Api)?;
         self.announce(object, before.as_ref(), &status).await;
         Ok(status)
     }

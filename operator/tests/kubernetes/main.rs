@@ -15,8 +15,13 @@
 mod clusters;
 mod ends;
 mod gitops;
+mod examples;
+mod foreign;
+mod generate;
 mod members;
 mod policies;
+mod random;
+mod replicas;
 mod world;
 
 use core::pin::Pin;
@@ -68,6 +73,8 @@ fn main() -> ExitCode {
         ends::a_cluster_whose_store_is_away_ends_all_the_same_and_it_is_told,
         ends::a_cordoned_node_is_drained_while_another_one_serves,
         ends::who_is_fenced_is_told_of_and_nobody_waits_for_it,
+        examples::every_example_is_taken_and_applied_again_changes_nothing,
+        foreign::an_object_of_another_schema_is_stalled_and_the_others_are_followed,
         members::pods_are_replaced_one_at_a_time_and_the_master_last,
         members::a_new_node_becomes_a_member_and_may_keep_its_lease,
         gitops::gitops_tools_see_a_cluster_come_up_stand_still_and_go,
@@ -76,6 +83,8 @@ fn main() -> ExitCode {
         gitops::what_is_verified_is_that_all_mean_the_same_epoch,
         policies::a_policy_names_the_cluster_that_is_not_there,
         policies::a_policy_says_in_which_clusters_it_is_in_force,
+        random::whatever_the_api_server_takes_is_reconciled_or_stalled,
+        replicas::of_two_replicas_one_writes_and_the_other_takes_over,
     ];
     let trials = tests.map(|test| trial(test, server.clone())).into();
     let mut arguments = Arguments::from_args();

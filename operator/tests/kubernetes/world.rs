@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -44,6 +44,8 @@ pub(crate) struct World {
 /// An operator that runs.
 pub(crate) struct Operator {
     child: Child,
+    /// Where it answers, on 127.0.0.1.
+    pub(crate) port: u16,
 }
 
 impl Server {
@@ -115,15 +117,21 @@ impl World {
 
     /// Runs an operator whose members have this image.
     pub(crate) fn operator(&self, image: &str) -> Operator {
+        self.replica(image, "one")
+    }
+
+    /// Runs one of several.
+    pub(crate) fn replica(&self, image: &str, name: &str) -> Operator {
         let settings = self.folder.path().join("dataplane.yaml");
         std::fs::write(&settings, format!("image: {image}\n")).unwrap();
+        let port = free_port();
         let child = Command::new(env!("CARGO_BIN_EXE_lns-operator"))
             .args([
                 "run",
                 "--listen",
-                "127.0.0.1:0",
+                &format!("127.0.0.1:{port}"),
                 "--replica",
-                "one",
+                name,
                 "--namespace",
                 &self.namespace,
             ])
@@ -135,7 +143,7 @@ impl World {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        Operator { child }
+        Operator { child, port }
     }
 
     /// A node with the labels of this test.
@@ -473,11 +481,31 @@ impl World {
 impl Operator {
     /// Ends it as Kubernetes does, and waits.
     pub(crate) fn end(mut self) {
-        let pid = self.child.id().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-        assert!(told.success());
+        self.signal("TERM");
         assert!(self.child.wait().unwrap().success());
     }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(told.unwrap().success());
+    }
+
+    /// Whether it is still the process that was started.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.ended().is_none()
+    }
+
+    /// How it has ended.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+}
+
+/// A port that nobody has; whoever takes it does so at once.
+fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    socket.local_addr().unwrap().port()
 }
 
 impl Drop for Operator {
