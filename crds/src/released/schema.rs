@@ -35,7 +35,6 @@ impl<'a> Comparison<'a> {
 
     fn schema(&mut self, before: &Value, after: &Value) {
         let none = Map::new();
-        let fields = |schema: Option<&'_ Value>| schema.and_then(Value::as_object);
         let old = fields(Some(before)).unwrap_or(&none);
         let new = fields(Some(after)).unwrap_or(&none);
         let keywords: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -227,4 +226,9 @@ fn has_all(before: Option<&Value>, after: Option<&Value>) -> bool {
     };
     let before = before.and_then(Value::as_array);
     before.is_some_and(|before| before.iter().all(|value| after.contains(value)))
+}
+
+/// The fields of a map.
+fn fields(schema: Option<&Value>) -> Option<&Map<String, Value>> {
+    schema.and_then(Value::as_object)
 }
