@@ -307,15 +307,15 @@ fn judge(probes: &[Probe], ways: &Ways, sequence: u16, views: &Mutex<Vec<View>>)
     if !service && !nas {
         return Ok(());
     }
-    let mut changes = Vec::new();
+    let mut routes = Vec::new();
     if service {
-        changes.push(change(&VIP.to_string(), &view.service, &ways.access));
-        changes.push(change(SUBSCRIBERS, &view.service, &ways.core));
+        routes.push(change(&VIP.to_string(), &view.service, &ways.access));
+        routes.push(change(SUBSCRIBERS, &view.service, &ways.core));
     }
     if nas {
-        changes.push(change(&NAS.to_string(), &view.nas, &ways.core));
+        routes.push(change(&NAS.to_string(), &view.nas, &ways.core));
     }
-    (ways.setter)(&changes)?;
+    (ways.setter)(&routes)?;
     lock(views).push(view);
     Ok(())
 }

@@ -82,9 +82,11 @@ fn fenced(scene: &Scene, first: Place) -> Result<SystemTime> {
 }
 
 fn annotate(bed: &Bed, nodes: Value) -> Result<()> {
-    let notes = json!({ "kubelns.io/fenced": nodes });
-    bed.kind
-        .patch(CLUSTER, &json!({ "metadata": { "annotations": notes } }))
+    let annotations = json!({ "kubelns.io/fenced": nodes });
+    bed.kind.patch(
+        CLUSTER,
+        &json!({ "metadata": { "annotations": annotations } }),
+    )
 }
 
 /// Another one is master, and the router passes this one by.
