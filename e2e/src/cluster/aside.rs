@@ -28,28 +28,29 @@ pub(super) const STORIES: &[Story] = &[
 fn drain(scene: &mut Scene<'_>) -> Result<Expected> {
     let first = scene.first;
     let lease = lease_of(scene, first)?;
-    ask(scene, &lease, json!({ "kubelns.io/drain": "yes" }))?;
+    ask(scene, &lease, &json!({ "kubelns.io/drain": "yes" }))?;
     leaves(scene, first)?;
     scene
         .bed
         .node(first)?
         .wait(PATIENCE, "it is drained", |lnsd| {
-            Ok(lnsd.json(&["members"])?["aside"] == "drained")
+            let members = lnsd.json(&["members"])?;
+            Ok(members.get("aside").is_some_and(|it| it == "drained"))
         })?;
     scene.newcomers("drained")?;
     let said = scene.bed.api.get(&lease)?;
     ensure!(
-        said["metadata"]["annotations"]["kubelns.io/aside"] == "drained",
+        note(&said, "aside").is_some_and(|it| it == "drained"),
         "its Lease says {said}"
     );
-    ask(scene, &lease, json!({ "kubelns.io/drain": null }))?;
+    ask(scene, &lease, &json!({ "kubelns.io/drain": null }))?;
     Ok(planned(None))
 }
 
 fn fence(scene: &mut Scene<'_>) -> Result<Expected> {
     let first = scene.first;
     let list = serde_json::to_string(&[first.name()])?;
-    ask(scene, OBJECT, json!({ "kubelns.io/fenced": list }))?;
+    ask(scene, OBJECT, &json!({ "kubelns.io/fenced": list }))?;
     leaves(scene, first)?;
     let at = SystemTime::now();
     scene
@@ -57,7 +58,8 @@ fn fence(scene: &mut Scene<'_>) -> Result<Expected> {
         .node(first)?
         .wait(PATIENCE, "its gate is closed", |lnsd| {
             let members = lnsd.json(&["members"])?;
-            Ok(members["aside"] == "fenced" && members["dataSeconds"].is_null())
+            let is_fenced = members.get("aside").is_some_and(|it| it == "fenced");
+            Ok(is_fenced && members.get("dataSeconds").is_none_or(Value::is_null))
         })?;
     // Whoever follows hands over: to anybody but that one.
     let second = scene.master()?;
@@ -66,7 +68,7 @@ fn fence(scene: &mut Scene<'_>) -> Result<Expected> {
     let third = scene.master()?;
     ensure!(third != first, "{first:?} is fenced, and master");
     scene.newcomers("fenced")?;
-    ask(scene, OBJECT, json!({ "kubelns.io/fenced": null }))?;
+    ask(scene, OBJECT, &json!({ "kubelns.io/fenced": null }))?;
     let mut expected = planned(Some((first, at)));
     expected.changes = 2;
     Ok(expected)
@@ -95,7 +97,7 @@ fn planned(silent: Option<(Place, SystemTime)>) -> Expected {
     }
 }
 
-fn ask(scene: &Scene<'_>, path: &str, notes: Value) -> Result<()> {
+fn ask(scene: &Scene<'_>, path: &str, notes: &Value) -> Result<()> {
     let change = json!({ "metadata": { "annotations": notes } });
     scene.bed.api.patch(path, &change)
 }
@@ -103,11 +105,17 @@ fn ask(scene: &Scene<'_>, path: &str, notes: Value) -> Result<()> {
 /// Where the Lease of a node is.
 fn lease_of(scene: &Scene<'_>, place: Place) -> Result<String> {
     let all = scene.bed.api.get(LEASES)?;
-    let leases = all["items"].as_array().context("no Leases")?;
+    let leases = all.get("items").and_then(Value::as_array);
+    let leases = leases.context("no Leases")?;
     let name = place.name();
-    let of = |lease: &&Value| lease["metadata"]["annotations"]["kubelns.io/node"] == *name;
+    let of = |lease: &&Value| note(lease, "node").is_some_and(|it| *it == *name);
     let lease = leases.iter().find(of);
     let lease = lease.with_context(|| format!("{name} has no Lease"))?;
-    let lease = lease["metadata"]["name"].as_str().context("no name")?;
-    Ok(format!("{LEASES}/{lease}"))
+    let lease = lease.pointer("/metadata/name").and_then(Value::as_str);
+    Ok(format!("{LEASES}/{}", lease.context("no name")?))
+}
+
+/// An annotation of ours.
+fn note<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    object.pointer(&format!("/metadata/annotations/kubelns.io~1{name}"))
 }

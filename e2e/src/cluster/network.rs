@@ -175,7 +175,7 @@ impl Network {
     }
 
     /// How the router reaches them, where it routes.
-    pub(crate) fn ways(&self) -> Ways {
+    pub(crate) fn ways() -> Ways {
         let hops = |device: &str, address: fn(Place) -> Ipv4Addr| {
             let hop = |place: Place| Hop {
                 address: address(place),

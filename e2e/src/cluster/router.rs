@@ -88,7 +88,7 @@ impl Router {
     /// Starts with no node in.
     pub(crate) fn start(network: &Network) -> Result<Self> {
         if network.announce == Announce::External {
-            return Self::along(&network.router, network.ways());
+            return Self::along(&network.router, Network::ways());
         }
         let nodes = neighbours::of(network)?;
         let work =

@@ -58,9 +58,9 @@ fn drain(scene: &mut Scene) -> Result<Expected> {
 fn fence(scene: &mut Scene) -> Result<Expected> {
     let (first, node) = (scene.first, node_of(scene.first));
     let pod = scene.bed.pod_name(first)?;
-    annotate(&scene.bed, json!(serde_json::to_string(&[&node])?))?;
+    annotate(&scene.bed, &json!(serde_json::to_string(&[&node])?))?;
     let fenced = fenced(scene, first);
-    annotate(&scene.bed, Value::Null)?;
+    annotate(&scene.bed, &Value::Null)?;
     let since = fenced?;
     ensure!(scene.bed.pod_name(first)? == pod, "another pod was made");
     Ok(planned(2, Some((first, since))))
@@ -81,7 +81,7 @@ fn fenced(scene: &Scene, first: Place) -> Result<SystemTime> {
     Ok(since)
 }
 
-fn annotate(bed: &Bed, nodes: Value) -> Result<()> {
+fn annotate(bed: &Bed, nodes: &Value) -> Result<()> {
     let annotations = json!({ "kubelns.io/fenced": nodes });
     bed.kind.patch(
         CLUSTER,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde_json::{Value, json};
 
 use super::frr::Frr;
-use super::kind::{CONTROL_PLANE, Kind, NAMESPACE, node_of, place_of, text};
+use super::kind::{CONTROL_PLANE, Kind, NAMESPACE, fault, node_of, place_of, script, text};
 use super::objects;
 use super::outside::Outside;
 use crate::cluster::capture::Capture;
@@ -62,7 +62,7 @@ impl Bed {
         let (kind, archives) = (kind?, archives??);
         clear(&kind)?;
         let archives: Vec<_> = archives.lines().collect();
-        kind.script("load", &archives)?;
+        script("load", &archives)?;
         let outside = Outside::create(&kind)?;
         flows::serve(&outside.core)?;
         let frr = Frr::start(&outside.router)?;
@@ -227,8 +227,8 @@ impl Bed {
     fn start_nodes(&self) -> Result<()> {
         for place in Place::ALL {
             if self.kind.process(&node_of(place))?.is_none() {
-                self.kind.fault(place, "start")?;
-                self.outside.wire_node(&self.kind, place)?;
+                fault(place, "start")?;
+                Outside::wire_node(&self.kind, place)?;
             }
         }
         Ok(())

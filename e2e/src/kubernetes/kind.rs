@@ -125,17 +125,6 @@ impl Kind {
         )
     }
 
-    /// Runs one of the scripts of `e2e/kind`.
-    pub(crate) fn script(&self, name: &str, arguments: &[&str]) -> Result<()> {
-        text(Command::new(format!("e2e/kind/{name}")).args(arguments))?;
-        Ok(())
-    }
-
-    /// A fault of a node, or its end.
-    pub(crate) fn fault(&self, place: Place, what: &str) -> Result<()> {
-        self.script("node", &[&node_of(place), what])
-    }
-
     /// Runs a program on a node.
     pub(crate) fn on(&self, node: &str, program: &[&str]) -> Result<String> {
         text(self.command("docker").args(["exec", node]).args(program))
@@ -188,6 +177,17 @@ impl Drop for Kind {
             cleanup::forget(&Leftover::Script(DOWN));
         }
     }
+}
+
+/// Runs one of the scripts of `e2e/kind`.
+pub(crate) fn script(name: &str, arguments: &[&str]) -> Result<()> {
+    text(Command::new(format!("e2e/kind/{name}")).args(arguments))?;
+    Ok(())
+}
+
+/// A fault of a node, or its end.
+pub(crate) fn fault(place: Place, what: &str) -> Result<()> {
+    script("node", &[&node_of(place), what])
 }
 
 /// What a program prints. Fails with its own words.

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::Story;
 use super::bed::{PATIENCE, Scene};
-use super::kind::node_of;
+use super::kind::{fault, node_of};
 use crate::cluster::network::Place;
 use crate::cluster::scene::{Expected, rest};
 
@@ -59,7 +59,7 @@ const HOLD: Duration = Duration::from_secs(4);
 
 fn kill(scene: &mut Scene) -> Result<Expected> {
     let first = scene.first;
-    scene.bed.kind.fault(first, "kill")?;
+    fault(first, "kill")?;
     let second = scene.another(&[first])?;
     scene.newcomers("second")?;
     // What Kubernetes tells of it comes later than what subscribers are served by.
@@ -81,7 +81,7 @@ fn kill(scene: &mut Scene) -> Result<Expected> {
 
 fn kill_member(scene: &mut Scene) -> Result<Expected> {
     let member = scene.member()?;
-    scene.bed.kind.fault(member, "kill")?;
+    fault(member, "kill")?;
     let others: Vec<_> = Place::ALL.into_iter().filter(|it| *it != member).collect();
     scene.bed.router.wait_for(PATIENCE, &others)?;
     scene.newcomers("without")?;
@@ -93,11 +93,11 @@ const LONGER: u64 = 12;
 
 fn cut_api(scene: &mut Scene) -> Result<Expected> {
     let first = scene.first;
-    scene.bed.kind.fault(first, "cut-api")?;
+    fault(first, "cut-api")?;
     rest(LONGER);
     let new = scene.newcomers("meanwhile");
     let second = scene.master();
-    scene.bed.kind.fault(first, "mend-api")?;
+    fault(first, "mend-api")?;
     new?;
     let second = second?;
     ensure!(second == first, "{} became master", node_of(second));
@@ -106,12 +106,12 @@ fn cut_api(scene: &mut Scene) -> Result<Expected> {
 
 fn pause(scene: &mut Scene) -> Result<Expected> {
     let first = scene.first;
-    scene.bed.kind.fault(first, "pause")?;
+    fault(first, "pause")?;
     let since = SystemTime::now() + HOLD;
     let another = scene.another(&[first]);
     let second = another.and_then(|_| scene.newcomers("second"));
     rest(5);
-    scene.bed.kind.fault(first, "unpause")?;
+    fault(first, "unpause")?;
     second?;
     Ok(Expected {
         silent: Some((first, since)),

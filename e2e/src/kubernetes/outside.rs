@@ -15,7 +15,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
 
-use super::kind::{CONTROL_PLANE, Kind, node_of};
+use super::kind::{CONTROL_PLANE, Kind, node_of, script};
 use crate::cluster::capture::Mark;
 use crate::cluster::network::{NAS, Place, forward_by_ports, join, wire_lacs};
 use crate::cluster::router::{Hop, Setter, Ways};
@@ -36,7 +36,7 @@ pub(crate) struct Outside {
 impl Outside {
     /// Makes them and joins them to the nodes.
     pub(crate) fn create(kind: &Kind) -> Result<Self> {
-        kind.script("networks", &["up"])?;
+        script("networks", &["up"])?;
         let [router, lac0, lac1, core] = net::namespaces(["router", "lac0", "lac1", "core"])?;
         let outside = Self {
             router,
@@ -48,13 +48,13 @@ impl Outside {
         for (network, address) in [("access", "10.0.0.1"), ("core", "10.1.0.1")] {
             let interface = format!("{network}0");
             let name = outside.router.name();
-            kind.script("networks", &["join", network, name, &interface])?;
+            script("networks", &["join", network, name, &interface])?;
             let address = format!("address add {address}/24 dev {interface}");
             outside.router.ip(&[&address])?;
         }
         outside.wire_core(kind)?;
         for place in Place::ALL {
-            outside.wire_node(kind, place)?;
+            Self::wire_node(kind, place)?;
         }
         Ok(outside)
     }
@@ -82,7 +82,7 @@ impl Outside {
     }
 
     /// Gives a worker that has just started its ways to LACs and core. The service address members put there themselves.
-    pub(crate) fn wire_node(&self, kind: &Kind, place: Place) -> Result<()> {
+    pub(crate) fn wire_node(kind: &Kind, place: Place) -> Result<()> {
         let node = attach(kind, &node_of(place))?;
         for name in ["all", "default", "access0", "core0"] {
             node.sysctl(&format!("net/ipv4/conf/{name}/rp_filter"), "0")?;

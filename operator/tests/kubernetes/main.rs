@@ -14,10 +14,10 @@
 
 mod clusters;
 mod ends;
-mod gitops;
 mod examples;
 mod foreign;
 mod generate;
+mod gitops;
 mod members;
 mod policies;
 mod random;
