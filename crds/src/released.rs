@@ -154,7 +154,7 @@ fn losses_of_version(
     let root = "/schema/openAPIV3Schema";
     match (released.pointer(root), now.pointer(root)) {
         (Some(before), Some(after)) => {
-            lost.extend(Comparison::new(path, reasons).of(before, after))
+            lost.extend(Comparison::new(path, reasons).of(before, after));
         }
         (Some(_), None) => lost.push(Violation::new(path, "the schema is removed")),
         (None, _) => {}

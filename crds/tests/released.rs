@@ -8,6 +8,7 @@
     reason = "a test may fail this way"
 )]
 
+use core::slice::from_ref;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -77,12 +78,15 @@ fn every_reason_is_needed() {
     }
 }
 
-#[test]
-fn each_narrowing_of_the_real_schema_is_told_with_its_path() {
+/// Where, what, and how it is told.
+type Narrowing = (String, Mutation, &'static str);
+
+/// Ways to make less of the definition of clusters.
+fn narrowings() -> Vec<Narrowing> {
     let lacs = format!("{SPEC}/properties/lacs");
     let lac = format!("{lacs}/items/properties");
     let set = |keyword: &'static str, value: Value| move |it: &mut Value| it[keyword] = value;
-    let cases: Vec<(String, Mutation, &str)> = vec![
+    vec![
         (
             format!("{SPEC}/properties"),
             Box::new(|it| drop(it.as_object_mut().unwrap().remove("pools"))),
@@ -123,6 +127,15 @@ fn each_narrowing_of_the_real_schema_is_told_with_its_path() {
             Box::new(set("maxItems", json!(1))),
             "LnsCluster v1alpha1: spec.lacs maxItems was ",
         ),
+    ]
+}
+
+/// And more of them.
+fn more_narrowings() -> Vec<Narrowing> {
+    let lacs = format!("{SPEC}/properties/lacs");
+    let lac = format!("{lacs}/items/properties");
+    let set = |keyword: &'static str, value: Value| move |it: &mut Value| it[keyword] = value;
+    vec![
         (
             format!("{lac}/hostName"),
             Box::new(set("pattern", json!("^lac"))),
@@ -163,8 +176,12 @@ fn each_narrowing_of_the_real_schema_is_told_with_its_path() {
             Box::new(set("x-new", json!(true))),
             "LnsCluster v1alpha1: spec.lacs[].helloSeconds x-new was none and is true",
         ),
-    ];
-    for (pointer, change, expected) in cases {
+    ]
+}
+
+#[test]
+fn each_narrowing_of_the_real_schema_is_told_with_its_path() {
+    for (pointer, change, expected) in narrowings().into_iter().chain(more_narrowings()) {
         let lost = lost(&pointer, change);
         assert!(
             matches!(&*lost, [one] if one.starts_with(expected)),
@@ -233,15 +250,15 @@ fn each_narrowing_of_a_definition_around_its_schema_is_told() {
     );
 }
 
-#[test]
-fn what_is_wider_passes() {
+/// Ways to make more of it.
+fn widenings() -> Vec<(String, Mutation)> {
     let lacs = format!("{SPEC}/properties/lacs");
     let lac = format!("{lacs}/items/properties");
     let set = |keyword: &'static str, value: Value| move |it: &mut Value| it[keyword] = value;
     let without = |keyword: &'static str| {
         move |it: &mut Value| drop(it.as_object_mut().unwrap().remove(keyword))
     };
-    let cases: Vec<(String, Mutation)> = vec![
+    vec![
         (
             format!("{SPEC}/properties"),
             Box::new(set("more", json!({ "type": "string", "maxLength": 3 }))),
@@ -299,8 +316,12 @@ fn what_is_wider_passes() {
             "/spec/names/shortNames".to_owned(),
             Box::new(|it| it.as_array_mut().unwrap().push(json!("lnss"))),
         ),
-    ];
-    for (pointer, change) in cases {
+    ]
+}
+
+#[test]
+fn what_is_wider_passes() {
+    for (pointer, change) in widenings() {
         assert_eq!(
             lost(&pointer, change),
             <[String; 0]>::default(),
@@ -319,7 +340,7 @@ fn a_new_field_may_have_a_default() {
     assert_eq!(more, <[String; 0]>::default());
     // The same said at each field, and not once more around them.
     let same = lost(&format!("{SPEC}/properties/datapath"), |it| {
-        it["default"] = json!({})
+        it["default"] = json!({});
     });
     assert_eq!(same, <[String; 0]>::default());
 }
@@ -336,7 +357,7 @@ fn a_rule_with_a_reason_passes_at_its_place_only() {
         rule: "size(self.lacs) < 3",
         because: "no cluster with more has ever started",
     };
-    let lost = |reasons: &[Reason]| losses(&[before.clone()], &[after.clone()], reasons).len();
+    let lost = |reasons: &[Reason]| losses(from_ref(&before), from_ref(&after), reasons).len();
     assert_eq!(lost(&[]), 1);
     assert_eq!(lost(&[reason("LnsCluster v1alpha1: spec.lacs")]), 1);
     assert_eq!(lost(&[reason("LnsCluster v1alpha1: spec")]), 0);
@@ -358,7 +379,7 @@ fn whatever_is_made_narrower_anywhere_is_caught() {
                 Some(value) => drop(parent.insert(key.to_owned(), value)),
                 None => drop(parent.remove(key)),
             }
-            let lost = losses(core::slice::from_ref(&definition), &[after], REASONS);
+            let lost = losses(from_ref(&definition), &[after], REASONS);
             assert!(!lost.is_empty(), "{pointer}");
             tried += 1;
         }

@@ -1,6 +1,10 @@
 //! The program as somebody runs it who is elsewhere: files that go to the standard output, and an end that comes
 //! with that of the standard input.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 use core::time::Duration;
 use std::io::{Read as _, Write as _};

@@ -44,12 +44,16 @@ impl Access {
     /// There is none, or which one is not said.
     pub(crate) async fn cluster(&self, place: &Place) -> Result<DynamicObject, Failure> {
         let all = self.clusters().list(&ListParams::default()).await;
-        let all = all.map_err(|error| match &error {
-            kube::Error::Api(status) if status.code == 404 => Failure::failed(
-                "this API server knows no LnsClusters",
-                "install the chart lns-crds, or choose another with --context",
-            ),
-            _ => of_api("reading LnsClusters", &error),
+        let all = all.map_err(|error| {
+            if let kube::Error::Api(status) = &error
+                && status.code == 404
+            {
+                return Failure::failed(
+                    "this API server knows no LnsClusters",
+                    "install the chart lns-crds, or choose another with --context",
+                );
+            }
+            of_api("reading LnsClusters", &error)
         })?;
         choose(all.items, place.cluster.as_deref(), &self.namespace)
     }

@@ -41,19 +41,21 @@ impl Display for Failure {
     }
 }
 
-/// What the API server said no to, and what to do about it. `what`: "reading LnsClusters", and the like.
+/// What the API server said no to, and what to do about it. `what`: reading something, for instance.
 pub(crate) fn of_api(what: &str, error: &kube::Error) -> Failure {
-    match error {
-        kube::Error::Api(status) if status.code == 403 => Failure::Failed(format!(
+    let kube::Error::Api(status) = error else {
+        return Failure::Failed(format!(
+            "{what}: {}: check that kubectl reaches the API server, or choose another with --context",
+            chain(error)
+        ));
+    };
+    if status.code == 403 {
+        return Failure::Failed(format!(
             "{what}: {}: ask whoever administers the cluster for this right",
             status.message
-        )),
-        kube::Error::Api(status) => Failure::failed(what, &status.message),
-        other => Failure::Failed(format!(
-            "{what}: {}: check that kubectl reaches the API server, or choose another with --context",
-            chain(other)
-        )),
+        ));
     }
+    Failure::failed(what, &status.message)
 }
 
 /// An error with its causes: the outer one often says nothing.

@@ -56,13 +56,17 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<u8, Failure> {
     let access = Access::of(&cli.place).await?;
     let place = &cli.place;
-    match cli.command {
-        Command::Fence(nodes) => fence::fence(&access, place, &nodes.nodes).await,
-        Command::Unfence(nodes) => fence::unfence(&access, place, &nodes.nodes).await,
-        Command::Status(passed) => status::status(&access, place, passed.arguments).await,
-        other => match other.remote() {
-            Some(remote) => remote::run(&access, place, remote).await,
-            None => Err(Failure::bad_input("there is no such command")),
-        },
+    if let Command::Fence(nodes) = cli.command {
+        return fence::fence(&access, place, &nodes.nodes).await;
+    }
+    if let Command::Unfence(nodes) = cli.command {
+        return fence::unfence(&access, place, &nodes.nodes).await;
+    }
+    if let Command::Status(passed) = cli.command {
+        return status::status(&access, place, passed.arguments).await;
+    }
+    match cli.command.remote() {
+        Some(remote) => remote::run(&access, place, remote).await,
+        None => Err(Failure::bad_input("there is no such command")),
     }
 }

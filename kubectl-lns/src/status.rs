@@ -133,7 +133,8 @@ fn in_words(cluster: &DynamicObject, now: Timestamp) -> String {
     let mut shown = aligned(facts);
     let conditions = conditions(status, now);
     if conditions.len() > 1 {
-        shown += &format!("\n{}", aligned(conditions.into_iter()));
+        shown.push('\n');
+        shown.push_str(&aligned(conditions.into_iter()));
     }
     shown
 }
@@ -205,8 +206,7 @@ fn aligned<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> String {
     table.with(Style::empty()).with(Padding::new(0, 2, 0, 0));
     let text = table.to_string();
     text.lines()
-        .map(|line| format!("{}\n", line.trim_end()))
-        .collect()
+        .fold(String::new(), |text, line| text + line.trim_end() + "\n")
 }
 
 #[cfg(test)]

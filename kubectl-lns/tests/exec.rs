@@ -3,6 +3,7 @@
 #![allow(
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::result_large_err,
     clippy::unwrap_used,
     reason = "a test that cannot go on has failed"
 )]
@@ -29,11 +30,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The protocol in which a channel can be closed.
 const PROTOCOL: &str = "v5.channel.k8s.io";
 
+/// What was run in which pod.
+type Run = Mutex<Vec<(String, Vec<String>)>>;
+
 /// An API server with a cluster of two members, the master on `b`.
 struct Server {
     folder: TempDir,
-    /// What was run in which pod.
-    run: Arc<Mutex<Vec<(String, Vec<String>)>>>,
+    run: Arc<Run>,
 }
 
 impl Server {
@@ -99,12 +102,7 @@ impl Server {
     }
 }
 
-async fn answer(
-    stream: TcpStream,
-    script: &str,
-    folder: &Path,
-    run: &Mutex<Vec<(String, Vec<String>)>>,
-) {
+async fn answer(stream: TcpStream, script: &str, folder: &Path, run: &Run) {
     let mut start = [0; 2048];
     let length = stream.peek(&mut start).await.unwrap();
     let head = String::from_utf8_lossy(&start[..length]).into_owned();
@@ -163,7 +161,11 @@ async fn exec(
     let (mut pod, mut words) = (String::new(), Vec::new());
     let shake = |request: &Request, mut response: Response| {
         let path = request.uri().path();
-        pod = path.split('/').rev().nth(1).unwrap_or_default().to_owned();
+        path.split('/')
+            .rev()
+            .nth(1)
+            .unwrap_or_default()
+            .clone_into(&mut pod);
         let query = request.uri().query().unwrap_or_default();
         words = form_urlencoded::parse(query.as_bytes())
             .filter(|(key, _)| key == "command")

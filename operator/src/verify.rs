@@ -132,13 +132,19 @@ async fn look_once(
 fn judge(cluster: &DynamicObject, leases: &[DynamicObject]) -> Result<String, String> {
     let called = cluster.name_any();
     let name = ClusterName::new(&called).map_err(|error| error.to_string())?;
-    let status = &cluster.data["status"];
-    if status["observedGeneration"].as_i64() != cluster.meta().generation {
+    let of = |path: &str| {
+        let found = cluster.data.pointer(&format!("/status{path}"));
+        found.cloned().unwrap_or(Value::Null)
+    };
+    if of("/observedGeneration").as_i64() != cluster.meta().generation {
         return Err("the operator has not seen this generation yet".to_owned());
     }
-    let ready = condition(status, "Ready");
-    if ready["status"] != "True" {
-        let words = |key: &str| ready[key].as_str().unwrap_or("unknown").to_owned();
+    let ready = condition(&of(""), "Ready");
+    let words = |key: &str| {
+        let text = ready.get(key).and_then(Value::as_str);
+        text.unwrap_or("unknown").to_owned()
+    };
+    if words("status") != "True" {
         return Err(format!(
             "not Ready: {}: {}",
             words("reason"),
@@ -154,12 +160,11 @@ fn judge(cluster: &DynamicObject, leases: &[DynamicObject]) -> Result<String, St
     let holder = held
         .holder
         .ok_or("it is Ready, and its Lease has no holder")?;
-    let active = &status["active"];
     let (node, epoch) = (holder.node().to_string(), held.epoch.number());
-    if active["node"] != node || active["epoch"] != epoch {
+    let (told, in_epoch) = (of("/active/node"), of("/active/epoch"));
+    if told != node || in_epoch != epoch {
         return Err(format!(
-            "the Lease says {node} with epoch {epoch}, the status {} with epoch {}",
-            active["node"], active["epoch"]
+            "the Lease says {node} with epoch {epoch}, the status {told} with epoch {in_epoch}"
         ));
     }
     let behind = behind(&name, held.epoch, leases);
@@ -171,7 +176,7 @@ fn judge(cluster: &DynamicObject, leases: &[DynamicObject]) -> Result<String, St
     }
     Ok(format!(
         "{called}: master {node}, epoch {epoch}, {} members",
-        status["members"]["ready"]
+        of("/members/ready")
     ))
 }
 
@@ -188,11 +193,11 @@ fn behind(name: &ClusterName, epoch: Epoch, leases: &[DynamicObject]) -> Vec<Str
     others.collect()
 }
 
-fn condition<'a>(status: &'a Value, kind: &str) -> &'a Value {
-    let conditions = status["conditions"].as_array();
+fn condition(status: &Value, kind: &str) -> Value {
+    let conditions = status.get("conditions").and_then(Value::as_array);
     let mut all = conditions.into_iter().flatten();
-    all.find(|condition| condition["type"] == kind)
-        .unwrap_or(&Value::Null)
+    let found = all.find(|condition| condition.get("type").is_some_and(|it| it == kind));
+    found.cloned().unwrap_or(Value::Null)
 }
 
 #[cfg(test)]
@@ -218,7 +223,7 @@ mod tests {
         }))
     }
 
-    fn lease(name: &LeaseName, kind: &str, annotations: Value, holder: &str) -> DynamicObject {
+    fn lease(name: &LeaseName, kind: &str, annotations: &Value, holder: &str) -> DynamicObject {
         object(json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": {
@@ -241,10 +246,10 @@ mod tests {
             lease(
                 &LeaseName::master(&name),
                 "master",
-                json!({ "kubelns.io/epoch": epoch }),
+                &json!({ "kubelns.io/epoch": epoch }),
                 "a/pod/boot/nonce",
             ),
-            lease(&LeaseName::node(&name, &node), "node", of_node, "b/1"),
+            lease(&LeaseName::node(&name, &node), "node", &of_node, "b/1"),
         ]
     }
 

@@ -196,13 +196,13 @@ fn narrowed(keyword: &str, before: Option<&Value>, after: Option<&Value>) -> Opt
         | "exclusiveMinimum"
         | "uniqueItems"
         | "x-kubernetes-embedded-resource" => is_true(after),
-        "format" => match (
-            before.and_then(Value::as_str),
-            after.and_then(Value::as_str),
-        ) {
-            (_, None) | (Some("int32"), Some("int64")) => false,
-            _ => true,
-        },
+        "format" => !matches!(
+            (
+                before.and_then(Value::as_str),
+                after.and_then(Value::as_str)
+            ),
+            (_, None) | (Some("int32"), Some("int64"))
+        ),
         "pattern" => after.is_some(),
         // Of a type, of how lists are merged, and of what is not known here, nothing may change.
         _ => true,

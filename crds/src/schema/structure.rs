@@ -43,16 +43,12 @@ fn take_out(schema: &Value, value: &mut Value, path: &str, paths: &mut Vec<Strin
                 } else {
                     format!("{path}.{name}")
                 };
-                match known.and_then(|known| known.get(name)).or(others) {
-                    Some(schema) => {
-                        take_out(schema, value, &path, paths);
-                        true
-                    }
-                    None => {
-                        paths.push(path);
-                        false
-                    }
-                }
+                let Some(schema) = known.and_then(|known| known.get(name)).or(others) else {
+                    paths.push(path);
+                    return false;
+                };
+                take_out(schema, value, &path, paths);
+                true
             });
         }
         Value::Array(items) => {

@@ -19,7 +19,7 @@ pub(crate) struct HandshakeArguments {
     /// The Host Name that is sent: the LNS may serve by it
     #[arg(long, value_name = "NAME", default_value = "lnsd-handshake")]
     pub(crate) host_name: String,
-    /// A file with the secret of the tunnel, octet by octet [default: $LNSD_TUNNEL_SECRET, or none]
+    /// A file with the secret of the tunnel, octet by octet [default: `$LNSD_TUNNEL_SECRET`, or none]
     #[arg(long, value_name = "PATH")]
     pub(crate) secret_file: Option<PathBuf>,
     /// The address of this machine from which it is asked [default: by route]
@@ -57,8 +57,8 @@ pub(crate) struct PreflightArguments {
     /// Where the settings of the node's network are, for a container whose own are read-only
     #[arg(long, value_name = "DIR", default_value = host::SYSCTLS)]
     pub(crate) sysctls: PathBuf,
-    /// A Redis that is to be looked at too; user and password are in $LNSD_REDIS_USERNAME and
-    /// $LNSD_REDIS_PASSWORD
+    /// A Redis that is to be looked at too; user and password are in `$LNSD_REDIS_USERNAME` and
+    /// `$LNSD_REDIS_PASSWORD`
     #[arg(long, value_name = "URL")]
     pub(crate) redis: Option<String>,
     /// Certificates of the authorities that it is believed on, PEM [default: those of the system]

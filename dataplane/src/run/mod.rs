@@ -228,14 +228,13 @@ impl Process {
         let (radius, line, radius_ended) = start_radius(state, &setup, is_alone).await?;
         let (asker, inputs) = control::inputs(punts);
         let desk = start_desk(&asker, &setup).await?;
-        let sysctls = member.as_ref().map(|joining| joining.sysctls.as_slice());
+        let sysctls = member.as_ref().map(|it| it.sysctls.as_slice());
         let places = (state.as_path(), arguments.sysctls.as_path());
         let host = prepare(places, &setup, sysctls.unwrap_or_default()).await?;
         announce(&manifest, &setup, arguments);
         let (role, roles) = mpsc::channel(ROLES);
-        let datapath = Arc::new(datapath);
-        let stats = stats_of(&datapath);
-        let joined = member.map(|joining| joining.begin(asker.clone(), punt, role, stats));
+        let joined =
+            member.map(|joining| joining.begin(asker.clone(), punt, role, stats_of(&datapath)));
         let (mut member, voice) = joined.unzip();
 
         let (reach, reaches) = mpsc::channel(control::REACH_QUEUE);
@@ -543,7 +542,7 @@ fn start_datapath(
     node: &Node,
     punt: mpsc::Sender<Punt>,
     handing: Option<HandingConfig>,
-) -> Result<(Datapath, lns_datapath::Control), Failure> {
+) -> Result<(Arc<Datapath>, lns_datapath::Control), Failure> {
     let config = lns_datapath::Config {
         interface: INTERFACE.to_owned(),
         workers: setup.workers,
@@ -569,7 +568,7 @@ fn start_datapath(
     if is_member {
         path.set_home(Home::Nowhere);
     }
-    Ok((datapath, path))
+    Ok((Arc::new(datapath), path))
 }
 
 /// Makes the machine look as planned, or as before.

@@ -2,7 +2,7 @@
 //!
 //! 1. With `spec.deletionProtection`, as long as it has sessions, nothing: the cluster serves as before, Stalled.
 //! 2. The `DaemonSet` is deleted; the pods on nodes that Kubernetes hears of are waited for.
-//! 3. The store is cleaned of what is this object's, by its uid. That ends after [`PATIENCE`] with an event that says
+//! 3. If a member was ever there, the store is cleaned of what is this object's, by its uid. That ends after [`PATIENCE`] with an event that says
 //!    what is left, if the store is away for so long.
 //! 4. Leases, rights and account are deleted, and the finalizer is taken off.
 //!
@@ -89,26 +89,32 @@ impl Context {
         if has_finalizer(object) {
             return Ok(());
         }
-        self.finalizers(object, &[FINALIZER]).await
+        let more = [FINALIZER.to_owned()];
+        let all = object.finalizers().iter().cloned().chain(more);
+        self.finalizers(object, all.collect()).await
     }
 
-    async fn finalizers(&self, object: &DynamicObject, all: &[&str]) -> Result<(), Error> {
+    /// Not applied by the server: that is refused for an object of another schema, which has an end, too.
+    async fn finalizers(&self, object: &DynamicObject, all: Vec<String>) -> Result<(), Error> {
         let kind = clusters();
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.world.client.clone(), &self.world.namespace, &kind);
-        // Without its uid one that has gone would be made again.
-        let patch = json!({
-            "apiVersion": kind.api_version,
-            "kind": kind.kind,
-            "metadata": { "name": object.name_any(), "uid": object.metadata.uid, "finalizers": all },
-        });
-        let how = PatchParams::apply(MANAGER).force();
+        // Others have theirs: a list that is not that one any more is not written over.
+        let patch = json!({ "metadata": {
+            "uid": object.metadata.uid,
+            "resourceVersion": object.metadata.resource_version,
+            "finalizers": all,
+        } });
+        let how = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         match api
-            .patch_metadata(&object.name_any(), &how, &Patch::Apply(&patch))
+            .patch_metadata(&object.name_any(), &how, &Patch::Merge(&patch))
             .await
         {
             // It has gone.
-            Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(Error::Api(error)),
             Ok(_) => Ok(()),
         }
@@ -127,7 +133,14 @@ impl Context {
         let began = *lock(&self.ending)
             .entry(uid.clone())
             .or_insert_with(Instant::now);
-        match clean(named, &uid).await {
+        let leases = self.leases_of(&name);
+        let cleaned = if leases.is_empty() {
+            // No member was ever there that could have stored anything.
+            Cleaned::Done(0)
+        } else {
+            clean(named, &uid).await
+        };
+        match cleaned {
             Cleaned::Later(why) if began.elapsed() < PATIENCE => {
                 warn!(cluster = name, "the store is not cleaned yet: {why}");
                 return Ok(Action::requeue(UNDER_WAY));
@@ -135,13 +148,14 @@ impl Context {
             Cleaned::Done(records) => info!(cluster = name, records, "the store is cleaned"),
             Cleaned::Left(why) | Cleaned::Later(why) => self.tell_of_rest(object, &why).await,
         }
-        for lease in self.leases_of(&name) {
+        for lease in leases {
             self.delete::<Lease>(&lease).await?;
         }
         self.delete::<RoleBinding>(&made).await?;
         self.delete::<Role>(&made).await?;
         self.delete::<ServiceAccount>(&made).await?;
-        self.finalizers(object, &[]).await?;
+        let others = object.finalizers().iter().filter(|it| *it != FINALIZER);
+        self.finalizers(object, others.cloned().collect()).await?;
         lock(&self.ending).remove(&uid);
         self.metrics.forget(&name);
         Ok(Action::await_change())
@@ -249,7 +263,7 @@ mod tests {
     use super::*;
     use crate::cluster::status::MasterSeen;
 
-    fn object(protection: Value, told: Option<u64>) -> DynamicObject {
+    fn object(protection: &Value, told: Option<u64>) -> DynamicObject {
         let object = json!({
             "metadata": { "name": "edge" },
             "spec": { "deletionProtection": protection },
@@ -284,7 +298,7 @@ mod tests {
             // Without a word of the master what was told last counts.
             (json!(true), Some(3), None, true),
         ] {
-            let problem = held_back(&object(protection.clone(), told), &found(sessions));
+            let problem = held_back(&object(&protection, told), &found(sessions));
             assert_eq!(
                 problem.is_some(),
                 is_kept,

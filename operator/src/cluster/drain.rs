@@ -83,8 +83,8 @@ impl Context {
             return Ok(());
         }
         let leases: Api<Lease> = Api::namespaced(self.world.client.clone(), &self.world.namespace);
-        let note = format!("kubelns.io/{}", ASKED.0);
-        let patch = json!({ "metadata": { "annotations": { note: is_asked.then_some(ASKED.1) } } });
+        let key = format!("kubelns.io/{}", ASKED.0);
+        let patch = json!({ "metadata": { "annotations": { key: is_asked.then_some(ASKED.1) } } });
         let how = PatchParams::default();
         leases
             .patch_metadata(lease.as_str(), &how, &Patch::Merge(patch))

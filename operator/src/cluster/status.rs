@@ -312,9 +312,9 @@ fn aside(found: &Found) -> Option<(&'static str, String)> {
         [] => String::new(),
         some => format!("; no members: {}", some.join(", ")),
     };
-    if let Some(names) = named(Aside::Fenced) {
+    if let Some(those) = named(Aside::Fenced) {
         let said = format!(
-            "fenced by the annotation kubelns.io/fenced: {names}; the pod stays and serves nobody until that is \
+            "fenced by the annotation kubelns.io/fenced: {those}; the pod stays and serves nobody until that is \
              lifted{strangers}"
         );
         return Some((reason::FENCED, said));
@@ -323,16 +323,16 @@ fn aside(found: &Found) -> Option<(&'static str, String)> {
         let said = format!("the annotation kubelns.io/fenced names nodes{strangers}");
         return Some((reason::FENCED, said));
     }
-    if let Some(names) = named(Aside::Cordoned) {
-        let said = format!("cordoned, and not drained, because no other member serves: {names}");
+    if let Some(those) = named(Aside::Cordoned) {
+        let said = format!("cordoned, and not drained, because no other member serves: {those}");
         return Some((reason::DRAINING, said));
     }
-    if let Some(names) = named(Aside::Draining) {
-        let said = format!("cordoned, and being drained: {names}; packets still come there");
+    if let Some(those) = named(Aside::Draining) {
+        let said = format!("cordoned, and being drained: {those}; packets still come there");
         return Some((reason::DRAINING, said));
     }
-    let names = named(Aside::Drained)?;
-    let said = format!("cordoned and drained: {names}; nothing comes there, the node may go");
+    let those = named(Aside::Drained)?;
+    let said = format!("cordoned and drained: {those}; nothing comes there, the node may go");
     Some((reason::DRAINED, said))
 }
 

@@ -171,8 +171,9 @@ impl Generator {
             .as_array()
             .into_iter()
             .flatten()
-            .map(|rule| format!("{}\n", rule["rule"].as_str().unwrap()))
-            .collect();
+            .fold(String::new(), |rules, rule| {
+                rules + rule["rule"].as_str().unwrap() + "\n"
+            });
         let most = schema["maxLength"]
             .as_u64()
             .unwrap_or(20)

@@ -1,4 +1,4 @@
-//! What GitOps tools make of our objects, by the tools' own libraries: kstatus, by which Flux and kubectl judge, and
+//! What `GitOps` tools make of our objects, by the tools' own libraries: kstatus, by which Flux and kubectl judge, and
 //! the health check of Argo CD with `charts/gitops/argocd/health.lua`. The program that asks them is
 //! `e2e/kubernetes/go/health`; it is told where by `LNS_HEALTH`, or built by `e2e/kubernetes/build`.
 
@@ -21,7 +21,7 @@ const READY: Duration = Duration::from_secs(5);
 const FAILED: Duration = Duration::from_secs(30);
 const BUSY: u32 = 4;
 
-/// As whom a GitOps tool applies.
+/// As whom a `GitOps` tool applies.
 const TOOL: &str = "kustomize-controller";
 
 /// A program that follows an object.
@@ -92,13 +92,13 @@ fn program(root: &Path) -> &'static Path {
             return program.into();
         }
         let mut build = Command::new(root.join("e2e/kubernetes/build"));
-        let built = build
+        let outcome = build
             .arg("health")
             .stderr(Stdio::inherit())
             .output()
             .unwrap();
-        assert!(built.status.success(), "health cannot be built");
-        let folder = String::from_utf8(built.stdout).unwrap();
+        assert!(outcome.status.success(), "health cannot be outcome");
+        let folder = String::from_utf8(outcome.stdout).unwrap();
         Path::new(folder.trim()).join("health")
     })
 }

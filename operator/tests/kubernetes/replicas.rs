@@ -1,9 +1,9 @@
 //! Two operators: one writes, and the other one when it cannot.
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use kube::api::ListParams;
@@ -60,12 +60,12 @@ pub(crate) async fn of_two_replicas_one_writes_and_the_other_takes_over(world: &
 }
 
 async fn pause(world: &World, is_paused: bool) {
-    let word = if is_paused {
+    let text = if is_paused {
         json!("true")
     } else {
         Value::Null
     };
-    let change = json!({ "metadata": { "annotations": { "kubelns.io/paused": word } } });
+    let change = json!({ "metadata": { "annotations": { "kubelns.io/paused": text } } });
     world.merge("LnsCluster", "edge", change).await;
 }
 

@@ -175,8 +175,8 @@ impl World {
     /// A member says something more in its Lease.
     pub(crate) async fn say(&self, cluster: &str, node: &str, name: &str, text: &str) {
         let lease = self.lease_of(cluster, node);
-        let note = format!("kubelns.io/{name}");
-        let said = json!({ "metadata": { "annotations": { note: text } } });
+        let key = format!("kubelns.io/{name}");
+        let said = json!({ "metadata": { "annotations": { key: text } } });
         self.merge("Lease", &lease, said).await;
     }
 

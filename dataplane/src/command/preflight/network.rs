@@ -117,31 +117,31 @@ fn port<T>(
     is_member: bool,
     tried: io::Result<T>,
 ) -> Check {
-    let error = match tried {
-        Ok(_) => return Check::ok(name, format!("{address} is free")),
-        Err(error) => error,
+    let Err(error) = tried else {
+        return Check::ok(name, format!("{address} is free"));
     };
-    match error.kind() {
-        io::ErrorKind::AddrInUse if is_member => {
-            Check::ok(name, format!("{address} has the lnsd of this node"))
-        }
-        io::ErrorKind::AddrInUse => Check::fail(
+    let is = |kind: io::ErrorKind| error.kind() == kind;
+    if is(io::ErrorKind::AddrInUse) && is_member {
+        return Check::ok(name, format!("{address} has the lnsd of this node"));
+    }
+    if is(io::ErrorKind::AddrInUse) {
+        return Check::fail(
             name,
             format!("{address} is taken"),
             format!(
                 "`ss -lnp sport = :{}` on the node shows by whom: end it, or take another port",
                 address.port()
             ),
-        ),
-        io::ErrorKind::AddrNotAvailable => {
-            Check::ok(name, format!("{address} is not here yet: lnsd brings it"))
-        }
-        _ => Check::fail(
-            name,
-            format!("{address}: {error}"),
-            "ports below 1024 need NET_BIND_SERVICE",
-        ),
+        );
     }
+    if is(io::ErrorKind::AddrNotAvailable) {
+        return Check::ok(name, format!("{address} is not here yet: lnsd brings it"));
+    }
+    Check::fail(
+        name,
+        format!("{address}: {error}"),
+        "ports below 1024 need NET_BIND_SERVICE",
+    )
 }
 
 /// Whether an lnsd answers there.

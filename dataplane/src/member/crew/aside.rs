@@ -19,15 +19,8 @@ impl Crew {
         let (before, candidacy) = (self.member.aside(), self.member.candidacy());
         let asked = self.asked();
         self.member.handle_aside(asked, self.has_others(), now);
-        match asked {
-            _ if asked == before => {}
-            Aside::No => info!("this node serves as the others do again"),
-            Aside::Draining => {
-                info!("draining, as asked: this node leaves the service to the others")
-            }
-            Aside::Fenced => {
-                warn!("fenced, as asked: this node serves nobody until that is lifted")
-            }
+        if asked != before {
+            tell_of(asked);
         }
         let wanted = self.member.candidacy();
         if wanted != candidacy {
@@ -59,6 +52,14 @@ impl Crew {
                 // A release before this one says nothing of it.
                 && aside.is_none_or(|aside| aside == Aside::No.label())
         })
+    }
+}
+
+fn tell_of(asked: Aside) {
+    match asked {
+        Aside::No => info!("this node serves as the others do again"),
+        Aside::Draining => info!("draining, as asked: the others are to have the service"),
+        Aside::Fenced => warn!("fenced, as asked: this node serves nobody until that is lifted"),
     }
 }
 

@@ -26,12 +26,8 @@ impl Crew {
         let standing = self.standing.borrow();
         let (side, since) = self.member.side();
         let nodes = self.parts.directory.nodes.borrow();
-        let names: BTreeSet<&NodeName> = nodes
-            .entries
-            .keys()
-            .chain(standing.seen.roster.iter())
-            .chain(self.connected.keys())
-            .collect();
+        let known = nodes.entries.keys().chain(standing.seen.roster.iter());
+        let names: BTreeSet<&NodeName> = known.chain(self.connected.keys()).collect();
         let peer = |node: &NodeName| {
             let entry = nodes.entries.get(node);
             let is_me = *node == self.parts.me;
@@ -41,11 +37,10 @@ impl Crew {
                 is_connected: is_me || self.connected.contains_key(node),
                 is_on_roster: standing.seen.roster.contains(node),
                 is_ready: entry.is_some_and(|entry| entry.state.ready && entry.is_current(now)),
-                aside: if is_me {
-                    Some(self.said_of_aside().to_owned())
-                } else {
-                    entry.and_then(|entry| entry.state.notes.get("aside").map(str::to_owned))
-                },
+                aside: is_me
+                    .then(|| self.said_of_aside())
+                    .or_else(|| entry.and_then(|entry| entry.state.notes.get("aside")))
+                    .map(str::to_owned),
                 version: entry.map(|entry| entry.state.version.clone()),
                 address: entry.and_then(|entry| entry.state.peer),
                 loaded: if is_me {

@@ -207,6 +207,25 @@ pub struct Gates {
     pub announce: Option<Instant>,
 }
 
+/// Whether a node is to leave the service to the others.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    what: Aside,
+    since: Instant,
+    /// It has handed over since then.
+    has_handed_over: bool,
+}
+
+impl Asked {
+    const fn new(what: Aside, since: Instant) -> Self {
+        Self {
+            what,
+            since,
+            has_handed_over: false,
+        }
+    }
+}
+
 /// One node of a cluster.
 #[derive(Debug)]
 pub struct Member {
@@ -233,10 +252,7 @@ pub struct Member {
     /// The mastership in which it has ordered to step down.
     stepped_down: Epoch,
     is_leaving: bool,
-    /// Whether it is to leave the service to the others, and since when.
-    aside: (Aside, Instant),
-    /// It has handed over since then.
-    has_handed_over: bool,
+    aside: Asked,
     /// Packets that have passed, and since when there were no more.
     traffic: (u64, Instant),
     /// It serves, and does not know who has which ids and addresses.
@@ -266,8 +282,7 @@ impl Member {
             touched: None,
             stepped_down: Epoch::NONE,
             is_leaving: false,
-            aside: (Aside::No, now),
-            has_handed_over: false,
+            aside: Asked::new(Aside::No, now),
             traffic: (0, now),
             is_unsure: false,
             yielded: None,
@@ -475,9 +490,8 @@ impl Member {
 
     /// What is asked of the node. `others`: another member could follow it.
     pub fn handle_aside(&mut self, aside: Aside, others: bool, now: Instant) {
-        if self.aside.0 != aside {
-            self.aside = (aside, now);
-            self.has_handed_over = false;
+        if self.aside.what != aside {
+            self.aside = Asked::new(aside, now);
         }
         let leaves = match aside {
             Aside::No => false,
@@ -486,14 +500,14 @@ impl Member {
         };
         if leaves && self.side != Side::Following && !self.has_stepped_down() {
             self.stepped_down = self.epoch;
-            self.has_handed_over = true;
+            self.aside.has_handed_over = true;
             self.orders.push_back(Order::StepDown);
         }
     }
 
     /// Whoever has handed over and is master again has it because nobody else took it: the next try waits.
     fn may_hand_over(&self, now: Instant) -> bool {
-        !self.has_handed_over || Instant::add(self.since, self.times.cold) <= now
+        !self.aside.has_handed_over || Instant::add(self.since, self.times.cold) <= now
     }
 
     /// So many packets of subscribers have come here since the start.
@@ -505,12 +519,12 @@ impl Member {
 
     /// Whether it is to leave the service to the others.
     pub const fn aside(&self) -> Aside {
-        self.aside.0
+        self.aside.what
     }
 
     /// Whether it stands in the election.
     pub const fn candidacy(&self) -> Candidacy {
-        match self.aside.0 {
+        match self.aside.what {
             Aside::No => Candidacy::Full,
             Aside::Draining => Candidacy::Last,
             Aside::Fenced => Candidacy::No,
@@ -519,8 +533,8 @@ impl Member {
 
     /// Whether it is being drained, and nothing comes any more: nobody misses it.
     pub fn is_drained(&self, now: Instant) -> bool {
-        let idle = self.traffic.1.max(self.aside.1).max(self.since);
-        self.aside.0 == Aside::Draining
+        let idle = self.traffic.1.max(self.aside.since).max(self.since);
+        self.aside.what == Aside::Draining
             && self.side == Side::Following
             && Instant::add(idle, self.times.quiet) <= now
     }
@@ -649,7 +663,7 @@ impl Member {
         let is_touched = self
             .touched
             .is_some_and(|at| now < Instant::add(at, self.times.touch));
-        let is_aside = match self.aside.0 {
+        let is_aside = match self.aside.what {
             Aside::No => false,
             // Without another master there may be nobody else at all.
             Aside::Draining => !serves,
@@ -666,9 +680,9 @@ impl Member {
     fn data_until(&self) -> Option<Instant> {
         let fresh = self.fresh.filter(|_| self.is_loaded)?;
         let until = Instant::add(fresh, self.times.forwards());
-        if self.aside.0 == Aside::Fenced {
+        if self.aside.what == Aside::Fenced {
             // What routers still send here is not lost.
-            return Some(until.min(Instant::add(self.aside.1, self.times.withdraw)));
+            return Some(until.min(Instant::add(self.aside.since, self.times.withdraw)));
         }
         Some(until)
     }
