@@ -208,8 +208,9 @@ impl World {
 
 /// Whether it was not applied because of what the object is, and not of what it was to become.
 fn is_untyped(refused: &kube::Error) -> bool {
-    let live = "failed to create typed live object";
-    matches!(refused, kube::Error::Api(status) if status.message.contains(live))
+    let says = ["failed to create typed live object", "to smd typed"];
+    let is_said = |message: &str| says.iter().any(|words| message.contains(words));
+    matches!(refused, kube::Error::Api(status) if is_said(&status.message))
 }
 
 /// A patch that leaves nothing of `before` but what is in `status` too.

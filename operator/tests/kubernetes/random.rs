@@ -87,7 +87,6 @@ pub(crate) async fn whatever_the_api_server_takes_is_reconciled_or_stalled(world
     );
     for needed in [
         "LnsCluster Invalid",
-        "LnsCluster NoNodes",
         "SessionPolicy Accepted=False",
         "SessionPolicy Invalid",
     ] {
