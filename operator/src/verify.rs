@@ -227,7 +227,7 @@ mod tests {
         object(json!({
             "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
             "metadata": {
-                "name": name.as_str(), "namespace": "lns",
+                "name": name.as_str(), "namespace": "lns", "resourceVersion": "7",
                 "labels": { "kubelns.io/cluster": "edge", "kubelns.io/lease": kind },
                 "annotations": annotations,
             },

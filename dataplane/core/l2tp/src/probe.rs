@@ -72,7 +72,7 @@ pub struct Refusal {
 impl core::fmt::Display for Refusal {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "result {}", self.result)?;
-        if let Some(error) = self.error {
+        if let Some(error) = self.error.filter(|it| *it != GeneralError::NONE) {
             write!(f, ", error {error}")?;
         }
         if !self.advisory.is_empty() {

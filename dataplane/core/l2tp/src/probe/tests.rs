@@ -1,3 +1,5 @@
+//! A probe and an LNS that is one tunnel, in virtual time.
+
 use core::ops::Add as _;
 
 use lns_crypto::Secret;
@@ -119,7 +121,7 @@ fn an_lns_that_serves_says_who_it_is_and_keeps_nothing() {
         let mut lns = Lns::new(secret);
         let said = ask(secret, &mut lns, false).unwrap();
         assert_eq!(&*said.host_name, b"lns1");
-        assert_eq!(&*said.vendor, b"kubelns");
+        assert_eq!(&*said.vendor, b"", "we name none");
         assert_eq!(said.version, ProtocolVersion::ONE);
         assert_eq!(said.receive_window, limits::RECEIVE_WINDOW);
         assert_eq!(said.round_trip, Duration::from_millis(10));
