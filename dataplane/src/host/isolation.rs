@@ -168,6 +168,16 @@ fn input() -> Vec<Value> {
                 jump("to_node"),
             ],
         ),
+        // Through another node, which takes this one for a host of the core.
+        rule(
+            "input",
+            vec![
+                matches("!=", meta("iifname"), json!(INTERFACE)),
+                matches("==", ip("saddr"), json!("@subscribers")),
+                counter(),
+                verdict("drop"),
+            ],
+        ),
         rule(
             "to_node",
             vec![
@@ -312,7 +322,7 @@ mod tests {
     fn the_rules_are_in_the_schema_of_nft() {
         let parsed: nftables::schema::Nftables<'_> =
             serde_json::from_value(ruleset(&plan(), "core0")).unwrap();
-        assert_eq!(parsed.objects.len(), 2 + 1 + 2 + 6 + 7 + 4 + 1 + 2);
+        assert_eq!(parsed.objects.len(), 2 + 1 + 2 + 6 + 7 + 5 + 1 + 2);
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn mistakes() -> Vec<Mistake> {
             "a Secret without its key",
             json!({ "peers": { "tlsSecretRef": { "name": "radius" } } }),
             "Invalid",
-            &["radius", "tls.crt"],
+            &["spec.peers.tlsSecretRef.name", "\"radius\""],
         ),
         (
             "a selector of no node",
