@@ -21,8 +21,17 @@ pub(super) const LONG: &[Story] = &[Story {
     tell: |scene| interrupted(scene, None),
 }];
 
-/// What is seen of the pods of members at one time: name, whether it goes, whether it is ready; in the order of nodes.
-type Step = Vec<(String, bool, bool)>;
+/// A pod of a member, as it is seen at one time.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Seen {
+    node: String,
+    name: String,
+    goes: bool,
+    ready: bool,
+}
+
+/// All of them, in the order of nodes.
+type Step = Vec<Seen>;
 
 /// Replaces all pods. At each step that is seen from outside, whoever leads the operator is killed.
 fn interrupted(scene: &mut Scene, killed: Option<&str>) -> Result<Expected> {
@@ -36,7 +45,7 @@ fn interrupted(scene: &mut Scene, killed: Option<&str>) -> Result<Expected> {
     let mut most_away = 0;
     while seen
         .iter()
-        .any(|pod| before.iter().any(|old| old.0 == pod.0))
+        .any(|pod| before.iter().any(|old| old.name == pod.name))
         || !is_whole(&seen)
     {
         ensure!(
@@ -73,15 +82,20 @@ fn interrupted(scene: &mut Scene, killed: Option<&str>) -> Result<Expected> {
     })
 }
 
-/// How many the rollout has taken away, and not yet brought back.
+/// On how many nodes the rollout has taken the member away, and not yet brought one back: the next pod may be there
+/// while the one before still goes. One that is not ready and was not touched is no matter of the rollout.
 fn away(before: &Step, now: &Step) -> usize {
-    let is_old = |name: &str| before.iter().any(|old| old.0 == name);
-    let coming = |(name, goes, ready): &&(String, bool, bool)| *goes || (!is_old(name) && !ready);
-    now.iter().filter(coming).count() + before.len().saturating_sub(now.len())
+    let serves = |node: &str| {
+        let here = now.iter().filter(|pod| pod.node == node);
+        let is_old = |pod: &Seen| before.iter().any(|old| old.name == pod.name);
+        here.filter(|pod| !pod.goes)
+            .any(|pod| pod.ready || is_old(pod))
+    };
+    before.iter().filter(|pod| !serves(&pod.node)).count()
 }
 
 fn is_whole(step: &Step) -> bool {
-    step.iter().all(|(_, goes, ready)| !goes && *ready)
+    step.iter().all(|pod| !pod.goes && pod.ready)
 }
 
 fn step(bed: &Bed) -> Result<Step> {
@@ -90,15 +104,17 @@ fn step(bed: &Bed) -> Result<Step> {
     let one = |pod: &Value| {
         let text = |path| pod.pointer(path).and_then(Value::as_str).map(str::to_owned);
         let ready = pod.pointer("/status/containerStatuses/0/ready");
-        let node = text("/spec/nodeName").unwrap_or_default();
-        let name = text("/metadata/name").context("a pod without a name")?;
-        let goes = text("/metadata/deletionTimestamp").is_some();
-        Ok((node, (name, goes, ready == Some(&Value::Bool(true)))))
+        Ok(Seen {
+            node: text("/spec/nodeName").unwrap_or_default(),
+            name: text("/metadata/name").context("a pod without a name")?,
+            goes: text("/metadata/deletionTimestamp").is_some(),
+            ready: ready == Some(&Value::Bool(true)),
+        })
     };
     let step: Result<Vec<_>> = pods.into_iter().flatten().map(one).collect();
     let mut step = step?;
     step.sort();
-    Ok(step.into_iter().map(|(_, pod)| pod).collect())
+    Ok(step)
 }
 
 /// Kills the pod of the operator that holds the Lease, as a power cut does. Says whether there was one.
