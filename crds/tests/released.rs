@@ -39,6 +39,16 @@ type Mutation = Box<dyn FnOnce(&mut Value)>;
 const ROOT: &str = "/spec/versions/0/schema/openAPIV3Schema";
 const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
 
+/// The list of LACs, and the fields of one.
+const LACS: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/lacs";
+const LAC: &str =
+    "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/lacs/items/properties";
+
+/// Another value of a keyword.
+fn set(keyword: &'static str, value: Value) -> impl FnOnce(&mut Value) {
+    move |it| it[keyword] = value
+}
+
 /// What is lost when `change` is made to the object at `pointer`.
 fn lost(pointer: &str, change: impl FnOnce(&mut Value)) -> Vec<String> {
     let before = released();
@@ -83,9 +93,6 @@ type Narrowing = (String, Mutation, &'static str);
 
 /// Ways to make less of the definition of clusters.
 fn narrowings() -> Vec<Narrowing> {
-    let lacs = format!("{SPEC}/properties/lacs");
-    let lac = format!("{lacs}/items/properties");
-    let set = |keyword: &'static str, value: Value| move |it: &mut Value| it[keyword] = value;
     vec![
         (
             format!("{SPEC}/properties"),
@@ -93,37 +100,37 @@ fn narrowings() -> Vec<Narrowing> {
             "LnsCluster v1alpha1: spec.pools the field is removed",
         ),
         (
-            format!("{lac}/pathMtu"),
+            format!("{LAC}/pathMtu"),
             Box::new(set("type", json!("string"))),
             "LnsCluster v1alpha1: spec.lacs[].pathMtu type was \"integer\" and is \"string\"",
         ),
         (
-            format!("{lac}/admission/enum"),
+            format!("{LAC}/admission/enum"),
             Box::new(|it| drop(it.as_array_mut().unwrap().remove(1))),
             "LnsCluster v1alpha1: spec.lacs[].admission enum was [\"Accept\",\"Drain\",\"Refuse\"] and is [\"Accept\",\"Refuse\"]",
         ),
         (
-            format!("{lacs}/items/required"),
+            format!("{LACS}/items/required"),
             Box::new(|it| it.as_array_mut().unwrap().push(json!("authentication"))),
             "LnsCluster v1alpha1: spec.lacs[].authentication is required now",
         ),
         (
-            format!("{lac}/helloSeconds"),
+            format!("{LAC}/helloSeconds"),
             Box::new(set("minimum", json!(6))),
             "LnsCluster v1alpha1: spec.lacs[].helloSeconds minimum was 5 and is 6",
         ),
         (
-            format!("{lac}/helloSeconds"),
+            format!("{LAC}/helloSeconds"),
             Box::new(set("maximum", json!(3599))),
             "LnsCluster v1alpha1: spec.lacs[].helloSeconds maximum was 3600 and is 3599",
         ),
         (
-            format!("{lac}/hostName"),
+            format!("{LAC}/hostName"),
             Box::new(set("maxLength", json!(252))),
             "LnsCluster v1alpha1: spec.lacs[].hostName maxLength was 253 and is 252",
         ),
         (
-            lacs.clone(),
+            LACS.to_owned(),
             Box::new(set("maxItems", json!(1))),
             "LnsCluster v1alpha1: spec.lacs maxItems was ",
         ),
@@ -132,17 +139,14 @@ fn narrowings() -> Vec<Narrowing> {
 
 /// And more of them.
 fn more_narrowings() -> Vec<Narrowing> {
-    let lacs = format!("{SPEC}/properties/lacs");
-    let lac = format!("{lacs}/items/properties");
-    let set = |keyword: &'static str, value: Value| move |it: &mut Value| it[keyword] = value;
     vec![
         (
-            format!("{lac}/hostName"),
+            format!("{LAC}/hostName"),
             Box::new(set("pattern", json!("^lac"))),
             "LnsCluster v1alpha1: spec.lacs[].hostName pattern was none and is \"^lac\"",
         ),
         (
-            format!("{lac}/helloSeconds"),
+            format!("{LAC}/helloSeconds"),
             Box::new(set("default", json!(61))),
             "LnsCluster v1alpha1: spec.lacs[].helloSeconds the default was 60 and is 61",
         ),
@@ -152,7 +156,7 @@ fn more_narrowings() -> Vec<Narrowing> {
             "LnsCluster v1alpha1: spec.datapath the default was ",
         ),
         (
-            lacs.clone(),
+            LACS.to_owned(),
             Box::new(set("x-kubernetes-list-type", json!("set"))),
             "LnsCluster v1alpha1: spec.lacs x-kubernetes-list-type was \"atomic\" and is \"set\"",
         ),
@@ -172,7 +176,7 @@ fn more_narrowings() -> Vec<Narrowing> {
             "LnsCluster v1alpha1: spec.nodeSelector[] maxLength was ",
         ),
         (
-            format!("{lac}/helloSeconds"),
+            format!("{LAC}/helloSeconds"),
             Box::new(set("x-new", json!(true))),
             "LnsCluster v1alpha1: spec.lacs[].helloSeconds x-new was none and is true",
         ),
@@ -252,9 +256,6 @@ fn each_narrowing_of_a_definition_around_its_schema_is_told() {
 
 /// Ways to make more of it.
 fn widenings() -> Vec<(String, Mutation)> {
-    let lacs = format!("{SPEC}/properties/lacs");
-    let lac = format!("{lacs}/items/properties");
-    let set = |keyword: &'static str, value: Value| move |it: &mut Value| it[keyword] = value;
     let without = |keyword: &'static str| {
         move |it: &mut Value| drop(it.as_object_mut().unwrap().remove(keyword))
     };
@@ -264,32 +265,32 @@ fn widenings() -> Vec<(String, Mutation)> {
             Box::new(set("more", json!({ "type": "string", "maxLength": 3 }))),
         ),
         (
-            format!("{lac}/admission/enum"),
+            format!("{LAC}/admission/enum"),
             Box::new(|it| it.as_array_mut().unwrap().push(json!("Later"))),
         ),
-        (format!("{lac}/admission"), Box::new(without("enum"))),
+        (format!("{LAC}/admission"), Box::new(without("enum"))),
         (
             format!("{SPEC}/required"),
             Box::new(|it| drop(it.as_array_mut().unwrap().remove(0))),
         ),
         // A field with a default is there in any case.
         (
-            format!("{lacs}/items/required"),
+            format!("{LACS}/items/required"),
             Box::new(|it| it.as_array_mut().unwrap().push(json!("helloSeconds"))),
         ),
         (
-            format!("{lac}/helloSeconds"),
+            format!("{LAC}/helloSeconds"),
             Box::new(set("minimum", json!(4))),
         ),
-        (format!("{lac}/helloSeconds"), Box::new(without("maximum"))),
+        (format!("{LAC}/helloSeconds"), Box::new(without("maximum"))),
         (
-            format!("{lac}/helloSeconds"),
+            format!("{LAC}/helloSeconds"),
             Box::new(set("format", json!("int64"))),
         ),
-        (lacs.clone(), Box::new(set("maxItems", json!(100_000)))),
-        (lacs.clone(), Box::new(set("minItems", json!(0)))),
+        (LACS.to_owned(), Box::new(set("maxItems", json!(100_000)))),
+        (LACS.to_owned(), Box::new(set("minItems", json!(0)))),
         (
-            format!("{lac}/hostName"),
+            format!("{LAC}/hostName"),
             Box::new(set("nullable", json!(true))),
         ),
         (
@@ -301,7 +302,7 @@ fn widenings() -> Vec<(String, Mutation)> {
             Box::new(|it| it["x-kubernetes-validations"][0]["messageExpression"] = json!("'no'")),
         ),
         (
-            format!("{lac}/hostName"),
+            format!("{LAC}/hostName"),
             Box::new(set("description", json!("Another one."))),
         ),
         (

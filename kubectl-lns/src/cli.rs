@@ -153,11 +153,26 @@ pub(crate) struct Remote {
     pub(crate) file: Option<&'static str>,
 }
 
+/// What a command asks for.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// These nodes out of service.
+    Fenced(Vec<String>),
+    /// These nodes back in service.
+    Unfenced(Vec<String>),
+    /// What the cluster says of itself, and a member with these options.
+    Status(Vec<String>),
+    /// What a member says or does.
+    Remote(Remote),
+}
+
 impl Command {
-    /// The command of `lnsd` that it is, if it is one.
-    pub(crate) fn remote(self) -> Option<Remote> {
+    /// What it asks for.
+    pub(crate) fn wanted(self) -> Wanted {
         let (command, passed) = match self {
-            Self::Status(passed) => ("status", passed),
+            Self::Fence(nodes) => return Wanted::Fenced(nodes.nodes),
+            Self::Unfence(nodes) => return Wanted::Unfenced(nodes.nodes),
+            Self::Status(passed) => return Wanted::Status(passed.arguments),
             Self::Members(passed) => ("members", passed),
             Self::Tunnels(passed) => ("tunnels", passed),
             Self::Sessions(passed) => ("sessions", passed),
@@ -172,9 +187,8 @@ impl Command {
             Self::Disconnect(passed) => ("disconnect", passed),
             Self::StepDown(passed) => ("step-down", passed),
             Self::Report(passed) => ("report", passed),
-            Self::Fence(_) | Self::Unfence(_) => return None,
         };
-        Some(Remote::new(command, passed.arguments))
+        Wanted::Remote(Remote::new(command, passed.arguments))
     }
 }
 
@@ -245,7 +259,10 @@ mod tests {
 
     fn remote(line: &str) -> (Place, Remote) {
         let cli = parse(line).unwrap();
-        (cli.place, cli.command.remote().unwrap())
+        let Wanted::Remote(remote) = cli.command.wanted() else {
+            panic!("{line} is no command of lnsd");
+        };
+        (cli.place, remote)
     }
 
     #[test]

@@ -9,18 +9,14 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use lns_api::fence::{ALL, Fenced};
+use lns_api::status::annotation::FENCED;
 use serde_json::{Value, json};
 
 use crate::cli::Place;
 use crate::cluster::Access;
 use crate::failure::{Failure, of_api};
 use crate::member;
-
-/// The annotation.
-pub(crate) const FENCED: &str = "kubelns.io/fenced";
-
-/// What stands for all nodes.
-const ALL: &str = "*";
 
 /// How often somebody else may come first.
 const TRIES: usize = 5;
@@ -70,7 +66,7 @@ async fn edit(access: &Access, place: &Place, verb: Verb, nodes: &[String]) -> R
             }
             // Somebody else has changed it, or the operator its status.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
-            Err(error) => return Err(of_api("writing the annotation kubelns.io/fenced", &error)),
+            Err(error) => return Err(of_api(&format!("writing the annotation {FENCED}"), &error)),
         }
     }
     Err(Failure::Failed(
@@ -94,15 +90,10 @@ fn say(verb: Verb, nodes: &[String], when: &str) {
 /// # Errors
 /// The annotation is no list of names.
 pub(crate) fn of(cluster: &DynamicObject) -> Result<Vec<String>, Failure> {
-    let Some(text) = cluster.annotations().get(FENCED) else {
-        return Ok(Vec::new());
-    };
-    serde_json::from_str(text).map_err(|_| {
-        Failure::bad_input(format!(
-            "the annotation {FENCED} of LnsCluster/{} is {text:?} and no JSON list of nodes: put it right with kubectl annotate",
-            cluster.name_any()
-        ))
-    })
+    let fenced = Fenced::of(cluster.annotations()).map_err(|wrong| {
+        Failure::bad_input(format!("LnsCluster/{}: {wrong}", cluster.name_any()))
+    })?;
+    Ok(fenced.names().map(str::to_owned).collect())
 }
 
 /// Nodes that have a member's pod or are to have one. Nodes that one may not list are known by their pods.
@@ -273,7 +264,7 @@ mod tests {
             .insert(FENCED.to_owned(), "a".to_owned());
         let refused = of(&cluster).unwrap_err().to_string();
         assert!(
-            refused.contains("is \"a\" and no JSON list of nodes"),
+            refused.contains("LnsCluster/edge: kubelns.io/fenced: \"a\" is no list of nodes"),
             "{refused}"
         );
     }

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Wanted};
 use crate::cluster::Access;
 use crate::failure::Failure;
 
@@ -56,17 +56,10 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<u8, Failure> {
     let access = Access::of(&cli.place).await?;
     let place = &cli.place;
-    if let Command::Fence(nodes) = cli.command {
-        return fence::fence(&access, place, &nodes.nodes).await;
-    }
-    if let Command::Unfence(nodes) = cli.command {
-        return fence::unfence(&access, place, &nodes.nodes).await;
-    }
-    if let Command::Status(passed) = cli.command {
-        return status::status(&access, place, passed.arguments).await;
-    }
-    match cli.command.remote() {
-        Some(remote) => remote::run(&access, place, remote).await,
-        None => Err(Failure::bad_input("there is no such command")),
+    match cli.command.wanted() {
+        Wanted::Fenced(nodes) => fence::fence(&access, place, &nodes).await,
+        Wanted::Unfenced(nodes) => fence::unfence(&access, place, &nodes).await,
+        Wanted::Status(arguments) => status::status(&access, place, arguments).await,
+        Wanted::Remote(remote) => remote::run(&access, place, remote).await,
     }
 }

@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex};
 
 use futures::{FutureExt as _, StreamExt as _};
 use kube::api::DynamicObject;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::applier;
 use kube::runtime::controller::{self, Action};
 use kube::runtime::events::{Recorder, Reporter};
@@ -161,17 +160,8 @@ fn words(ended: io::Result<()>) -> String {
 
 /// How the API server is reached.
 pub(crate) async fn api_server(kubeconfig: Option<&Path>) -> Result<Config, Failure> {
-    let Some(path) = kubeconfig else {
-        return Config::infer().await.map_err(|error| {
-            Failure::BadInput(format!(
-                "nothing says how the API server is reached ({error}): give --kubeconfig"
-            ))
-        });
-    };
-    let wrong = |why: String| Failure::BadInput(format!("--kubeconfig {}: {why}", path.display()));
-    let read = Kubeconfig::read_from(path).map_err(|error| wrong(error.to_string()))?;
-    let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
-    config.map_err(|error| wrong(error.to_string()))
+    let config = lns_lease::config(kubeconfig).await;
+    config.map_err(Failure::BadInput)
 }
 
 fn replica(named: Option<&str>) -> Result<NodeName, Failure> {

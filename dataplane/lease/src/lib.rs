@@ -34,7 +34,7 @@ mod object;
 mod record;
 mod trouble;
 
-pub use connect::client;
+pub use connect::{client, config};
 pub use driver::{
     Candidates, Config, Ended, Handle, Question, Running, Seen, Standing, StartError, Told, start,
 };

@@ -7,7 +7,6 @@ use std::fs;
 use std::net::{ToSocketAddrs as _, UdpSocket};
 use std::path::Path;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use lns_cluster::NodeName;
 use lns_cluster::member::Times;
@@ -42,19 +41,8 @@ pub(super) struct Arrival {
 /// # Errors
 /// Nothing says how, or what says so cannot be read.
 pub(super) async fn api_server(kubeconfig: Option<&Path>) -> Result<Config, Failure> {
-    let failed = |why: String| Failure::BadInput(vec![why]);
-    let Some(path) = kubeconfig else {
-        return Config::infer().await.map_err(|error| {
-            failed(format!(
-                "nothing says how the API server is reached ({error}): give --kubeconfig"
-            ))
-        });
-    };
-    let read = Kubeconfig::read_from(path)
-        .map_err(|error| failed(format!("--kubeconfig {}: {error}", path.display())))?;
-    Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
-        .await
-        .map_err(|error| failed(format!("--kubeconfig {}: {error}", path.display())))
+    let config = lns_lease::config(kubeconfig).await;
+    config.map_err(|why| Failure::BadInput(vec![why]))
 }
 
 /// Has all made that a member needs, in an order in which nothing passes too early.

@@ -1,7 +1,7 @@
 //! Nodes that are taken out of service, as the operator or a person has it done: drained by a note in the node's Lease,
 //! fenced by the annotation of the `LnsCluster`.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::bed::PATIENCE;
 use super::network::Place;
 use super::objects::{LEASES, OBJECT};
-use super::scene::{Expected, Scene, rest};
+use super::scene::{Expected, LONGER, Scene, rest};
 use super::story::Story;
 
 pub(super) const STORIES: &[Story] = &[
@@ -29,7 +29,7 @@ fn drain(scene: &mut Scene<'_>) -> Result<Expected> {
     let first = scene.first;
     let lease = lease_of(scene, first)?;
     ask(scene, &lease, &json!({ "kubelns.io/drain": "yes" }))?;
-    leaves(scene, first)?;
+    scene.leaves(first)?;
     scene
         .bed
         .node(first)?
@@ -44,14 +44,14 @@ fn drain(scene: &mut Scene<'_>) -> Result<Expected> {
         "its Lease says {said}"
     );
     ask(scene, &lease, &json!({ "kubelns.io/drain": null }))?;
-    Ok(planned(None))
+    Ok(Expected::handed_over(1))
 }
 
 fn fence(scene: &mut Scene<'_>) -> Result<Expected> {
     let first = scene.first;
     let list = serde_json::to_string(&[first.name()])?;
     ask(scene, OBJECT, &json!({ "kubelns.io/fenced": list }))?;
-    leaves(scene, first)?;
+    scene.leaves(first)?;
     let at = SystemTime::now();
     scene
         .bed
@@ -69,32 +69,10 @@ fn fence(scene: &mut Scene<'_>) -> Result<Expected> {
     ensure!(third != first, "{first:?} is fenced, and master");
     scene.newcomers("fenced")?;
     ask(scene, OBJECT, &json!({ "kubelns.io/fenced": null }))?;
-    let mut expected = planned(Some((first, at)));
-    expected.changes = 2;
-    Ok(expected)
-}
-
-/// Longer than D, after which a node that has stepped down may be master again.
-const LONGER: u64 = 8;
-
-/// What becomes of a master that leaves the service to the others: another one is, and routers go by it.
-fn leaves(scene: &Scene<'_>, first: Place) -> Result<()> {
-    scene.another(&[first])?;
-    let what = format!("routers pass {first:?} by");
-    let patience = PATIENCE.max(Duration::from_secs(30));
-    scene.bed.router.wait(patience, &what, |view| {
-        !view.service.contains(&first) && !view.nas.contains(&first)
-    })?;
-    Ok(())
-}
-
-fn planned(silent: Option<(Place, SystemTime)>) -> Expected {
-    Expected {
-        changes: 1,
-        // Routers miss three probes of nasAddress before they look elsewhere for it.
-        may_repeat: true,
-        silent,
-    }
+    Ok(Expected {
+        silent: Some((first, at)),
+        ..Expected::handed_over(2)
+    })
 }
 
 fn ask(scene: &Scene<'_>, path: &str, notes: &Value) -> Result<()> {

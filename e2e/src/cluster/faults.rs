@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::bed::PATIENCE;
 use super::network::{Link, Place, Way};
-use super::scene::{Expected, Scene, rest};
+use super::scene::{Expected, LONGER, Scene, rest};
 use super::story::Story;
 
 pub(super) const STORIES: &[Story] = &[
@@ -84,8 +84,6 @@ pub(super) const LONG: &[Story] = &[
 
 /// How long an authority lasts after its last renewal was sent, by the profile `Default`.
 const HOLD: Duration = Duration::from_secs(4);
-/// Seconds: longer than D, than Sentinel waits, and than a member may be deaf before it sends routers away.
-pub(super) const LONGER: u64 = 8;
 
 fn three(scene: &mut Scene<'_>) -> Result<Expected> {
     scene.newcomers("early")?;
@@ -210,13 +208,7 @@ fn step_down(scene: &mut Scene<'_>) -> Result<Expected> {
     let second = scene.another(&[first])?;
     ensure!(first != second, "nobody took over: {said}");
     scene.newcomers("second")?;
-    Ok(Expected {
-        changes: 1,
-        // Routers miss three probes of nasAddress before they look elsewhere for it: what servers answer
-        // meanwhile goes to the node that was master, and what was told is told again.
-        may_repeat: true,
-        silent: None,
-    })
+    Ok(Expected::handed_over(1))
 }
 
 fn last_node(scene: &mut Scene<'_>) -> Result<Expected> {

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use nix::sys::signal::Signal;
 
-use super::faults::LONGER;
 use super::network::{Link, Place, Way};
 use super::outages::LATE;
-use super::scene::{Expected, Ground as _, Scene, rest};
+use super::scene::{Expected, Ground as _, LONGER, Scene, rest};
 use super::story::Story;
 
 pub(super) const STORIES: &[Story] = &[Story {

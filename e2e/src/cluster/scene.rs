@@ -88,7 +88,20 @@ pub(crate) struct Expected {
     pub(crate) silent: Option<(Place, SystemTime)>,
 }
 
+/// Seconds: longer than D, than Sentinel waits, and than a member may be deaf before it sends routers away.
+pub(crate) const LONGER: u64 = 8;
+
 impl Expected {
+    /// The master has handed over so many times. Routers miss three probes of nasAddress before they look elsewhere for
+    /// it: what servers answer meanwhile goes to the node that was master, and what was told is told again.
+    pub(crate) fn handed_over(changes: usize) -> Self {
+        Self {
+            changes,
+            may_repeat: true,
+            silent: None,
+        }
+    }
+
     /// The master has changed once, and the first one died.
     pub(crate) fn followed() -> Self {
         Self {
@@ -419,6 +432,16 @@ impl<G: Ground> Scenery<G> {
         let first = self.master()?;
         let mut others = Place::ALL.into_iter().filter(|place| *place != first);
         others.next().context("there is one node")
+    }
+
+    /// Waits until another one is master, and routers pass this one by.
+    pub(crate) fn leaves(&self, first: Place) -> Result<()> {
+        self.another(&[first])?;
+        let what = format!("routers pass {first:?} by");
+        self.bed.router().wait(PATIENCE, &what, |view| {
+            !view.service.contains(&first) && !view.nas.contains(&first)
+        })?;
+        Ok(())
     }
 
     /// Waits for a master that is none of these.

@@ -9,7 +9,7 @@ use super::Story;
 use super::bed::{Bed, CLUSTER, PATIENCE, Scene};
 use super::kind::node_of;
 use crate::cluster::network::Place;
-use crate::cluster::scene::{Expected, rest};
+use crate::cluster::scene::{Expected, LONGER, rest};
 
 pub(super) const STORIES: &[Story] = &[
     Story {
@@ -24,8 +24,6 @@ pub(super) const STORIES: &[Story] = &[
     },
 ];
 
-/// Longer than D, after which a node that has stepped down may be master again.
-const LONGER: u64 = 8;
 /// What the operator says of a pod to whose node nothing comes any more.
 const DRAINED: &str = "/metadata/labels/kubelns.io~1drained";
 
@@ -33,7 +31,7 @@ fn drain(scene: &mut Scene) -> Result<Expected> {
     let (first, node) = (scene.first, node_of(scene.first));
     let kind = &scene.bed.kind;
     kind.kubectl(&["cordon", &node])?;
-    leaves(scene, first)?;
+    scene.leaves(first)?;
     let is_drained = |bed: &Bed| -> Result<bool> {
         Ok(bed.pod(first)?.pointer(DRAINED) == Some(&json!("true")))
     };
@@ -52,7 +50,7 @@ fn drain(scene: &mut Scene) -> Result<Expected> {
     kind.wait(PATIENCE, "the label is gone", |_| {
         Ok(!is_drained(&scene.bed)?)
     })?;
-    Ok(planned(1, None))
+    Ok(Expected::handed_over(1))
 }
 
 fn fence(scene: &mut Scene) -> Result<Expected> {
@@ -63,12 +61,15 @@ fn fence(scene: &mut Scene) -> Result<Expected> {
     annotate(&scene.bed, &Value::Null)?;
     let since = fenced?;
     ensure!(scene.bed.pod_name(first)? == pod, "another pod was made");
-    Ok(planned(2, Some((first, since))))
+    Ok(Expected {
+        silent: Some((first, since)),
+        ..Expected::handed_over(2)
+    })
 }
 
 /// What is seen while it is fenced; since when it says nothing.
 fn fenced(scene: &Scene, first: Place) -> Result<SystemTime> {
-    leaves(scene, first)?;
+    scene.leaves(first)?;
     let since = SystemTime::now();
     degraded(&scene.bed, "Fenced", &node_of(first))?;
     // Whoever follows hands over: to anybody but that one.
@@ -89,16 +90,6 @@ fn annotate(bed: &Bed, nodes: &Value) -> Result<()> {
     )
 }
 
-/// Another one is master, and the router passes this one by.
-fn leaves(scene: &Scene, first: Place) -> Result<()> {
-    scene.another(&[first])?;
-    let what = format!("the router passes {} by", node_of(first));
-    scene.bed.router.wait(PATIENCE, &what, |view| {
-        !view.service.contains(&first) && !view.nas.contains(&first)
-    })?;
-    Ok(())
-}
-
 /// Waits until the cluster says that it is degraded by this, and names the node.
 fn degraded(bed: &Bed, reason: &str, node: &str) -> Result<()> {
     let what = format!("the cluster says that {node} is {reason}");
@@ -110,13 +101,4 @@ fn degraded(bed: &Bed, reason: &str, node: &str) -> Result<()> {
         );
         Ok(true)
     })
-}
-
-fn planned(changes: usize, silent: Option<(Place, SystemTime)>) -> Expected {
-    Expected {
-        changes,
-        // Routers miss three probes of nasAddress before they look elsewhere for it.
-        may_repeat: true,
-        silent,
-    }
 }

@@ -23,6 +23,9 @@ pub(super) const LONG: &[Story] = &[Story {
     tell: image,
 }];
 
+/// A Secret that has nothing that anybody reads.
+const KEYLESS: &str = "keyless";
+
 /// What is wrong, what it is stalled by, and words that its message has.
 type Mistake = (&'static str, Value, &'static str, &'static [&'static str]);
 
@@ -36,9 +39,9 @@ fn mistakes() -> Vec<Mistake> {
         ),
         (
             "a Secret without its key",
-            json!({ "peers": { "tlsSecretRef": { "name": "radius" } } }),
+            json!({ "peers": { "tlsSecretRef": { "name": KEYLESS } } }),
             "Invalid",
-            &["spec.peers.tlsSecretRef.name", "\"radius\""],
+            &["spec.peers.tlsSecretRef", KEYLESS, "tls."],
         ),
         (
             "a selector of no node",
@@ -70,6 +73,11 @@ fn pool(name: &str, local: &str, cidr: &str) -> Value {
 
 fn specs(scene: &mut Scene) -> Result<Expected> {
     let bed = &scene.bed;
+    let keyless = json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": KEYLESS, "namespace": "lns" }, "stringData": { "nothing": "of use" },
+    });
+    bed.kind.apply(&keyless.to_string())?;
     let before = bed.kind.get(&[CLUSTER])?;
     let before = before.pointer("/spec").cloned().unwrap_or_default();
     let mut slowest = Duration::ZERO;

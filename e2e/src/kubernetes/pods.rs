@@ -35,13 +35,7 @@ fn delete(scene: &mut Scene) -> Result<Expected> {
     scene.bed.kind.wait(PATIENCE, "another pod is made", |_| {
         Ok(scene.bed.pod_name(first)? != name)
     })?;
-    Ok(Expected {
-        changes: 1,
-        // Routers miss three probes of nasAddress before they look elsewhere for it: what servers answer
-        // meanwhile goes to the node that was master, and what was told is told again.
-        may_repeat: true,
-        silent: None,
-    })
+    Ok(Expected::handed_over(1))
 }
 
 fn without_operator(scene: &mut Scene) -> Result<Expected> {

@@ -75,11 +75,7 @@ fn interrupted(scene: &mut Scene, killed: Option<&str>) -> Result<Expected> {
     scene
         .bed
         .note(format!("{took} s, {kills} operators killed"));
-    Ok(Expected {
-        changes: 1,
-        may_repeat: true,
-        silent: None,
-    })
+    Ok(Expected::handed_over(1))
 }
 
 /// On how many nodes the rollout has taken the member away, and not yet brought one back: the next pod may be there

@@ -24,6 +24,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         says: "the same scan finds the node's services with isolation Open",
         run: open,
     },
+    Scenario {
+        name: "isolation-other-way",
+        says: "packets of a subscriber that another node lets out into the core reach nothing of this one",
+        run: other_way,
+    },
 ];
 
 /// What a node has beside us: a kubelet, a node port, a resolver.
@@ -215,6 +220,54 @@ fn scan() -> Result<String> {
     Ok(format!(
         "{scanned} probes, conntrack {before} before, {after} after"
     ))
+}
+
+/// With isolation, and without it, where he is answered.
+fn other_way() -> Result<String> {
+    let isolated = answers_of_other_way("Nodeless")?;
+    expect(
+        isolated == 0,
+        format!("{isolated} answers in spite of isolation"),
+    )?;
+    let open = answers_of_other_way("Open")?;
+    expect(open > 0, "nobody answers where nothing is isolated")?;
+    Ok(format!("0 answers, and {open} with isolation Open"))
+}
+
+/// How often a subscriber is answered for packets that come from the core with his address.
+fn answers_of_other_way(isolation: &'static str) -> Result<usize> {
+    let topology = topology()?;
+    let _listeners = make_node(&topology)?;
+    let manifest = Manifest {
+        isolation,
+        ..Manifest::default()
+    };
+    let _lnsd = start(&topology, &manifest)?;
+    let options = Options {
+        capture: true,
+        ..options()
+    };
+    let lac = Lac::up(&topology.lac, options)?;
+    let source = lac.address(0)?;
+    // Where several nodes serve one address, reverse paths are not strict.
+    for name in ["all", "core0"] {
+        let setting = format!("net/ipv4/conf/{name}/rp_filter");
+        topology.lns.sysctl(&setting, "0")?;
+    }
+    topology
+        .core
+        .ip(&[&format!("address add {source}/32 dev lo")])?;
+    topology.core.enter(|| -> Result<()> {
+        let socket = UdpSocket::bind((source, 0))?;
+        for port in [9, 53, 10_250] {
+            socket.send_to(b"?", (net::LNS_CORE, port))?;
+        }
+        Ok(())
+    })??;
+    std::thread::sleep(Duration::from_millis(500));
+    let answers = lac.shared().take_captured();
+    lac.close()?;
+    Ok(answers.len())
 }
 
 fn open() -> Result<String> {
