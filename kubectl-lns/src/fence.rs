@@ -91,7 +91,11 @@ fn say(verb: Verb, nodes: &[String], when: &str) {
 /// The annotation is no list of names.
 pub(crate) fn of(cluster: &DynamicObject) -> Result<Vec<String>, Failure> {
     let fenced = Fenced::of(cluster.annotations()).map_err(|wrong| {
-        Failure::bad_input(format!("LnsCluster/{}: {wrong}", cluster.name_any()))
+        let name = cluster.name_any();
+        let namespace = cluster.namespace().unwrap_or_default();
+        Failure::bad_input(format!(
+            "LnsCluster/{name}: {wrong}: kubectl annotate -n {namespace} lnscluster {name} {FENCED}-"
+        ))
     })?;
     Ok(fenced.names().map(str::to_owned).collect())
 }
@@ -253,7 +257,7 @@ mod tests {
     #[test]
     fn an_annotation_that_is_no_list_is_not_written_over() {
         let kind = ApiResource::erase::<LnsCluster>(&());
-        let mut cluster = DynamicObject::new("edge", &kind);
+        let mut cluster = DynamicObject::new("edge", &kind).within("isp");
         assert_eq!(of(&cluster), Ok(Vec::new()));
         cluster
             .annotations_mut()
@@ -267,5 +271,7 @@ mod tests {
             refused.contains("LnsCluster/edge: kubelns.io/fenced: \"a\" is no list of nodes"),
             "{refused}"
         );
+        let command = "remove it: kubectl annotate -n isp lnscluster edge kubelns.io/fenced-";
+        assert!(refused.ends_with(command), "{refused}");
     }
 }
