@@ -361,8 +361,13 @@ async fn healthz(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
 async fn readyz(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
     let not_ready = |why: &str| Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, why.to_owned()));
     match admin.situation.phase() {
-        Phase::Serving if admin.member.as_ref().is_some_and(|it| !it.is_ready()) => {
-            not_ready("the records of the cluster are not here, or older than they may be")
+        Phase::Serving if let Some(desk) = admin.member.as_ref().filter(|it| !it.is_ready()) => {
+            let trouble = desk.view().records_trouble;
+            not_ready(
+                trouble.as_deref().unwrap_or(
+                    "the records of the cluster are not here, or older than they may be",
+                ),
+            )
         }
         Phase::Serving => Ok("ok\n"),
         Phase::Starting => not_ready("starting"),

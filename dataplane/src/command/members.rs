@@ -58,6 +58,7 @@ fn of_cluster(cluster: &Value, wide: bool) -> Vec<(&'static str, String)> {
         ("Stands aside", aside(cluster)),
         ("API SERVER", at(cluster, &["leaseTrouble"])),
         ("STORE", at(cluster, &["storeTrouble"])),
+        ("RECORDS", at(cluster, &["recordsTrouble"])),
         ("GATE", at(cluster, &["gateTrouble"])),
     ];
     if wide {

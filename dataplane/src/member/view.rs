@@ -43,6 +43,8 @@ pub(crate) struct View {
     pub(crate) lease_trouble: Option<String>,
     /// Why the store is away, if it is, or why it would lose records.
     pub(crate) store_trouble: Option<String>,
+    /// Why the cluster's records cannot be read, if they cannot.
+    pub(crate) records_trouble: Option<String>,
     /// Up to which change it has the cluster's records.
     pub(crate) applied: String,
     /// Whether it has read all of them once.

@@ -55,6 +55,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often the store's clock is compared with ours.
 const CLOCK: Duration = Duration::from_secs(30);
 
+/// What is said while there are records that cannot be read.
+const FOREIGN: &str = "the store has records of a later release, which this one cannot read: this node serves nobody until it has that release, too";
+
 /// Things that the follower has read ahead of what was taken in.
 pub(super) const AHEAD: usize = 4_096;
 

@@ -9,7 +9,7 @@ use lns_store::State;
 use lns_tables::time::Instant;
 
 use super::super::view::{Peer, View};
-use super::Crew;
+use super::{Crew, FOREIGN};
 
 /// A setting of the store's server that was changed since the start, with which records would be lost (rule S6).
 fn would_lose(state: &State) -> Option<String> {
@@ -76,6 +76,7 @@ impl Crew {
                 Some(why) => Some(why.to_string()),
                 None => would_lose(&self.parts.redis.state().borrow()),
             },
+            records_trouble: self.member.is_foreign().then(|| FOREIGN.to_owned()),
             applied: self.reached().to_string(),
             loaded: self.member.is_loaded(),
             unsure: self.member.is_unsure(),

@@ -10,9 +10,9 @@ use lns_store::Fence as StoreFence;
 use lns_store::follower::{Follower, Told};
 use lns_tables::time::Instant;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::{BATCH, Back, Crew};
+use super::{BATCH, Back, Crew, FOREIGN};
 use crate::run::keeper::StoreNews;
 use crate::run::situation::unix_millis;
 
@@ -60,10 +60,11 @@ impl Crew {
         let asked = batch.clone();
         self.tell(move |control, now| {
             control.keeper.follow(&mut control.node, asked, now);
-            let _waits = answer.send(control.keeper.is_doubtful());
+            let _waits = answer.send((control.keeper.is_doubtful(), control.keeper.is_foreign()));
         })
         .await;
-        let is_doubtful = done.await.unwrap_or_default();
+        let (is_doubtful, is_foreign) = done.await.unwrap_or_default();
+        self.heed_foreign(is_foreign);
         let reads = |told: &Told| matches!(told, Told::Loading | Told::Loaded { .. });
         if batch.iter().any(reads) {
             self.doubt = is_doubtful.then(clock::now);
@@ -71,6 +72,14 @@ impl Crew {
         for told in batch {
             self.followed(told).await;
         }
+    }
+
+    /// Records of a later release: this one does not know what the cluster has.
+    fn heed_foreign(&mut self, is_foreign: bool) {
+        if is_foreign && !self.member.is_foreign() {
+            error!("{FOREIGN}");
+        }
+        self.member.handle_foreign(is_foreign);
     }
 
     /// What it means for the member, once it is applied.

@@ -185,8 +185,9 @@ impl Keeper {
             return;
         };
         membership.unread = Some(keys);
-        // What was in doubt is read again.
+        // What was in doubt is read again, and what could not be read.
         membership.is_doubtful = false;
+        self.foreign = 0;
         membership.recent.clear();
         if core::mem::take(&mut membership.is_former) {
             self.journal = Journal::new(Patience::default());
@@ -211,6 +212,11 @@ impl Keeper {
         } else {
             self.end_reading(node, now);
         }
+    }
+
+    /// Whether there are records that this release cannot read.
+    pub(crate) const fn is_foreign(&self) -> bool {
+        self.foreign > 0
     }
 
     /// Whether this node knows what the store did not have when it was read.

@@ -216,7 +216,8 @@ impl Keeper {
             return Ok(());
         }
         let date = StoreTime(self.millis());
-        let key = key.parse::<RecordKey>().map_err(|_| Unreadable::Unfit)?;
+        // A kind of records that is not known is a later release's.
+        let key = key.parse::<RecordKey>().map_err(|_| Unreadable::Version)?;
         node.handle_record(key, octets, now, date)
     }
 

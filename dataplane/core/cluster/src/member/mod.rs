@@ -19,7 +19,8 @@
 //! the Lease to others, until nobody can be expected to have some ([`Times::cold`]).
 //!
 //! Somebody may ask a node to stand [`Aside`]. One that is drained hands over and is passed by, and stays there for
-//! when nobody else is; one that is fenced serves nobody until that is lifted.
+//! when nobody else is; one that is fenced serves nobody until that is lifted. So does one whose release cannot read
+//! what the store has ([`Member::handle_foreign`]).
 //!
 //! [`Attendance`] says who is on the roster. Not here: the elector, what records say, sockets and clocks.
 
@@ -242,6 +243,8 @@ pub struct Member {
     master: Option<(Epoch, Identity)>,
     /// All records were read once.
     is_loaded: bool,
+    /// There are some that it cannot read.
+    is_foreign: bool,
     applied: Mark,
     /// When the master was asked, and up to where everything was to be applied then.
     answers: VecDeque<(Instant, Mark)>,
@@ -276,6 +279,7 @@ impl Member {
             known: Epoch::NONE,
             master: None,
             is_loaded: false,
+            is_foreign: false,
             applied: Mark::ZERO,
             answers: VecDeque::new(),
             fresh: None,
@@ -307,7 +311,12 @@ impl Member {
 
     /// Whether all records were read once: it can forward, and take over.
     pub const fn is_loaded(&self) -> bool {
-        self.is_loaded
+        self.is_loaded && !self.is_foreign
+    }
+
+    /// Whether the store has records that it cannot read.
+    pub const fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     /// Up to which change it has all records.
@@ -414,6 +423,17 @@ impl Member {
     pub fn handle_caught_up(&mut self, now: Instant) {
         if self.side == Side::Reading {
             self.take_over(true, true, now);
+        }
+    }
+
+    /// Whether the store has records of a release that this one cannot read. Who is up is not known here then: it
+    /// forwards nothing, and leaves the Lease to others, whoever they are.
+    pub fn handle_foreign(&mut self, is_foreign: bool) {
+        self.is_foreign = is_foreign;
+        let is_beginning = matches!(self.side, Side::Claiming | Side::Reading | Side::Asking);
+        if is_foreign && is_beginning && !self.has_stepped_down() {
+            self.stepped_down = self.epoch;
+            self.orders.push_back(Order::StepDown);
         }
     }
 
@@ -525,6 +545,7 @@ impl Member {
     /// Whether it stands in the election.
     pub const fn candidacy(&self) -> Candidacy {
         match self.aside.what {
+            _ if self.is_foreign => Candidacy::No,
             Aside::No => Candidacy::Full,
             Aside::Draining => Candidacy::Last,
             Aside::Fenced => Candidacy::No,
@@ -547,6 +568,8 @@ impl Member {
         match self.side {
             Side::Following => None,
             Side::Serving => ends,
+            // It has left the Lease to others.
+            Side::Claiming | Side::Reading | Side::Asking if self.is_foreign => ends,
             Side::Claiming | Side::Reading | Side::Asking => {
                 let patience = self.patience();
                 Some(ends.map_or(patience, |ends| ends.min(patience)))
@@ -558,7 +581,7 @@ impl Member {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.check(now);
         let is_waiting = matches!(self.side, Side::Claiming | Side::Reading | Side::Asking);
-        if !is_waiting || now < self.patience() {
+        if !is_waiting || self.is_foreign || now < self.patience() {
             return;
         }
         if self.side == Side::Asking {
@@ -609,6 +632,9 @@ impl Member {
     }
 
     fn take_over(&mut self, is_complete: bool, admits: bool, now: Instant) {
+        if self.is_foreign {
+            return;
+        }
         self.enter(Side::Serving, now);
         self.is_loaded = true;
         self.is_unsure = !admits;
@@ -678,7 +704,7 @@ impl Member {
     }
 
     fn data_until(&self) -> Option<Instant> {
-        let fresh = self.fresh.filter(|_| self.is_loaded)?;
+        let fresh = self.fresh.filter(|_| self.is_loaded())?;
         let until = Instant::add(fresh, self.times.forwards());
         if self.aside.what == Aside::Fenced {
             // What routers still send here is not lost.

@@ -401,6 +401,7 @@ enum Input {
     Heard(u64, Heard),
     Answer(u64, u64, u64),
     Aside(Aside, bool),
+    Foreign(bool),
     Wait(u64),
 }
 
@@ -420,6 +421,7 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
         1 => (1..6_u64, 0..9_u64, 0..3000_u64).prop_map(|(of, seq, ago)| Input::Answer(of, seq, ago)),
         1 => (prop::sample::select(Aside::ALL), any::<bool>())
             .prop_map(|(aside, others)| Input::Aside(aside, others)),
+        1 => any::<bool>().prop_map(Input::Foreign),
         3 => (0..5000_u64).prop_map(Input::Wait),
     ];
     prop::collection::vec(input, 1..80)
@@ -432,7 +434,7 @@ proptest! {
     fn whatever_comes_control_passes_only_in_a_mastership_that_was_taken_over(inputs in inputs()) {
         let (mut member, mut now) = (member(), 0_u64);
         let (mut serving, mut claimed, mut last) = (None, None, Epoch::NONE);
-        let mut is_closed = false;
+        let (mut is_closed, mut is_foreign) = (false, false);
         let mut until = None::<(Epoch, Instant)>;
         for input in inputs {
             match input {
@@ -457,6 +459,10 @@ proptest! {
                     member.handle_answer(epoch(of), mark(1, seq), at(now.saturating_sub(ago)), at(now));
                 }
                 Input::Aside(aside, others) => member.handle_aside(aside, others, at(now)),
+                Input::Foreign(is) => {
+                    is_foreign = is;
+                    member.handle_foreign(is);
+                }
                 Input::Wait(millis) => {
                     now += millis;
                     member.handle_timeout(at(now));
@@ -473,6 +479,7 @@ proptest! {
                         prop_assert_eq!(claimed, Some(epoch));
                         prop_assert_eq!(serving.replace(epoch), None);
                         prop_assert!(admits || !is_complete);
+                        prop_assert!(!is_foreign);
                         is_closed = !admits;
                     }
                     Order::Admit => {

@@ -176,3 +176,22 @@ fn without_a_store_interims_are_not_told_and_starts_are() {
     );
     assert_eq!(keeper.figures().unsaid, 1);
 }
+
+#[test]
+fn records_of_a_later_release_are_noticed_kept_and_counted_anew_when_all_is_read_anew() {
+    let of_kind = |key: &str, blob: &'static [u8]| Told::Record {
+        key: key.parse::<Key>().unwrap(),
+        mark: mark(1),
+        blob: Bytes::from_static(blob),
+    };
+    // A form that is not known, and a kind that is not.
+    for told in [of_kind("t/1", &[200, 1]), of_kind("later/1", &[1])] {
+        let (mut keeper, mut node) = keeper();
+        keeper.follow(&mut node, vec![Told::Loading, told, loaded(1)], NOW);
+        assert!(keeper.is_foreign());
+        let membership = keeper.membership.as_ref().unwrap();
+        assert!(membership.useless.is_empty(), "nobody forgets it");
+        keeper.follow(&mut node, vec![Told::Loading, loaded(2)], NOW);
+        assert!(!keeper.is_foreign());
+    }
+}

@@ -1,4 +1,4 @@
-//! A member that is asked to stand aside: drained with care, or fenced at once.
+//! A member that is asked to stand aside: drained with care, or fenced at once. One that cannot read what the store has.
 
 use super::*;
 
@@ -119,4 +119,35 @@ fn who_is_unfenced_serves_again() {
     member.handle_answer(epoch(6), mark(6, 10), at(10_100), at(10_200));
     let gates = member.gates(at(10_200));
     assert!(gates.data.is_some() && gates.announce.is_some());
+}
+
+#[test]
+fn who_cannot_read_what_the_store_has_serves_nobody_and_does_not_stand() {
+    let mut member = following();
+    member.handle_foreign(true);
+    assert!(!member.is_loaded());
+    assert_eq!(member.candidacy(), Candidacy::No);
+    let gates = member.gates(at(300));
+    assert_eq!((gates.data, gates.announce), (None, None));
+    member.handle_foreign(false);
+    assert!(member.is_loaded() && member.gates(at(300)).announce.is_some());
+}
+
+#[test]
+fn who_finds_only_after_its_claim_that_it_cannot_read_all_hands_over_and_waits_for_nothing() {
+    let mut member = loaded();
+    member.handle_authority(authority(7, 90_000), None, at(200));
+    member.handle_claimed(epoch(7), at(300));
+    assert_eq!(orders(&mut member).last(), Some(&Order::CatchUp));
+    member.handle_foreign(true);
+    assert_eq!(orders(&mut member), [Order::StepDown]);
+    member.handle_foreign(true);
+    member.handle_caught_up(at(400));
+    // It is not asked again and again meanwhile.
+    assert_eq!(member.poll_timeout(), Some(at(90_000)));
+    member.handle_timeout(at(60_000));
+    assert_eq!(orders(&mut member), []);
+    member.handle_authority(None, Some(epoch(7)), at(60_100));
+    let done = [Order::Resign, Order::Release(epoch(7))];
+    assert_eq!(orders(&mut member), done);
 }
