@@ -57,6 +57,7 @@ pub(crate) fn dispatch() -> Result<(), Failure> {
         Command::Disconnect(arguments) => command::disconnect::disconnect(&arguments),
         Command::Members(arguments) => command::members::members(&arguments),
         Command::StepDown(arguments) => command::members::step_down(&arguments.state),
+        Command::FinalizeUpgrade(arguments) => command::members::finalize_upgrade(&arguments.state),
         Command::Report(arguments) => command::report::report(&arguments),
         Command::Handshake(arguments) => command::handshake::handshake(&arguments),
         Command::Preflight(arguments) => command::preflight::preflight(&arguments),
@@ -173,7 +174,13 @@ enum Command {
     ///
     /// Subscribers notice nothing. This node goes on as a member.
     #[command(after_help = "Example:\n  lnsd step-down && lnsd members")]
-    StepDown(StepDownArguments),
+    StepDown(StateArguments),
+    /// Declares an upgrade final: the release before cannot be gone back to
+    ///
+    /// Until then session records are written as the release before reads them, too, and going back loses nobody.
+    /// Afterwards they are smaller, and a node with an older release serves nobody. Subscribers notice nothing.
+    #[command(after_help = "Example:\n  lnsd finalize-upgrade && lnsd status")]
+    FinalizeUpgrade(StateArguments),
     /// Collects what is known of the node into one file, without secrets
     ///
     /// Versions, manifest, tables, metrics, log, interfaces, routes and rules. What cannot be collected
@@ -201,9 +208,9 @@ enum Command {
     Openapi,
 }
 
-/// What `step-down` takes.
+/// What `step-down` and `finalize-upgrade` take.
 #[derive(Args, Debug)]
-pub(crate) struct StepDownArguments {
+pub(crate) struct StateArguments {
     #[command(flatten)]
     pub(crate) state: State,
 }
@@ -599,7 +606,7 @@ mod tests {
         Cli::command()
             .get_subcommands()
             .for_each(|sub| leaves(sub, &mut found));
-        assert_eq!(found.len(), 20);
+        assert_eq!(found.len(), 21);
         for command in found {
             let help = command
                 .get_after_help()

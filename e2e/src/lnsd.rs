@@ -39,6 +39,8 @@ pub(crate) struct Lnsd<'a> {
     folder: tempfile::TempDir,
     /// What its command line says of where its configuration is.
     arguments: Vec<String>,
+    /// Another program than that of this release.
+    other: Option<PathBuf>,
     /// Its OpenAPI document, once it was needed.
     document: OnceLock<Value>,
 }
@@ -62,26 +64,33 @@ impl<'a> Lnsd<'a> {
     ) -> Result<Self> {
         std::fs::write(folder.path().join("cluster.yaml"), manifest)?;
         let arguments = by_manifest(folder.path());
-        let mut lnsd = Self::launch_in(namespace, arguments, folder)?;
+        let mut lnsd = Self::launch_in(namespace, arguments, folder, None)?;
         lnsd.wait_ready()?;
         Ok(lnsd)
     }
 
-    /// Starts it with these arguments in place of a manifest, and waits for nothing.
-    pub(crate) fn launch(namespace: &'a Namespace, arguments: Vec<String>) -> Result<Self> {
-        Self::launch_in(namespace, arguments, tempfile::tempdir()?)
+    /// Starts it with these arguments in place of a manifest, and waits for nothing; `other`: another program than that
+    /// of this release.
+    pub(crate) fn launch(
+        namespace: &'a Namespace,
+        arguments: Vec<String>,
+        other: Option<PathBuf>,
+    ) -> Result<Self> {
+        Self::launch_in(namespace, arguments, tempfile::tempdir()?, other)
     }
 
     fn launch_in(
         namespace: &'a Namespace,
         arguments: Vec<String>,
         folder: tempfile::TempDir,
+        other: Option<PathBuf>,
     ) -> Result<Self> {
         Ok(Self {
-            child: spawn(namespace, folder.path(), &arguments)?,
+            child: spawn(namespace, folder.path(), &arguments, other.as_deref())?,
             namespace,
             folder,
             arguments,
+            other,
             document: OnceLock::new(),
         })
     }
@@ -94,8 +103,16 @@ impl<'a> Lnsd<'a> {
 
     /// The same, and waits for nothing.
     pub(crate) fn relaunch(&mut self) -> Result<()> {
-        self.child = spawn(self.namespace, self.folder.path(), &self.arguments)?;
+        let other = self.other.as_deref();
+        self.child = spawn(self.namespace, self.folder.path(), &self.arguments, other)?;
+        // That of another program is another one.
+        self.document = OnceLock::new();
         Ok(())
+    }
+
+    /// From its next start on it is this program; `None`: the one of this release.
+    pub(crate) fn install(&mut self, other: Option<PathBuf>) {
+        self.other = other;
     }
 
     /// Whether it has ended by itself.
@@ -398,7 +415,7 @@ pub(crate) fn run_with(namespace: &Namespace, arguments: &[String]) -> Result<(i
 }
 
 fn end_of(namespace: &Namespace, folder: &Path, arguments: &[String]) -> Result<(i32, String)> {
-    let mut child = spawn(namespace, folder, arguments)?;
+    let mut child = spawn(namespace, folder, arguments, None)?;
     let give_up = Instant::now() + START;
     while child.try_wait()?.is_none() && Instant::now() < give_up {
         std::thread::sleep(Duration::from_millis(10));
@@ -473,13 +490,19 @@ fn by_manifest(folder: &Path) -> Vec<String> {
     vec!["--manifest".into(), manifest.display().to_string()]
 }
 
-fn spawn(namespace: &Namespace, folder: &Path, arguments: &[String]) -> Result<Child> {
+fn spawn(
+    namespace: &Namespace,
+    folder: &Path,
+    arguments: &[String],
+    other: Option<&Path>,
+) -> Result<Child> {
     let log = std::fs::File::options()
         .create(true)
         .append(true)
         .open(folder.join("log"))?;
+    let program = other.map_or_else(program, |other| Ok(other.to_owned()))?;
     let child = namespace.spawn(
-        Command::new(program()?)
+        Command::new(program)
             .arg("run")
             .args(arguments)
             .args(["--admin", &SocketAddr::from(ADMIN).to_string()])

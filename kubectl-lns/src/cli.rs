@@ -125,6 +125,9 @@ pub(crate) enum Command {
     /// Has another member become master: a planned switchover
     #[command(after_help = "Example:\n  kubectl lns step-down && kubectl lns members")]
     StepDown(Passed),
+    /// Declares an upgrade final: the release before cannot be gone back to
+    #[command(after_help = "Example:\n  kubectl lns finalize-upgrade && kubectl lns status")]
+    FinalizeUpgrade(Passed),
     /// Takes nodes out of service: their members stop serving until they are unfenced
     ///
     /// Writes the annotation kubelns.io/fenced of the LnsCluster. What is fenced already stays so.
@@ -186,6 +189,7 @@ impl Command {
             Self::Trace(passed) => ("trace", passed),
             Self::Disconnect(passed) => ("disconnect", passed),
             Self::StepDown(passed) => ("step-down", passed),
+            Self::FinalizeUpgrade(passed) => ("finalize-upgrade", passed),
             Self::Report(passed) => ("report", passed),
         };
         Wanted::Remote(Remote::new(command, passed.arguments))
@@ -196,7 +200,8 @@ impl Remote {
     pub(crate) fn new(command: &'static str, arguments: Vec<String>) -> Self {
         let has = |word: &str| arguments.iter().any(|it| it == word);
         Self {
-            is_for_master: ["trace", "disconnect", "step-down"].contains(&command)
+            is_for_master: ["trace", "disconnect", "step-down", "finalize-upgrade"]
+                .contains(&command)
                 || has("--flush"),
             follows: ["trace", "disconnect"].contains(&command) || has("--watch"),
             file: match command {
@@ -303,6 +308,7 @@ mod tests {
         assert_eq!(of("lns trace --user a"), (true, true));
         assert_eq!(of("lns disconnect --user a"), (true, true));
         assert_eq!(of("lns step-down"), (true, false));
+        assert_eq!(of("lns finalize-upgrade"), (true, false));
         assert_eq!(of("lns report"), (false, false));
     }
 

@@ -1,4 +1,5 @@
-//! `GET /v1/members`, `POST /v1/step-down`: the cluster, as this member sees it, and a planned switchover.
+//! `GET /v1/members`, `POST /v1/step-down`, `POST /v1/finalize-upgrade`: the cluster, as this member sees it, a planned
+//! switchover, and the end of an upgrade.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,6 +24,16 @@ pub(super) struct SteppedDown {
     epoch: u64,
 }
 
+/// What the end of an upgrade has come to.
+#[derive(Debug, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FinalizedUpgrade {
+    /// The form in which records are written from now on.
+    form: u8,
+    /// How many are written again in it; 0: they were before.
+    records: u64,
+}
+
 /// `GET /v1/members`
 pub(super) async fn members(State(admin): State<Admin>) -> Result<Json<View>, Refusal> {
     Ok(Json(desk(&admin)?.view()))
@@ -34,6 +45,38 @@ pub(super) async fn step_down(
     Extension(peer): Extension<Option<Peer>>,
 ) -> Result<Json<SteppedDown>, Refusal> {
     let desk = desk(&admin)?.clone();
+    note("step-down", peer).await;
+    let View { node, epoch, .. } = desk.view();
+    desk.step_down()
+        .await
+        .map_err(|why| Refusal(StatusCode::CONFLICT, why))?;
+    Ok(Json(SteppedDown { node, epoch }))
+}
+
+/// `POST /v1/finalize-upgrade`
+pub(super) async fn finalize_upgrade(
+    State(admin): State<Admin>,
+    Extension(peer): Extension<Option<Peer>>,
+) -> Result<Json<FinalizedUpgrade>, Refusal> {
+    note("finalize-upgrade", peer).await;
+    let done = match &admin.member {
+        Some(desk) => desk.clone().finalize().await,
+        None => admin
+            .asker
+            .ask(|control, _| control.keeper.finalize(&mut control.node))
+            .await
+            .map_err(|_| Refusal::gone())?
+            .map_err(str::to_owned),
+    };
+    let done = done.map_err(|why| Refusal(StatusCode::CONFLICT, why))?;
+    Ok(Json(FinalizedUpgrade {
+        form: done.form.number(),
+        records: u64::try_from(done.records).unwrap_or(u64::MAX),
+    }))
+}
+
+/// Whoever asks for it is named in the log.
+async fn note(what: &str, peer: Option<Peer>) {
     let who = Who::of(peer).await;
     let [by, process] = [&who.by, &who.process].map(|name| name.as_ref().map(display));
     info!(
@@ -41,13 +84,8 @@ pub(super) async fn step_down(
         by,
         pid = who.pid,
         process,
-        "step-down asked for over the admin socket"
+        "{what} asked for over the admin socket"
     );
-    let View { node, epoch, .. } = desk.view();
-    desk.step_down()
-        .await
-        .map_err(|why| Refusal(StatusCode::CONFLICT, why))?;
-    Ok(Json(SteppedDown { node, epoch }))
 }
 
 fn desk(admin: &Admin) -> Result<&Desk, Refusal> {

@@ -131,6 +131,11 @@ fn records(page: &mut Page, records: &keeper::Figures) {
         records.degraded.into(),
     );
     page.gauge(
+        "records_form",
+        "The form in which session records are written",
+        records.form.into(),
+    );
+    page.gauge(
         "records_foreign",
         "Stored records of another version, which are kept for it",
         records.foreign,

@@ -271,6 +271,12 @@ fn changes() -> ApiRouter<Admin> {
                 of.summary("Has another member become master (Unix socket only)")
             }),
         )
+        .api_route(
+            "/v1/finalize-upgrade",
+            post_with(members::finalize_upgrade, |of| {
+                of.summary("Writes records as only this release and later ones read them (Unix socket only)")
+            }),
+        )
         .api_route("/v1/check", check::route())
 }
 

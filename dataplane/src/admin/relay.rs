@@ -25,9 +25,10 @@ use crate::member::{AskedByMember, Desk};
 pub(super) const BY: HeaderName = HeaderName::from_static("lns-answered-by");
 
 /// What only the master knows the whole of, and what only it may change.
-const MASTERS: [&str; 10] = [
+const MASTERS: [&str; 11] = [
     "/v1/disconnect",
     "/v1/failures",
+    "/v1/finalize-upgrade",
     "/v1/flows",
     "/v1/lacs",
     "/v1/policies",

@@ -1,10 +1,10 @@
-//! `members`, `step-down`: the cluster, and a planned switchover.
+//! `members`, `step-down`, `finalize-upgrade`: the cluster, a planned switchover, and the end of an upgrade.
 
 use serde_json::Value;
 
 use super::client::Client;
 use super::read::{pretty, print, rows};
-use super::table::{Column, age, at, count, facts, render, text};
+use super::table::{Column, age, at, count, facts, render, text, thousands};
 use crate::cli::{Output, ReadArguments, State};
 use crate::failure::Failure;
 
@@ -32,6 +32,20 @@ pub(crate) fn step_down(state: &State) -> Result<(), Failure> {
         at(&done, &["node"]),
         count(&done, &["epoch"])
     );
+    Ok(())
+}
+
+/// `lnsd finalize-upgrade`
+pub(crate) fn finalize_upgrade(state: &State) -> Result<(), Failure> {
+    let done = Client::new(state)?.order("/v1/finalize-upgrade", &Value::Null)?;
+    let form = count(&done, &["form"]);
+    match count(&done, &["records"]) {
+        0 => println!("records have form {form}: there is nothing older to go back to"),
+        records => println!(
+            "records have form {form} from now on, {} are written again: releases that do not read it cannot be gone back to",
+            thousands(records)
+        ),
+    }
     Ok(())
 }
 

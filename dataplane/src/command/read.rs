@@ -138,6 +138,12 @@ fn records(records: &Value) -> String {
         0 => {}
         late => said.push(format!("replicas were late {} times", thousands(late))),
     }
+    let (form, newest) = (count(records, &["form"]), count(records, &["newestForm"]));
+    if form < newest {
+        said.push(format!(
+            "in form {form}, as the release before reads it, until `lnsd finalize-upgrade`"
+        ));
+    }
     said.join(", ")
 }
 
@@ -611,8 +617,17 @@ mod tests {
     #[test]
     fn records_that_are_not_stored_cannot_be_overlooked_and_others_are_not_shown() {
         let shown = |records| facts(&status_facts(&json!({ "records": records })));
-        let well = json!({ "degraded": false, "failing": false, "unstored": 0, "foreign": 0 });
+        let well = json!({
+            "degraded": false, "failing": false, "unstored": 0, "foreign": 0, "form": 2, "newestForm": 2,
+        });
         assert!(!shown(well).contains("Records"));
+        let upgraded = shown(json!({ "form": 1, "newestForm": 2 }));
+        assert!(
+            upgraded.contains(
+                "in form 1, as the release before reads it, until `lnsd finalize-upgrade`"
+            ),
+            "{upgraded}"
+        );
         let ill = json!({ "degraded": true, "failing": true, "unstored": 1_200, "foreign": 3, "unreadable": 2, "unreplicated": 4 });
         let text = shown(ill);
         assert!(

@@ -52,7 +52,7 @@ use crate::cli::VERSION;
 use crate::config::ClusterSetup;
 use crate::handover::Keys;
 use crate::run::control::Asker;
-use crate::run::keeper::{Keeper, StoreClock, StoreNews};
+use crate::run::keeper::{Finalized, Keeper, StoreClock, StoreNews};
 
 /// As whom fields of objects are managed.
 const MANAGER: &str = "lns-dataplane";
@@ -407,6 +407,16 @@ impl Desk {
     pub(crate) async fn step_down(&self) -> Result<(), String> {
         let (answer, answered) = oneshot::channel();
         self.tell(Command::StepDown(answer)).await?;
+        answered.await.map_err(|_| ENDING.to_owned())?
+    }
+
+    /// Ends what lets the release before be gone back to.
+    ///
+    /// # Errors
+    /// Why not, and what is to be done.
+    pub(crate) async fn finalize(&self) -> Result<Finalized, String> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Command::Finalize(answer)).await?;
         answered.await.map_err(|_| ENDING.to_owned())?
     }
 

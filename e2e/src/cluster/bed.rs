@@ -1,7 +1,7 @@
 //! Everything that a cluster needs, running: network, router, API server, Redis with Sentinel, FreeRADIUS,
 //! three nodes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -36,6 +36,8 @@ pub(crate) struct Bed<'a> {
     /// The router's probes.
     pub(crate) router: Router,
     nodes: Vec<(Place, Lnsd<'a>)>,
+    /// What nodes that start for the first time are; `None`: this release.
+    release: Option<PathBuf>,
 }
 
 impl<'a> Bed<'a> {
@@ -68,7 +70,19 @@ impl<'a> Bed<'a> {
             radius: radius?,
             router: Router::start(network)?,
             nodes: Vec::new(),
+            release: None,
         })
+    }
+
+    /// Nodes that start for the first time are this program.
+    pub(crate) fn begin_as(&mut self, release: Option<&Path>) {
+        self.release = release.map(Path::to_owned);
+    }
+
+    /// From its next start on a node is this program; `None`: the one of this release.
+    pub(crate) fn install(&mut self, place: Place, release: Option<&Path>) -> Result<()> {
+        self.node_mut(place)?.install(release.map(Path::to_owned));
+        Ok(())
     }
 
     /// Starts all nodes and waits until each is ready and the router has found it.
@@ -88,7 +102,8 @@ impl<'a> Bed<'a> {
             return node.relaunch();
         }
         let arguments = Self::arguments(place, &self.api);
-        let node = Lnsd::launch(self.network.node(place), arguments)?;
+        let release = self.release.clone();
+        let node = Lnsd::launch(self.network.node(place), arguments, release)?;
         self.nodes.push((place, node));
         Ok(())
     }

@@ -14,7 +14,7 @@
 //! | `scene` `story` | what all stories have in common, and many of them in one cluster |
 //! | `ground` | proves what the others stand on |
 //! | `faults` `aside` `outages` `wrap` `octets` `random` | stories of one cluster under traffic |
-//! | `apart` `input` | stories that need a cluster of their own |
+//! | `apart` `input` `upgrade` | stories that need a cluster of their own |
 
 mod apart;
 mod apiserver;
@@ -39,6 +39,7 @@ mod rights;
 pub(crate) mod router;
 pub(crate) mod scene;
 mod story;
+mod upgrade;
 pub(crate) mod verdict;
 mod wrap;
 
@@ -73,7 +74,7 @@ impl Programme {
 
     fn long() -> Self {
         Self {
-            apart: Vec::new(),
+            apart: upgrade::SCENARIOS.to_vec(),
             together: [
                 faults::LONG,
                 outages::LONG,

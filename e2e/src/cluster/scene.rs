@@ -6,6 +6,7 @@
 //! be told one after the other: nodes are whole again in between.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -149,7 +150,18 @@ pub(crate) fn play(
 impl<'a> Scene<'a> {
     /// Starts everything and dials in.
     pub(crate) fn open(network: &'a Network, wanted: &Wanted, sessions: usize) -> Result<Self> {
+        Self::open_as(network, wanted, sessions, None)
+    }
+
+    /// The same with nodes that are this program.
+    pub(crate) fn open_as(
+        network: &'a Network,
+        wanted: &Wanted,
+        sessions: usize,
+        release: Option<&Path>,
+    ) -> Result<Self> {
         let mut bed = Bed::start(network, wanted)?;
+        bed.begin_as(release);
         let first = bed.start_nodes();
         let first = bed.attest(first)?;
         Self::dial(bed, first, sessions)

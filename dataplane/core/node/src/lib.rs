@@ -46,7 +46,7 @@ pub use event::{Event, SessionEnd, Stage};
 pub use forward::Forward;
 pub use node::Node;
 pub use record::{
-    Beginning, FORM as RECORD_FORM, NotAKey, RecordChange, RecordKey, Role, StoreTime, Unreadable,
+    Beginning, NotAKey, RecordChange, RecordForm, RecordKey, Role, StoreTime, Unreadable,
 };
 pub use reports::{Caught, Passed, Reports, SessionReport};
 pub use stats::Stats;

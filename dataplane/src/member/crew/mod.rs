@@ -6,6 +6,7 @@
 
 mod aside;
 mod configure;
+mod finalize;
 mod look;
 mod others;
 mod peers;
@@ -44,7 +45,7 @@ use super::view::View;
 use crate::admin::StatsSource;
 use crate::config::ClusterSetup;
 use crate::run::control::{Asker, Control};
-use crate::run::keeper::{StoreClock, StoreNews};
+use crate::run::keeper::{Finalized, StoreClock, StoreNews};
 
 /// How often the gates are held again, and it is looked whether all is well.
 const TICK: Duration = Duration::from_millis(400);
@@ -75,6 +76,8 @@ pub(crate) type Role = (bool, oneshot::Sender<()>);
 pub(crate) enum Command {
     /// A planned switchover; the answer says why not.
     StepDown(oneshot::Sender<Result<(), String>>),
+    /// From now on records are written as only this release and later ones read them; the answer says why not.
+    Finalize(oneshot::Sender<Result<Finalized, String>>),
     /// The node ends: it leaves the Lease to others, and this is answered when nothing is held any more.
     Leave(oneshot::Sender<()>),
 }
@@ -527,6 +530,10 @@ impl Crew {
                         Err(self.not_master())
                     }
                 };
+                let _gone = answer.send(done);
+            }
+            Command::Finalize(answer) => {
+                let done = self.finalize().await;
                 let _gone = answer.send(done);
             }
             Command::Leave(done) => {

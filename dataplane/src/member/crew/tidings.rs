@@ -6,13 +6,18 @@
 //! | `store` | `synced`, `standby` of who is not the master, or why the store has not all records |
 //! | `sessions` | about how many there are: two digits |
 //! | `aside` | `no`, `draining`, `drained` once nothing comes here any more, or `fenced` |
-//! | `format` | the form in which records are written |
+//! | `format` | the form in which this node writes records, or would |
+//! | `reads` | the newest form of records that it reads |
 
 use lns_cluster::member::Side;
 use lns_datapath::clock;
 use lns_lease::{NoteError, Notes};
+use lns_node::RecordForm;
 
 use super::Crew;
+
+/// The note that says which records a node can read.
+pub(super) const READS: &str = "reads";
 
 /// What the control task knows of it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,6 +25,8 @@ pub(super) struct Tidings {
     sessions: u64,
     /// What has left is not stored.
     is_degraded: bool,
+    /// How records are written.
+    form: RecordForm,
 }
 
 impl Crew {
@@ -28,6 +35,7 @@ impl Crew {
         let tidings = self.parts.asker.ask(|control, _| Tidings {
             sessions: control.node.status().sessions.into(),
             is_degraded: control.keeper.figures().degraded,
+            form: control.keeper.form(),
         });
         if let Ok(tidings) = tidings.await {
             self.tidings = tidings;
@@ -41,7 +49,8 @@ impl Crew {
         notes.set("aside", self.said_of_aside())?;
         notes.set("store", &self.said_of_store())?;
         notes.set("sessions", &about(self.tidings.sessions).to_string())?;
-        notes.set("format", &lns_node::RECORD_FORM.to_string())?;
+        notes.set("format", &self.tidings.form.number().to_string())?;
+        notes.set(READS, &RecordForm::NEWEST.number().to_string())?;
         Ok(notes)
     }
 

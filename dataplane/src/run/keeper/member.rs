@@ -24,7 +24,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tracing::{info, warn};
 
 use super::storage::Storage;
-use super::{AGAIN, BEHIND, Keeper, Output};
+use super::{AGAIN, BEHIND, Keeper, Output, form};
 
 /// Records of accounting of a mastership, at most.
 const NUMBERS: u64 = 1 << 32;
@@ -317,6 +317,9 @@ impl Keeper {
         node.handle_takeover(epoch.number(), beginning, now);
         if let Some((epoch, seq)) = claimed {
             self.journal.handle_claimed(epoch, seq, now);
+            if is_first && epoch.number() == 1 {
+                self.begin_in_newest(node);
+            }
         }
         // Records of accounting have numbers of this mastership: there may be some of others that it does not know.
         self.number = self.number.max(epoch.number().saturating_mul(NUMBERS));
@@ -468,6 +471,10 @@ impl Keeper {
         let some = self.lost.len().min(AGAIN);
         let keys: Vec<String> = self.lost.drain(..some).collect();
         for key in keys {
+            if key == form::KEY {
+                self.put_form();
+                continue;
+            }
             let is_ours = match (account::number(&key), key.parse::<RecordKey>()) {
                 (Some(number), _) => self.keep_again(number),
                 (None, Ok(record)) => node.handle_lost_record(record),
@@ -484,6 +491,12 @@ impl Keeper {
     fn end_stray(&mut self, node: &mut Node, key: &str, octets: &[u8], now: Instant) -> bool {
         if let Some(number) = account::number(key) {
             return self.keep_stray(number, octets, now);
+        }
+        if key == form::KEY {
+            // It holds from now on, and is stored again in this mastership.
+            let is_ours = self.take_form(node, octets).is_ok();
+            self.foreign += u64::from(!is_ours);
+            return !is_ours;
         }
         let Ok(record) = key.parse::<RecordKey>() else {
             return false;

@@ -3,8 +3,9 @@
 //! leaves when the records before it are stored (spec: cluster, 2: output commit).
 //!
 //! [`account`] has what is kept of accounting, [`storage`] the two places, [`member`] what only a member of a
-//! cluster does.
+//! cluster does, [`form`] in which form records are written.
 
+mod form;
 mod member;
 mod storage;
 
@@ -15,7 +16,9 @@ use std::sync::Arc;
 
 use lns_cluster::Epoch;
 use lns_cluster::journal::{Journal, Patience, Standing, Ticket};
-use lns_node::{Beginning, Node, RecordChange, RecordKey, Role, StoreTime, Transmit, Unreadable};
+use lns_node::{
+    Beginning, Node, RecordChange, RecordForm, RecordKey, Role, StoreTime, Transmit, Unreadable,
+};
 use lns_radius::account;
 use lns_radius::record::{Record, Status};
 use lns_tables::time::Instant;
@@ -25,6 +28,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tracing::{error, info, warn};
 
+pub(crate) use self::form::Finalized;
 use self::member::Membership;
 pub(crate) use self::member::{StoreClock, StoreNews};
 use self::storage::{News, Storage};
@@ -61,6 +65,8 @@ pub(crate) struct Keeper {
     number: u64,
     /// Those that are kept, and what is kept.
     kept: BTreeMap<u64, Box<[u8]>>,
+    /// In which form they are written.
+    form: RecordForm,
     /// The record that is being written.
     octets: Vec<u8>,
     /// What the store has not as it should, and is still to be given out again.
@@ -91,6 +97,10 @@ pub(crate) struct Figures {
     pub(crate) unstored: usize,
     /// Datagrams and records of accounting that wait to leave until they are.
     pub(crate) waiting: usize,
+    /// The number of the form in which they are written.
+    pub(crate) form: u8,
+    /// That of the newest form that this release writes, once an upgrade is declared final.
+    pub(crate) newest_form: u8,
     /// Records that another version has written, and that are kept for it.
     pub(crate) foreign: u64,
     /// Records that were damaged, or did not fit, and were not applied, since the start.
@@ -135,6 +145,7 @@ impl Keeper {
             }
         };
         let last = last_mark(&entries);
+        let is_first = epoch == 1 && entries.is_empty();
         // Higher than all that were there, though the counter of starts was lost.
         let epoch = epoch.max(last.epoch.number().saturating_add(1));
         let storage = vault.map_or(Storage::None, Storage::Vault);
@@ -151,6 +162,9 @@ impl Keeper {
         node.handle_takeover(epoch, Beginning::Start, now);
         let claimed = Epoch::new(epoch).unwrap_or(Epoch::NONE);
         keeper.journal.handle_claimed(claimed, 0, now);
+        if is_first {
+            keeper.begin_in_newest(node);
+        }
         for key in useless {
             keeper.journal.forget(key);
         }
@@ -170,6 +184,7 @@ impl Keeper {
             number: 0,
             kept: BTreeMap::new(),
             lost: VecDeque::new(),
+            form: RecordForm::default(),
             octets: Vec::new(),
             foreign: 0,
             unreadable: 0,
@@ -214,6 +229,9 @@ impl Keeper {
         if let Some(number) = account::number(key) {
             self.kept.insert(number, octets.into());
             return Ok(());
+        }
+        if key == form::KEY {
+            return self.take_form(node, octets);
         }
         let date = StoreTime(self.millis());
         // A kind of records that is not known is a later release's.
@@ -410,6 +428,8 @@ impl Keeper {
             failing: self.failing || self.away.is_some() || !self.storage.is_there(),
             unstored: self.journal.unstored(),
             waiting: self.waiting.len(),
+            form: self.form.number(),
+            newest_form: RecordForm::NEWEST.number(),
             foreign: self.foreign,
             unreadable: self.unreadable,
             unreplicated: self.unreplicated,

@@ -1,9 +1,11 @@
-//! A record's octets: what is written, in version 1 of the form.
+//! A record's octets.
 //!
-//! A record is one octet with the number of the form and then postcard of the date and one [`Form`]. Every
-//! change of these types is another version, which is written only when no node reads the one before any
-//! more; a test has the octets of this one. Times are milliseconds from the date of the record: how long
-//! ago, or how long still. Passwords and secrets are in no record.
+//! A record is one octet with the number of the form and then postcard: in the first form of the date and one
+//! [`Form`], in the second of the date, what was left out (`second`), and the [`Form`] without it. Every change of
+//! these types is another form; a test has the octets of each. Which one is written, is decided outside
+//! ([`Node::handle_form`](crate::Node::handle_form)): a later one only when no node has to read the one before any
+//! more. Times are milliseconds from the date of the record: how long ago, or how long still. Passwords and secrets
+//! are in no record.
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -12,10 +14,44 @@ use ipnet::Ipv4Net;
 use lns_tables::time::Instant;
 use serde::{Deserialize, Serialize};
 
-use super::{StoreTime, Unreadable};
+use super::{StoreTime, Unreadable, second};
 
-/// The number of the form in which records are written.
-pub const VERSION: u8 = 1;
+/// A form of records. Each release reads all of them up to its newest.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub enum RecordForm {
+    /// All is said wherever it belongs.
+    #[default]
+    First,
+    /// What a session's record would say several times is said once.
+    Second,
+}
+
+impl RecordForm {
+    /// The newest that this release reads and writes.
+    pub const NEWEST: Self = Self::Second;
+
+    /// Its number: the first octet of a record.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::First => 1,
+            Self::Second => 2,
+        }
+    }
+
+    /// That of this number.
+    ///
+    /// # Errors
+    /// A later release has it, or none.
+    pub const fn of(number: u8) -> Result<Self, Unreadable> {
+        match number {
+            // A disk gives it for what was never written.
+            0 => Err(Unreadable::Damaged),
+            1 => Ok(Self::First),
+            2 => Ok(Self::Second),
+            3.. => Err(Unreadable::Version),
+        }
+    }
+}
 
 /// How long ago, or how long still, in milliseconds from the date of the record.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -286,12 +322,19 @@ pub(super) struct StopForm {
 }
 
 /// Writes a record; `out` is cleared first.
-pub(super) fn write(date: StoreTime, form: &Form, out: &mut Vec<u8>) {
+pub(super) fn write(as_form: RecordForm, date: StoreTime, mut form: Form, out: &mut Vec<u8>) {
     let mut octets = core::mem::take(out);
     octets.clear();
-    octets.push(VERSION);
+    octets.push(as_form.number());
+    let written = match as_form {
+        RecordForm::First => postcard::to_extend(&(date, form), octets),
+        RecordForm::Second => {
+            let left_out = second::leave_out(&mut form);
+            postcard::to_extend(&(date, left_out, form), octets)
+        }
+    };
     // What grows as it needs refuses nothing.
-    if let Ok(written) = postcard::to_extend(&(date, form), octets) {
+    if let Ok(written) = written {
         *out = written;
     }
 }
@@ -299,16 +342,24 @@ pub(super) fn write(date: StoreTime, form: &Form, out: &mut Vec<u8>) {
 /// Reads a record.
 ///
 /// # Errors
-/// [`Unreadable`]: it is of another version, or none.
+/// [`Unreadable`]: it is of a later form, or none.
 pub(super) fn read(octets: &[u8]) -> Result<(StoreTime, Form), Unreadable> {
-    match octets.split_first() {
-        Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
-            Ok((read, [])) => Ok(read),
-            Ok(_) | Err(_) => Err(Unreadable::Damaged),
-        },
-        // No version is 0, which a disk gives for what was never written.
-        Some((1.., _)) => Err(Unreadable::Version),
-        Some((0, _)) | None => Err(Unreadable::Damaged),
+    let (number, rest) = octets.split_first().ok_or(Unreadable::Damaged)?;
+    match RecordForm::of(*number)? {
+        RecordForm::First => whole(rest),
+        RecordForm::Second => {
+            let (date, left_out, mut form) = whole(rest)?;
+            second::put_back(&mut form, left_out)?;
+            Ok((date, form))
+        }
+    }
+}
+
+/// All of these octets are one of those.
+fn whole<'de, T: Deserialize<'de>>(octets: &'de [u8]) -> Result<T, Unreadable> {
+    match postcard::take_from_bytes(octets) {
+        Ok((read, [])) => Ok(read),
+        Ok(_) | Err(_) => Err(Unreadable::Damaged),
     }
 }
 
@@ -472,7 +523,7 @@ mod tests {
 
     /// Whoever changes these octets gives the form another number, and goes on reading this one.
     #[test]
-    fn the_octets_of_version_1_are_these() {
+    fn the_octets_of_the_first_form_are_these() {
         let expected = [
             "01b9c0d9f29e34000977686f6c6573616c6500c0000201a50d00c6336401a50d05030101070707070707\
              0707070707070707070701046c61633100010102808004848004ffff03800100030104050101\n",
@@ -485,17 +536,94 @@ mod tests {
             "01b9c0d9f29e34020001cb007107000001011130303030303032612d3030303030303262010103697370\
              0628060000000200000000000000000000\n",
         ];
+        assert_eq!(written(RecordForm::First), expected.concat());
+    }
+
+    #[test]
+    fn the_octets_of_the_second_form_are_these() {
+        let expected = [
+            "02b9c0d9f29e3400000977686f6c6573616c6500c0000201a50d00c6336401a50d050301010707070707\
+             070707070707070707070701046c61633100010102808004848004ffff03800100030104050101\n",
+            "02b9c0d9f29e347b01ac0207012a2b0103303330000901010a0b000c01f0a20407028008010101047573\
+             657201000102018486880801d40b00d40b0100016440000101644000020000000105010102723100010a\
+             09000018010000010a09000018010764656661756c7401c80b0104676f6c640180dddb0100010101c0cf\
+             2401020102010103010101c00002350001e8070001046e616d6500020000010601070101080901020304\
+             0506070809ac02000101010b61646d696e5f7265736574\n",
+            "02b9c0d9f29e3400020001cb007107000001011130303030303032612d30303030303032620101036973\
+             700628060000000200000000000000000000\n",
+        ];
+        assert_eq!(written(RecordForm::Second), expected.concat());
+    }
+
+    /// The octets of one record of each kind, which are read as they were.
+    fn written(as_form: RecordForm) -> String {
         let mut all = String::new();
+        let date = StoreTime(1_795_000_000_569);
         for form in [tunnel(), session(), gone()] {
             let mut octets = Vec::new();
-            write(StoreTime(1_795_000_000_569), &form, &mut octets);
-            assert_eq!(
-                read(&octets),
-                Ok((StoreTime(1_795_000_000_569), form.clone()))
-            );
+            write(as_form, date, form.clone(), &mut octets);
+            assert_eq!(read(&octets), Ok((date, form)));
             all.push_str(&hex(&octets));
             all.push('\n');
         }
-        assert_eq!(all, expected.concat());
+        all
+    }
+
+    /// A session's record, of which these parts are to be left out and nothing else.
+    fn left_out(change: impl FnOnce(&mut UpForm)) -> u16 {
+        let mut form = session();
+        if let Form::Session(session) = &mut form {
+            change(session.up.as_mut().unwrap());
+        }
+        let mut short = form.clone();
+        let left_out = second::leave_out(&mut short);
+        assert_eq!(short != form, left_out != 0);
+        assert_eq!(second::put_back(&mut short, left_out), Ok(()));
+        assert_eq!(short, form);
+        left_out
+    }
+
+    #[test]
+    fn what_is_said_elsewhere_is_left_out_and_what_differs_is_not() {
+        let other = || b"other".to_vec();
+        // The server has given another name, which is the one that accounting has.
+        assert_eq!(left_out(|_| ()), 0b111_1011);
+        assert_eq!(left_out(|up| up.let_in_as = Some(other())), 0b111_1010);
+        assert_eq!(
+            left_out(|up| up.ppp.as_mut().unwrap().name = other()),
+            0b111_1001
+        );
+        let renamed = left_out(|up| {
+            up.granted.as_mut().unwrap().user_name = up.user.clone();
+            up.told.as_mut().unwrap().user = b"user".to_vec();
+        });
+        assert_eq!(renamed, 0b111_1111);
+        assert_eq!(
+            left_out(|up| up.ppp.as_mut().unwrap().address = None),
+            0b110_1011
+        );
+        assert_eq!(
+            left_out(|up| up.address.as_mut().unwrap().pool = None),
+            0b101_1011
+        );
+        assert_eq!(left_out(|up| up.policies.names.clear()), 0b011_1011);
+        // Nobody is named: then nobody is left out.
+        assert_eq!(left_out(|up| up.user = None), 0b111_1000);
+        assert_eq!(left_out(|up| up.ppp = None), 0b100_1001);
+    }
+
+    #[test]
+    fn what_cannot_have_been_left_out_is_refused() {
+        let damaged = Err(Unreadable::Damaged);
+        assert_eq!(second::put_back(&mut tunnel(), 1), damaged);
+        assert_eq!(second::put_back(&mut session(), 1 << 7), damaged);
+        let mut nameless = session();
+        if let Form::Session(session) = &mut nameless {
+            session.up.as_mut().unwrap().user = None;
+        }
+        assert_eq!(second::put_back(&mut nameless, 1), damaged);
+        assert_eq!(read(&[]), Err(Unreadable::Damaged));
+        assert_eq!(RecordForm::of(0), Err(Unreadable::Damaged));
+        assert_eq!(RecordForm::of(3), Err(Unreadable::Version));
     }
 }

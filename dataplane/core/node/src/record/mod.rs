@@ -16,12 +16,13 @@
 //! Counters of a session are in its record as they were told to accounting last: that is a checkpoint, from which
 //! the next active node goes on (`reports`, `tally`).
 //!
-//! [`form`](self::form) has the octets, `write` and `read` what is between them and the node's tables,
+//! [`form`](self::form) has the octets, [`second`] what their second form leaves out, `write` and `read` what is between them and the node's tables,
 //! `takeover` and `demotion` the change of sides, `stray` what nobody took over.
 
 mod demotion;
 mod form;
 mod read;
+mod second;
 mod stray;
 mod takeover;
 mod write;
@@ -39,7 +40,7 @@ use lns_tables::time::Instant;
 use lns_wire::id::{SessionId, TunnelId};
 use serde::{Deserialize, Serialize};
 
-pub use self::form::VERSION as FORM;
+pub use self::form::RecordForm;
 use crate::node::Node;
 use crate::session::Held;
 
@@ -162,6 +163,8 @@ pub(crate) struct Records {
     pub(crate) role: Role,
     /// Somebody stores them.
     kept: bool,
+    /// How they are written.
+    form: RecordForm,
     /// What has changed since it was last written.
     tunnels: DirtyList,
     sessions: DirtyList,
@@ -202,6 +205,7 @@ impl Records {
         Self {
             role,
             kept,
+            form: RecordForm::default(),
             tunnels: DirtyList::new(u32::from(u16::MAX).saturating_add(1)),
             sessions: DirtyList::new(max_sessions),
             gone: VecDeque::new(),
@@ -232,6 +236,12 @@ impl Node {
     /// Nobody stores its records: it gives none out.
     pub const fn handle_no_store(&mut self) {
         self.records.kept = false;
+    }
+
+    /// Records are written in this form from now on. Those that are stored stay as they are until they change, or are
+    /// given out again ([`Self::handle_lost_record`]).
+    pub const fn handle_form(&mut self, form: RecordForm) {
+        self.records.form = form;
     }
 
     /// Which side it is on.

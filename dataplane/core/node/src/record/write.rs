@@ -66,7 +66,7 @@ impl Node {
                 out.clear();
                 return Some((key, RecordChange::Forget));
             };
-            form::write(date, &form, out);
+            form::write(self.records.form, date, form, out);
             return Some((key, RecordChange::Put { lasting }));
         }
     }

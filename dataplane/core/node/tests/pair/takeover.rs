@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use lns_node::config::Config;
 use lns_node::radius::Order;
 use lns_node::view::SessionFilter;
-use lns_node::{Event, Node, RecordKey, StoreTime, Unreadable};
+use lns_node::{Event, Node, RecordForm, RecordKey, StoreTime, Unreadable};
 use lns_radius::record::Status;
 use lns_tables::path::{Counters, DirectionCounters};
 use lns_tables::time::Instant;
@@ -577,7 +577,7 @@ fn a_record_that_is_none_or_not_the_keys_or_of_another_version_changes_nothing()
         longer.push(0);
         let long = refused(&mut followed.standby, *key, &longer);
         assert_eq!(long, Err(Unreadable::Damaged));
-        longer[0] = 2;
+        longer[0] = RecordForm::NEWEST.number() + 1;
         let other = refused(&mut followed.standby, *key, &longer);
         assert_eq!(other, Err(Unreadable::Version));
         let wrong = match *key {
@@ -599,19 +599,22 @@ fn a_record_that_is_none_or_not_the_keys_or_of_another_version_changes_nothing()
 }
 
 #[test]
-fn a_session_takes_less_than_300_octets_in_the_store() {
-    let mut world = with_sessions(accounted(), 8, 100);
-    let grant: &mut AttributeList = &mut world.server.grant;
-    grant.push(kind::CLASS, &[7; 24]).expect("room");
-    world.run(seconds(20));
-    let followed = world.followed.as_ref().expect("followed");
-    let records = followed.store.iter();
-    let sizes = records.filter_map(|(key, octets)| match key {
-        RecordKey::Session(..) => Some(octets.len()),
-        RecordKey::Tunnel(_) => None,
+fn a_session_takes_less_than_300_octets_in_the_store_and_less_in_the_second_form() {
+    // Worlds of odd seeds have the second form.
+    let [first, second] = [8, 9].map(|seed| {
+        let mut world = with_sessions(accounted(), seed, 100);
+        let grant: &mut AttributeList = &mut world.server.grant;
+        grant.push(kind::CLASS, &[7; 24]).expect("room");
+        world.run(seconds(20));
+        let followed = world.followed.as_ref().expect("followed");
+        let records = followed.store.iter();
+        let sizes = records.filter_map(|(key, octets)| match key {
+            RecordKey::Session(..) => Some(octets.len()),
+            RecordKey::Tunnel(_) => None,
+        });
+        sizes.max().expect("sessions")
     });
-    let largest = sizes.max().expect("sessions");
-    assert!(largest <= 300, "{largest}");
+    assert!(first <= 300 && second * 10 <= first * 9, "{first} {second}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lns_cluster::Epoch;
 use lns_cluster::journal::{Journal, Mark, Patience, Round, Standing, Ticket};
-use lns_node::{Beginning, Node, RecordChange, StoreTime, Transmit, Unreadable};
+use lns_node::{Beginning, Node, RecordChange, RecordForm, StoreTime, Transmit, Unreadable};
 use lns_radius::account::{self, Read};
 use lns_radius::record::{Record, Status};
 use lns_tables::time::Instant;
@@ -198,6 +198,12 @@ impl Keeper {
         self.commit = Commit::default();
         if let Some(node) = &mut node {
             node.handle_takeover(epoch.number(), beginning, now);
+            // Masters that write one form and the other follow each other.
+            node.handle_form(if epoch.number().is_multiple_of(2) {
+                RecordForm::default()
+            } else {
+                RecordForm::NEWEST
+            });
         }
         if let Some((epoch, seq)) = claimed {
             self.journal.handle_claimed(epoch, seq, now);

@@ -195,3 +195,106 @@ fn records_of_a_later_release_are_noticed_kept_and_counted_anew_when_all_is_read
         assert!(!keeper.is_foreign());
     }
 }
+
+/// A tunnel's record as the release before wrote it.
+const TUNNEL: &str = "01b9c0d9f29e34000977686f6c6573616c6500c0000201a50d00c6336401a50d050301010707070707070707070707070707070701046c61633100010102808004848004ffff03800100030104050101";
+
+fn tunnel(seq: u64) -> Told {
+    let octets = (0..TUNNEL.len()).step_by(2);
+    let octets = octets.map(|at| u8::from_str_radix(&TUNNEL[at..at + 2], 16).unwrap());
+    Told::Record {
+        key: "t/1".parse::<Key>().unwrap(),
+        mark: mark(seq),
+        blob: octets.collect(),
+    }
+}
+
+/// What is written in the next rounds, by key.
+fn written(keeper: &mut Keeper, node: &mut Node) -> BTreeMap<String, Vec<u8>> {
+    keeper.store(node, NOW);
+    let mut all = BTreeMap::new();
+    while let Some(round) = keeper.journal.poll_round() {
+        for write in &round.writes {
+            if let Change::Put(octets) = &write.change {
+                all.insert(write.key.clone(), octets.to_vec());
+            }
+        }
+    }
+    all
+}
+
+fn claim(keeper: &mut Keeper, node: &mut Node, number: u64) {
+    let membership = keeper.membership.as_mut().unwrap();
+    membership.claimed = Some((epoch(number), 2));
+    keeper.take_over(node, epoch(number), NOW);
+}
+
+#[test]
+fn records_keep_their_form_until_the_upgrade_is_final_and_then_all_are_written_again() {
+    let (mut keeper, mut node) = keeper();
+    keeper.follow(&mut node, vec![Told::Loading, tunnel(1), loaded(1)], NOW);
+    let refused = keeper.finalize(&mut node);
+    assert_eq!(refused, Err("this node does not serve"));
+    claim(&mut keeper, &mut node, 8);
+    let refused = keeper.finalize(&mut node);
+    assert_eq!(
+        refused,
+        Err("sessions are not stored now: see `lnsd status`")
+    );
+    node.handle_lost_store();
+    let before = written(&mut keeper, &mut node);
+    assert!(!before.contains_key("form/records"));
+    assert_eq!(before["t/1"][0], 1);
+
+    assert_eq!(keeper.write_in_newest(&mut node), 1);
+    let after = written(&mut keeper, &mut node);
+    assert_eq!(after["form/records"], [2]);
+    assert_eq!(after["t/1"][0], 2);
+    assert_eq!(keeper.figures().form, 2);
+}
+
+#[test]
+fn who_follows_knows_the_form_and_a_store_that_has_lost_it_has_it_again() {
+    let (mut keeper, mut node) = keeper();
+    let form = Told::Record {
+        key: "form/records".parse::<Key>().unwrap(),
+        mark: mark(1),
+        blob: Bytes::from_static(&[2]),
+    };
+    keeper.follow(&mut node, vec![Told::Loading, form, loaded(1)], NOW);
+    claim(&mut keeper, &mut node, 8);
+    assert_eq!(keeper.form().number(), 2);
+    keeper.handle_digest(&mut node, Vec::new(), &BTreeMap::new(), NOW);
+    let again = written(&mut keeper, &mut node);
+    assert_eq!(again["form/records"], [2]);
+}
+
+#[test]
+fn who_has_taken_over_without_it_learns_the_form_from_the_store() {
+    // What a later release has is left as it is.
+    for (octets, form, again) in [(&[3][..], 1, None), (&[2], 2, Some(vec![2]))] {
+        let (mut keeper, mut node) = keeper();
+        keeper.take_over(&mut node, epoch(8), NOW);
+        keeper.journal.handle_claimed(epoch(8), 2, NOW);
+        let key = "form/records".to_owned();
+        let strays = BTreeMap::from([(key.clone(), Bytes::from_static(octets))]);
+        keeper.handle_digest(&mut node, vec![(key.clone(), mark(1))], &strays, NOW);
+        assert_eq!(written(&mut keeper, &mut node).get(&key), again.as_ref());
+        assert_eq!(keeper.form().number(), form);
+        assert_eq!(keeper.is_foreign(), again.is_none());
+    }
+}
+
+#[test]
+fn what_begins_with_this_release_has_the_newest_form() {
+    let (mut keeper, mut node) = keeper();
+    keeper.follow(&mut node, vec![Told::Loading, loaded(0)], NOW);
+    claim(&mut keeper, &mut node, 1);
+    assert_eq!(written(&mut keeper, &mut node)["form/records"], [2]);
+    // Where somebody was master before there may be an older release to go back to.
+    let (mut keeper, mut node) = self::keeper();
+    keeper.follow(&mut node, vec![Told::Loading, loaded(0)], NOW);
+    claim(&mut keeper, &mut node, 2);
+    assert!(written(&mut keeper, &mut node).is_empty());
+    assert_eq!(keeper.form().number(), 1);
+}

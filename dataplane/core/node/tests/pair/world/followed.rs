@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use lns_node::config::Config;
 use lns_node::radius::{Order, Reach};
-use lns_node::{Beginning, Node, RecordChange, RecordKey, StoreTime};
+use lns_node::{Beginning, Node, RecordChange, RecordForm, RecordKey, StoreTime};
 use lns_tables::time::Instant;
 
 use super::World;
@@ -34,6 +34,9 @@ impl World {
         world
             .node
             .handle_takeover(config.epoch, Beginning::Start, Instant::ZERO);
+        if seed % 2 == 1 {
+            world.node.handle_form(RecordForm::NEWEST);
+        }
         world.followed = Some(Followed {
             store: BTreeMap::new(),
             standby: Node::standby(config.clone(), [seed ^ 0xaa; 32], Instant::ZERO),
@@ -162,6 +165,8 @@ impl World {
         // Whoever was asked, answers a process that is gone.
         self.server.forget();
         self.node.handle_takeover(epoch, Beginning::Takeover, now);
+        // Those of the node before may have had the other form.
+        self.node.handle_form(RecordForm::NEWEST);
         self.tell_master();
     }
 
