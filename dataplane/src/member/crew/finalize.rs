@@ -55,8 +55,8 @@ impl Crew {
         all.sort();
         all.dedup();
         let reads = |node: &NodeName| {
-            let notes = &nodes.entries.get(node)?.state.notes;
-            notes.get(READS)?.parse::<u8>().ok()
+            let said = &nodes.entries.get(node)?.state.notes;
+            said.get(READS)?.parse::<u8>().ok()
         };
         let is_behind =
             |node: &&NodeName| reads(node).is_none_or(|form| form < RecordForm::NEWEST.number());

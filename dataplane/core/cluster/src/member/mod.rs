@@ -208,6 +208,17 @@ pub struct Gates {
     pub announce: Option<Instant>,
 }
 
+/// What it knows of what the cluster has.
+#[derive(Clone, Copy, Debug)]
+enum Knowledge {
+    /// The records were not read yet.
+    Nothing,
+    /// All were read once.
+    All,
+    /// There are some that it cannot read.
+    Foreign,
+}
+
 /// Whether a node is to leave the service to the others.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
@@ -241,10 +252,7 @@ pub struct Member {
     /// The highest epoch that was heard of.
     known: Epoch,
     master: Option<(Epoch, Identity)>,
-    /// All records were read once.
-    is_loaded: bool,
-    /// There are some that it cannot read.
-    is_foreign: bool,
+    knows: Knowledge,
     applied: Mark,
     /// When the master was asked, and up to where everything was to be applied then.
     answers: VecDeque<(Instant, Mark)>,
@@ -278,8 +286,7 @@ impl Member {
             epoch: Epoch::NONE,
             known: Epoch::NONE,
             master: None,
-            is_loaded: false,
-            is_foreign: false,
+            knows: Knowledge::Nothing,
             applied: Mark::ZERO,
             answers: VecDeque::new(),
             fresh: None,
@@ -311,12 +318,12 @@ impl Member {
 
     /// Whether all records were read once: it can forward, and take over.
     pub const fn is_loaded(&self) -> bool {
-        self.is_loaded && !self.is_foreign
+        matches!(self.knows, Knowledge::All)
     }
 
     /// Whether the store has records that it cannot read.
     pub const fn is_foreign(&self) -> bool {
-        self.is_foreign
+        matches!(self.knows, Knowledge::Foreign)
     }
 
     /// Up to which change it has all records.
@@ -400,7 +407,9 @@ impl Member {
     pub fn handle_loaded(&mut self, position: Mark, now: Instant) {
         // Whoever wrote the last of them was master in that epoch, whatever the Lease says.
         self.handle_epoch(position.epoch, None);
-        self.is_loaded = true;
+        if !self.is_foreign() {
+            self.knows = Knowledge::All;
+        }
         // Also where the store was put back.
         self.applied = position;
         self.touch(now);
@@ -414,7 +423,7 @@ impl Member {
 
     /// The store answers, and has nothing new.
     pub fn handle_store(&mut self, now: Instant) {
-        if self.is_loaded {
+        if self.is_loaded() {
             self.touched = Some(now);
         }
     }
@@ -429,7 +438,12 @@ impl Member {
     /// Whether the store has records of a release that this one cannot read. Who is up is not known here then: it
     /// forwards nothing, and leaves the Lease to others, whoever they are.
     pub fn handle_foreign(&mut self, is_foreign: bool) {
-        self.is_foreign = is_foreign;
+        if is_foreign {
+            self.knows = Knowledge::Foreign;
+        } else if self.is_foreign() {
+            // They are read anew.
+            self.knows = Knowledge::Nothing;
+        }
         let is_beginning = matches!(self.side, Side::Claiming | Side::Reading | Side::Asking);
         if is_foreign && is_beginning && !self.has_stepped_down() {
             self.stepped_down = self.epoch;
@@ -490,7 +504,7 @@ impl Member {
     }
 
     fn touch(&mut self, now: Instant) {
-        if !self.is_loaded {
+        if !self.is_loaded() {
             return;
         }
         self.touched = Some(now);
@@ -545,7 +559,7 @@ impl Member {
     /// Whether it stands in the election.
     pub const fn candidacy(&self) -> Candidacy {
         match self.aside.what {
-            _ if self.is_foreign => Candidacy::No,
+            _ if self.is_foreign() => Candidacy::No,
             Aside::No => Candidacy::Full,
             Aside::Draining => Candidacy::Last,
             Aside::Fenced => Candidacy::No,
@@ -569,7 +583,7 @@ impl Member {
             Side::Following => None,
             Side::Serving => ends,
             // It has left the Lease to others.
-            Side::Claiming | Side::Reading | Side::Asking if self.is_foreign => ends,
+            Side::Claiming | Side::Reading | Side::Asking if self.is_foreign() => ends,
             Side::Claiming | Side::Reading | Side::Asking => {
                 let patience = self.patience();
                 Some(ends.map_or(patience, |ends| ends.min(patience)))
@@ -581,12 +595,12 @@ impl Member {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.check(now);
         let is_waiting = matches!(self.side, Side::Claiming | Side::Reading | Side::Asking);
-        if !is_waiting || self.is_foreign || now < self.patience() {
+        if !is_waiting || self.is_foreign() || now < self.patience() {
             return;
         }
         if self.side == Side::Asking {
             self.take_over(false, false, now);
-        } else if self.is_loaded {
+        } else if self.is_loaded() {
             self.enter(Side::Asking, now);
             self.orders.push_back(Order::AskOthers(self.epoch));
         } else if now >= self.warm() {
@@ -603,7 +617,7 @@ impl Member {
         let patience = Instant::add(self.since, self.times.store);
         match self.side {
             // It is being read for the first time: there is nothing to serve by.
-            Side::Reading if !self.is_loaded => self.warm().max(patience),
+            Side::Reading if !self.is_loaded() => self.warm().max(patience),
             // Nothing more to be done but to wait for the end of the authority, or of the cold.
             Side::Claiming if self.has_stepped_down() => self.warm().max(patience),
             Side::Asking => Instant::add(self.since, self.times.others),
@@ -632,11 +646,11 @@ impl Member {
     }
 
     fn take_over(&mut self, is_complete: bool, admits: bool, now: Instant) {
-        if self.is_foreign {
+        if self.is_foreign() {
             return;
         }
         self.enter(Side::Serving, now);
-        self.is_loaded = true;
+        self.knows = Knowledge::All;
         self.is_unsure = !admits;
         self.answers.clear();
         self.orders.push_back(Order::TakeOver {

@@ -129,8 +129,14 @@ fn who_cannot_read_what_the_store_has_serves_nobody_and_does_not_stand() {
     assert_eq!(member.candidacy(), Candidacy::No);
     let gates = member.gates(at(300));
     assert_eq!((gates.data, gates.announce), (None, None));
+    member.handle_loaded(mark(6, 10), at(400));
+    assert!(!member.is_loaded());
+    // They are read anew, and there are none any more.
     member.handle_foreign(false);
-    assert!(member.is_loaded() && member.gates(at(300)).announce.is_some());
+    assert!(!member.is_loaded());
+    member.handle_loaded(mark(6, 11), at(500));
+    assert!(member.is_loaded() && member.gates(at(500)).announce.is_some());
+    assert_eq!(member.candidacy(), Candidacy::Full);
 }
 
 #[test]
