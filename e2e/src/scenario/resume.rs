@@ -43,6 +43,11 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: no_folder,
     },
     Scenario {
+        name: "resume-form",
+        says: "a node that begins has the newest form of records, also after its restart: there is nothing to go back to",
+        run: form,
+    },
+    Scenario {
         name: "resume-again-and-again",
         says: "killed ten times while subscribers dial in and hang up: all that want to are up",
         run: again_and_again,
@@ -74,6 +79,24 @@ fn kill(lnsd: &mut Lnsd<'_>, by: Signal) -> Result<()> {
     lnsd.signal(by)?;
     lnsd.wait_exit(Duration::from_secs(10))?;
     lnsd.restart()
+}
+
+fn form() -> Result<String> {
+    let topology = topology()?;
+    let mut lnsd = start(&topology, &Manifest::default())?;
+    let _lac = Lac::up(&topology.lac, options())?;
+    for end in [Signal::SIGKILL, Signal::SIGTERM] {
+        let status = lnsd.json(&["status"])?;
+        let forms = ["/records/form", "/records/newestForm"].map(|it| status.pointer(it));
+        expect(
+            forms[0].is_some() && forms[0] == forms[1],
+            format!("records have form {:?} of {:?}", forms[0], forms[1]),
+        )?;
+        let said = lnsd.table(&["finalize-upgrade"])?;
+        expect(said.contains("there is nothing older to go back to"), &said)?;
+        kill(&mut lnsd, end)?;
+    }
+    Ok("the newest form".to_owned())
 }
 
 fn restart(by: Signal) -> Result<String> {

@@ -135,6 +135,8 @@ impl Keeper {
             let news = Arc::clone(&news);
             move || news.notify_one()
         };
+        // Also one that is moved aside may be an older release's.
+        let is_first = !state.join(lns_vault::FOLDER).exists();
         let (vault, entries) = match Vault::open(state, wake) {
             Ok((vault, entries)) => (Some(vault), entries),
             Err(error @ OpenError::Locked(_)) => return Err(Failure::Failed(error.to_string())),
@@ -145,7 +147,6 @@ impl Keeper {
             }
         };
         let last = last_mark(&entries);
-        let is_first = epoch == 1 && entries.is_empty();
         // Higher than all that were there, though the counter of starts was lost.
         let epoch = epoch.max(last.epoch.number().saturating_add(1));
         let storage = vault.map_or(Storage::None, Storage::Vault);
