@@ -111,7 +111,14 @@ fn short() -> Vec<Story> {
 }
 
 fn long() -> Vec<Story> {
-    [nodes::LONG, control::LONG, rollout::LONG, mistakes::LONG].concat()
+    [
+        nodes::LONG,
+        control::LONG,
+        rollout::LONG,
+        hooks::LONG,
+        mistakes::LONG,
+    ]
+    .concat()
 }
 
 /// Prints what there is.
