@@ -149,9 +149,9 @@ fn report(editor: &Person<'_>) -> Result<()> {
 
 fn refused(scene: &Scene, editor: &Person<'_>, viewer: &Person<'_>) -> Result<()> {
     let node = node_of(scene.first);
-    let none = "65535.65535";
-    let session = format!("there is no session {none}");
-    editor.fails(&["session", "show", none], 1, &[&session])?;
+    let missing = "65535.65535";
+    let session = format!("there is no session {missing}");
+    editor.fails(&["session", "show", missing], 1, &[&session])?;
     let lac = ["there is no LAC \"nowhere\"", "wholesale-a"];
     editor.fails(&["sessions", "--lac", "nowhere"], 2, &lac)?;
     let member = ["nowhere is no member of this cluster", &node];
