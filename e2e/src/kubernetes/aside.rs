@@ -91,7 +91,7 @@ fn annotate(bed: &Bed, nodes: &Value) -> Result<()> {
 }
 
 /// Waits until the cluster says that it is degraded by this, and names the node.
-fn degraded(bed: &Bed, reason: &str, node: &str) -> Result<()> {
+pub(super) fn degraded(bed: &Bed, reason: &str, node: &str) -> Result<()> {
     let what = format!("the cluster says that {node} is {reason}");
     bed.kind.wait(PATIENCE, &what, |_| {
         let (status, why, message) = bed.condition("Degraded")?;

@@ -131,6 +131,20 @@ impl Bed {
         Ok(())
     }
 
+    /// The revision of the release of the operator, for [`Self::rollback`].
+    pub(crate) fn revision(&self) -> Result<String> {
+        let history = ["history", "lns", "--max", "1", "-o", "json"];
+        let history: Value = serde_json::from_str(&self.kind.helm(&history)?)?;
+        let revision = history.pointer("/0/revision").map(ToString::to_string);
+        revision.context("a release without a revision")
+    }
+
+    /// Has the release as it was.
+    pub(crate) fn rollback(&self, revision: &str) -> Result<()> {
+        self.kind.helm(&["rollback", "lns", revision])?;
+        Ok(())
+    }
+
     /// Has so many replicas of the operator, and waits for them.
     pub(crate) fn scale_operator(&self, replicas: u8) -> Result<()> {
         self.kind
@@ -166,6 +180,15 @@ impl Bed {
             ensure!(ready.0 == "True", "{}: {}", ready.1, ready.2);
             Ok(true)
         })
+    }
+
+    /// The spec of the cluster, for [`Kind::replace_spec`].
+    pub(crate) fn spec(&self) -> Result<Value> {
+        let cluster = self.kind.get(&[CLUSTER])?;
+        cluster
+            .get("spec")
+            .cloned()
+            .context("a cluster without a spec")
     }
 
     /// A condition of the cluster: status, reason, message.

@@ -24,17 +24,12 @@ fn upgrade(scene: &mut Scene) -> Result<Expected> {
         tag(bed, &node_of(place))?;
     }
     tag(bed, super::kind::CONTROL_PLANE)?;
-    let revision = bed
-        .kind
-        .helm(&["history", "lns", "--max", "1", "-o", "json"])?;
-    let revision: serde_json::Value = serde_json::from_str(&revision)?;
-    let revision = revision.pointer("/0/revision").map(ToString::to_string);
+    let revision = bed.revision()?;
     bed.upgrade(&[&format!("image.tag={NEXT}")])?;
     all_run(bed, NEXT)?;
     scene.newcomers("next")?;
     let bed = &scene.bed;
-    bed.kind
-        .helm(&["rollback", "lns", &revision.unwrap_or_default()])?;
+    bed.rollback(&revision)?;
     all_run(bed, "e2e")?;
     scene.newcomers("back")?;
     Ok(Expected::handed_over(2))

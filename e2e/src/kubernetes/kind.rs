@@ -54,9 +54,14 @@ impl Kind {
         let all = text(Command::new("bash").args(["-c", script]))?;
         let pairs = all.split('\0').filter_map(|pair| pair.split_once('='));
         let ours = pairs.filter(|(name, _)| NAMES.contains(name));
-        kind.environment = ours
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+        // What was built together with this program is found behind all that: kubectl's plug-in.
+        let beside = std::env::current_exe()?;
+        let beside = beside.parent().context("this program is in no folder")?;
+        let found = |(name, value): (&str, &str)| match name {
+            "PATH" => (name.to_owned(), format!("{value}:{}", beside.display())),
+            _ => (name.to_owned(), value.to_owned()),
+        };
+        kind.environment = ours.map(found).collect();
         Ok(kind)
     }
 

@@ -78,8 +78,7 @@ fn specs(scene: &mut Scene) -> Result<Expected> {
         "metadata": { "name": KEYLESS, "namespace": "lns" }, "stringData": { "nothing": "of use" },
     });
     bed.kind.apply(&keyless.to_string())?;
-    let before = bed.kind.get(&[CLUSTER])?;
-    let before = before.pointer("/spec").cloned().unwrap_or_default();
+    let before = bed.spec()?;
     let mut slowest = Duration::ZERO;
     for (what, change, reason, words) in mistakes() {
         let took = stalls(bed, CLUSTER, &json!({ "spec": change }), reason, words);
@@ -100,7 +99,7 @@ fn specs(scene: &mut Scene) -> Result<Expected> {
 }
 
 /// Makes a change and waits until it is told to be a mistake, in these words.
-fn stalls(
+pub(super) fn stalls(
     bed: &Bed,
     object: &str,
     change: &Value,
@@ -130,8 +129,7 @@ fn is_stalled(bed: &Bed, object: &str, reason: &str, words: &[&str]) -> Result<(
 
 /// A cluster on the nodes of another one, with its address.
 fn second_cluster(bed: &Bed) -> Result<()> {
-    let edge = bed.kind.get(&[CLUSTER])?;
-    let spec = edge.pointer("/spec").cloned().unwrap_or_default();
+    let spec = bed.spec()?;
     let other = json!({
         "apiVersion": "kubelns.io/v1alpha1", "kind": "LnsCluster",
         "metadata": { "name": "rim", "namespace": "lns" }, "spec": spec,

@@ -10,7 +10,8 @@
 //! |---|---|
 //! | `kind` `outside` `frr` `objects` `bed` | Kubernetes, what is outside of it and its router, what is applied, everything together |
 //! | `nodes` `pods` `aside` `control` | stories of nodes, of members' pods, of nodes that are drained or fenced, of the API server |
-//! | `rollout` `charts` | stories of changes that replace pods |
+//! | `rollout` `charts` `rights` | stories of changes that replace pods |
+//! | `plugin` `hooks` | stories of `kubectl lns`, and of what the chart runs in pods |
 //! | `mistakes` `policies` | stories of what is applied: what is wrong, and what takes effect at once |
 //! | `scan` `end` | what subscribers reach; how it all ends |
 //!
@@ -22,13 +23,16 @@ mod charts;
 mod control;
 mod end;
 mod frr;
+mod hooks;
 mod kind;
 mod mistakes;
 mod nodes;
 mod objects;
 mod outside;
+mod plugin;
 mod pods;
 mod policies;
+mod rights;
 mod rollout;
 mod scan;
 
@@ -96,6 +100,9 @@ fn short() -> Vec<Story> {
         control::STORIES,
         rollout::STORIES,
         charts::STORIES,
+        plugin::STORIES,
+        hooks::STORIES,
+        rights::STORIES,
         mistakes::STORIES,
         policies::STORIES,
         scan::STORIES,
@@ -104,7 +111,14 @@ fn short() -> Vec<Story> {
 }
 
 fn long() -> Vec<Story> {
-    [nodes::LONG, control::LONG, rollout::LONG, mistakes::LONG].concat()
+    [
+        nodes::LONG,
+        control::LONG,
+        rollout::LONG,
+        hooks::LONG,
+        mistakes::LONG,
+    ]
+    .concat()
 }
 
 /// Prints what there is.

@@ -19,7 +19,7 @@ use super::kind::{CONTROL_PLANE, Kind, node_of, script};
 use crate::cluster::capture::Mark;
 use crate::cluster::network::{NAS, Place, forward_by_ports, join, wire_lacs};
 use crate::cluster::router::{Hop, Setter, Ways};
-use crate::net::{self, Namespace};
+use crate::net::{self, Namespace, VIP};
 use crate::radius::ADDRESSES;
 
 /// The namespaces.
@@ -78,6 +78,7 @@ impl Outside {
         control_plane.ip(&[
             &format!("address add {server}/24 dev radius0"),
             &format!("route add {NAS}/32 via 203.0.113.1"),
+            &format!("route add {VIP}/32 via 203.0.113.1"),
         ])
     }
 
@@ -120,7 +121,7 @@ impl Outside {
 }
 
 /// The network of a node. Its interfaces and routes stay with it when the name goes.
-fn attach(kind: &Kind, node: &str) -> Result<Namespace> {
+pub(crate) fn attach(kind: &Kind, node: &str) -> Result<Namespace> {
     let process = kind.process(node)?;
     let process = process.with_context(|| format!("{node} does not run"))?;
     Namespace::attach(net::name_of(node), process)
