@@ -107,11 +107,12 @@ impl Context {
     /// The policies that are for a cluster.
     pub(super) fn policies_for(&self, cluster: &str) -> Vec<Value> {
         let policies = self.world.policies.state();
-        let values = policies
+        // There may be a thousand of them, and each look at each asks for those of one cluster.
+        let concerned = policies
             .iter()
-            .filter_map(|policy| serde_json::to_value(&**policy).ok());
-        values
-            .filter(|policy| lns_api::is_for(policy, cluster))
+            .filter(|policy| lns_api::is_for(&policy.data, cluster));
+        concerned
+            .filter_map(|policy| serde_json::to_value(&**policy).ok())
             .collect()
     }
 

@@ -78,6 +78,17 @@ pub(crate) async fn reconcile(
     result
 }
 
+/// What of a cluster others have to do with: every look at one asks for that of all others.
+fn essence(cluster: &DynamicObject) -> Value {
+    json!({
+        "metadata": {
+            "name": cluster.metadata.name,
+            "creationTimestamp": cluster.metadata.creation_timestamp,
+        },
+        "spec": { "nodeSelector": cluster.data.pointer("/spec/nodeSelector") },
+    })
+}
+
 impl Context {
     async fn reconcile(&self, object: &DynamicObject) -> Result<Action, Error> {
         let name = object.name_any();
@@ -163,10 +174,8 @@ impl Context {
     /// The clusters that name a Secret.
     pub(crate) fn clusters_that_name(&self, secret: &str) -> Vec<String> {
         let clusters = self.world.clusters.state();
-        let is_concerned = |cluster: &Arc<DynamicObject>| {
-            let value = serde_json::to_value(&**cluster).unwrap_or(Value::Null);
-            lns_api::secrets_of(&value).contains(secret)
-        };
+        let is_concerned =
+            |cluster: &Arc<DynamicObject>| lns_api::secrets_of(&cluster.data).contains(secret);
         let concerned = clusters.into_iter().filter(is_concerned);
         concerned.map(|cluster| cluster.name_any()).collect()
     }
@@ -180,8 +189,7 @@ impl Context {
         let others = others
             .iter()
             .filter(|other| other.name_any() != name)
-            .filter_map(|other| serde_json::to_value(&**other).ok())
-            .filter_map(|other| validate::claim_of(&other, &nodes));
+            .filter_map(|other| validate::claim_of(&essence(other), &nodes));
         let mut secrets = Vec::new();
         for secret in lns_api::secrets_of(&cluster) {
             secrets.extend(self.secret(&secret).await?.map(|it| (*it).clone()));
