@@ -65,7 +65,7 @@ pub(crate) struct Keeper {
     number: u64,
     /// Those that are kept, and what is kept.
     kept: BTreeMap<u64, Box<[u8]>>,
-    /// In which form they are written.
+    /// In which form records of tunnels and sessions are written.
     form: RecordForm,
     /// The record that is being written.
     octets: Vec<u8>,
@@ -97,7 +97,7 @@ pub(crate) struct Figures {
     pub(crate) unstored: usize,
     /// Datagrams and records of accounting that wait to leave until they are.
     pub(crate) waiting: usize,
-    /// The number of the form in which they are written.
+    /// The number of the form in which records of tunnels and sessions are written.
     pub(crate) form: u8,
     /// That of the newest form that this release writes, once an upgrade is declared final.
     pub(crate) newest_form: u8,

@@ -16,8 +16,8 @@
 //! Counters of a session are in its record as they were told to accounting last: that is a checkpoint, from which
 //! the next active node goes on (`reports`, `tally`).
 //!
-//! [`form`](self::form) has the octets, [`second`] what their second form leaves out, `write` and `read` what is between them and the node's tables,
-//! `takeover` and `demotion` the change of sides, `stray` what nobody took over.
+//! [`form`](self::form) has the octets, [`second`] what their second form leaves out, `write` and `read` what is
+//! between them and the node's tables, `takeover` and `demotion` the change of sides, `stray` what nobody took over.
 
 mod demotion;
 mod form;
