@@ -64,7 +64,7 @@ use crate::status::LnsClusterStatus;
     kind = "LnsCluster",
     plural = "lnsclusters",
     shortname = "lns",
-    category = "lns",
+    category = "kubelns",
     namespaced,
     derive = "PartialEq",
     doc = "One L2TP network server: where LACs reach it, which LACs, how subscribers log in and which addresses they get.",

@@ -25,7 +25,7 @@ use crate::status::SessionPolicyStatus;
     kind = "SessionPolicy",
     plural = "sessionpolicies",
     shortname = "spol",
-    category = "lns",
+    category = "kubelns",
     namespaced,
     derive = "PartialEq",
     status = "SessionPolicyStatus",

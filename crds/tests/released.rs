@@ -220,7 +220,7 @@ fn each_narrowing_of_a_definition_around_its_schema_is_told() {
         (
             "/spec/names/categories",
             json!(["all"]),
-            "LnsCluster names/categories has no \"lns\" any more",
+            "LnsCluster names/categories has no \"kubelns\" any more",
         ),
         (
             "/spec/versions",

@@ -48,6 +48,24 @@ fn the_committed_definition_is_what_crdgen_prints() {
     }
 }
 
+/// kubectl takes a category for all kinds in it, and refuses the name of an object behind several kinds: `kubectl get lns
+/// edge` would get nothing.
+#[test]
+fn no_category_is_called_as_a_kind_is() {
+    let all = Resource::ALL.map(|resource| resource.crd().spec.names);
+    let of_kinds = all.iter().flat_map(|names| {
+        let short = names.short_names.iter().flatten();
+        short.chain([&names.plural]).chain(&names.singular)
+    });
+    let of_kinds: Vec<_> = of_kinds.collect();
+    for category in all
+        .iter()
+        .flat_map(|names| names.categories.iter().flatten())
+    {
+        assert!(!of_kinds.contains(&category), "{category}");
+    }
+}
+
 /// The phrases are a closed set: what is told of a change is read from them.
 #[test]
 fn every_field_says_when_a_change_takes_effect() {
